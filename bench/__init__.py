@@ -1,0 +1,1 @@
+"""Benchmarks of the operators: ``python -m bench`` or ``pytest bench/ --benchmark-enable``."""

@@ -1,0 +1,150 @@
+// Python module tvtfast._C: addresses, sizes and strides in; a failed call raises. The only pybind11 file.
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include "attention_map.h"
+#include "indexed.h"
+#include "segment_norms.h"
+#include "slice_norms.h"
+#include "target.h"
+
+namespace py = pybind11;
+
+namespace {
+
+using Address = std::uintptr_t;
+using Shape = std::array<std::int64_t, 4>;
+using Size = std::array<std::int64_t, 2>;
+
+template <typename T>
+T* at(Address address) {
+  return reinterpret_cast<T*>(address);
+}
+
+// Runs a kernel without the interpreter lock.
+template <typename Kernel>
+void call(const char* name, const Kernel& kernel) {
+  tvt::Status status;
+  {
+    py::gil_scoped_release release;
+    status = kernel();
+  }
+  switch (status) {
+    case tvt::Status::ok:
+      return;
+    case tvt::Status::bad_dtype:
+      throw py::value_error(std::string(name) + ": unknown dtype code");
+    case tvt::Status::out_of_memory:
+      PyErr_SetString(PyExc_MemoryError, (std::string(name) + ": no memory for scratch").c_str());
+      throw py::error_already_set();
+  }
+}
+
+tvt::Features features(Address x, std::int64_t dtype, const Shape& shape, const Shape& stride,
+                       const Size& size) {
+  return {at<const void>(x),
+          static_cast<tvt::DType>(dtype),
+          shape[0],
+          shape[1],
+          shape[2],
+          shape[3],
+          {stride[0], stride[1], stride[2], stride[3]},
+          size[0],
+          size[1]};
+}
+
+void attention_map(Address x, std::int64_t dtype, const Shape& shape, const Shape& stride,
+                   const Size& size, Address map, Address norm, Address teacher,
+                   std::int64_t teacher_rows, Address distance, int threads) {
+  const tvt::MapOutputs out{at<float>(map), at<float>(norm), at<const float>(teacher),
+                            teacher_rows, at<float>(distance)};
+  call("attention_map", [&] {
+    return tvt::attention_map(features(x, dtype, shape, stride, size), out, threads);
+  });
+}
+
+void attention_map_backward(Address x, std::int64_t dtype, const Shape& shape, const Shape& stride,
+                            const Size& size, Address map, Address norm, Address grad_map,
+                            Address grad, int threads) {
+  const tvt::MapGradient gradient{at<const float>(map), at<const float>(norm),
+                                  at<const float>(grad_map), at<void>(grad)};
+  call("attention_map_backward", [&] {
+    return tvt::attention_map_backward(features(x, dtype, shape, stride, size), gradient, threads);
+  });
+}
+
+void segment_norms(Address addresses, Address lengths, Address dtypes, std::int64_t n,
+                   Address norms, int threads) {
+  call("segment_norms", [&] {
+    return tvt::segment_norms(at<const std::int64_t>(addresses), at<const std::int64_t>(lengths),
+                              at<const std::int64_t>(dtypes), n, at<float>(norms), threads);
+  });
+}
+
+void slice_norms(Address weight, std::int64_t dtype, std::int64_t row_stride, Address sizes,
+                 std::int64_t n, Address norms, int threads) {
+  call("slice_norms", [&] {
+    return tvt::slice_norms(at<const void>(weight), static_cast<tvt::DType>(dtype), row_stride,
+                            at<const std::int64_t>(sizes), n, at<float>(norms), threads);
+  });
+}
+
+void indexed_normal(Address out, const Shape& shape, std::uint64_t key, double scale, double shift,
+                    int threads) {
+  const tvt::Filled filled{at<float>(out), {shape[0], shape[1], shape[2], shape[3]}};
+  call("indexed_normal", [&] {
+    return tvt::indexed_normal(filled, key, static_cast<float>(scale), static_cast<float>(shift),
+                               threads);
+  });
+}
+
+void indexed_uniform(Address out, const Shape& shape, std::uint64_t key, double scale,
+                     double shift, int threads) {
+  const tvt::Filled filled{at<float>(out), {shape[0], shape[1], shape[2], shape[3]}};
+  call("indexed_uniform", [&] {
+    return tvt::indexed_uniform(filled, key, static_cast<float>(scale), static_cast<float>(shift),
+                                threads);
+  });
+}
+
+py::dict build_info() {
+  py::dict info;
+  info["instruction_set"] = tvt::instruction_set();
+#ifdef _OPENMP
+  info["openmp"] = _OPENMP;
+  info["threads"] = omp_get_max_threads();
+#else
+  info["openmp"] = 0;
+  info["threads"] = 1;
+#endif
+#if defined(__VERSION__)
+  info["compiler"] = __VERSION__;
+#elif defined(_MSC_FULL_VER)
+  info["compiler"] = "MSVC " + std::to_string(_MSC_FULL_VER);
+#else
+  info["compiler"] = "unknown";
+#endif
+  return info;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_C, m) {
+  m.doc() = "CPU kernels of tvtfast.kernels. Addresses are not checked here; kernels/native does it.";
+  m.def("attention_map", &attention_map);
+  m.def("attention_map_backward", &attention_map_backward);
+  m.def("segment_norms", &segment_norms);
+  m.def("slice_norms", &slice_norms);
+  m.def("indexed_normal", &indexed_normal);
+  m.def("indexed_uniform", &indexed_uniform);
+  m.def("build_info", &build_info);
+}

@@ -1,0 +1,18 @@
+"""Memory layout of the gradient of a feature tensor, shared by every backend and the fake."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def empty_gradient(x: Tensor) -> Tensor:
+    """Dense uninitialised tensor like ``x``, ``[B, H, W, C]``, with the fast axis of ``x``.
+
+    Channels are innermost where they are in ``x`` (tokens, channels-last), else positions are (the
+    usual ``[B, C, H, W]`` features seen as ``[B, H, W, C]``), so the gradient needs no copy when it
+    is handed to whatever made ``x``.
+    """
+    if x.stride(3) == 1:
+        return x.new_empty(x.shape)
+    images, height, width, channels = x.shape
+    return x.new_empty((images, channels, height, width)).permute(0, 2, 3, 1)

@@ -1,0 +1,42 @@
+"""Detection of ``torch.func`` transforms and forward-mode differentiation.
+
+A registered operator has no tangent: under ``torch.func.jvp`` PyTorch would take it as zero without
+a word. Public functions therefore compute with the plain-PyTorch reference while a transform is
+active.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.autograd import forward_ad
+
+from . import reference
+from .dispatch import AUTO, BackendError, requested
+
+
+def active() -> bool:
+    """Whether a ``torch.func`` transform or a forward-mode level is under way."""
+    functorch = torch._C._are_functorch_transforms_active()
+    return bool(functorch) or forward_ad._current_level >= 0
+
+
+def takes_reference(operator: str, backend: str | None) -> bool:
+    """Whether a transform is active, which only the reference can serve."""
+    if not active():
+        return False
+    name = requested(backend)
+    if name not in (AUTO, reference.NAME):
+        raise BackendError(
+            f"{operator}: backend {name!r} cannot serve a call inside a torch.func transform or"
+            " forward-mode differentiation; use backend='auto' or 'reference' there"
+        )
+    return True
+
+
+def refuse(operator: str) -> None:
+    """Raise ``RuntimeError`` while a transform is active, for operators that work in place."""
+    if active():
+        raise RuntimeError(
+            f"{operator}: fills its tensor in place and has no meaning inside a torch.func"
+            " transform or forward-mode differentiation; fill the tensor before it"
+        )

@@ -1,0 +1,185 @@
+"""Which backend serves a call, and why the others do not.
+
+A backend is asked for by name, in this order of precedence: the ``backend`` argument, the
+:func:`use_backend` context, the environment variable ``TVTFAST_BACKEND``; ``auto`` is the default.
+The choice is made inside the registered operator, on real tensors, so a compiled graph holds one
+operator whichever backend serves it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from . import native, reference
+from .native import attention_map as native_attention_map
+from .native import indexed as native_indexed
+from .native import segment_norms as native_segment_norms
+from .native import slice_norms as native_slice_norms
+from .reference import attention_map as reference_attention_map
+from .reference import indexed as reference_indexed
+from .reference import segment_norms as reference_segment_norms
+from .reference import slice_norms as reference_slice_norms
+from .spec import OPERATORS
+
+AUTO = "auto"
+ENVIRONMENT_VARIABLE = "TVTFAST_BACKEND"
+
+
+class BackendError(RuntimeError):
+    """A backend asked for by name cannot serve the call."""
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One operator on one backend.
+
+    Attributes:
+        backend: Name of the backend.
+        reasons: ``reasons(*arguments)``: why it cannot serve these arguments; empty where it can.
+            Pure and cheap: it reads metadata, never values.
+        run: ``run(*arguments)``: the operator itself, for arguments without reasons.
+    """
+
+    backend: str
+    reasons: Callable[..., tuple[str, ...]]
+    run: Callable[..., Any]
+
+
+def _native(module: Any, run: Callable[..., Any]) -> Implementation:
+    return Implementation(native.NAME, module.reasons, run)
+
+
+def _reference(run: Callable[..., Any]) -> Implementation:
+    return Implementation(reference.NAME, reference.reasons, run)
+
+
+IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
+    "attention_map": (
+        _native(native_attention_map, native_attention_map.forward),
+        _reference(reference_attention_map.forward),
+    ),
+    "attention_map_distance": (
+        _native(native_attention_map, native_attention_map.distance),
+        _reference(reference_attention_map.distance),
+    ),
+    "attention_map_backward": (
+        _native(native_attention_map, native_attention_map.backward),
+        _reference(reference_attention_map.backward),
+    ),
+    "segment_norms": (
+        _native(native_segment_norms, native_segment_norms.norms),
+        _reference(reference_segment_norms.norms),
+    ),
+    "slice_norms": (
+        _native(native_slice_norms, native_slice_norms.norms),
+        _reference(reference_slice_norms.norms),
+    ),
+    "indexed_normal_": (
+        _native(native_indexed, native_indexed.normal_),
+        _reference(reference_indexed.normal_),
+    ),
+    "indexed_uniform_": (
+        _native(native_indexed, native_indexed.uniform_),
+        _reference(reference_indexed.uniform_),
+    ),
+}
+"""Implementations of every operator, fastest first; a new backend is one more entry in each."""
+
+_context: ContextVar[str | None] = ContextVar("tvtfast_backend", default=None)
+
+
+def backends() -> tuple[str, ...]:
+    """Names of all backends, in the order of the table."""
+    return tuple(dict.fromkeys(i.backend for entry in IMPLEMENTATIONS.values() for i in entry))
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Run the operators of this context (thread or task) on one backend.
+
+    Args:
+        name: ``auto``, or one of :func:`backends`. A named backend works or raises
+            :class:`BackendError`; it is never replaced silently.
+    """
+    token = _context.set(_known(name, "use_backend"))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def requested(backend: str | None) -> str:
+    """The backend asked for by argument, context or environment; ``auto`` where none is."""
+    if backend is not None:
+        return _known(backend, "backend")
+    context = _context.get()
+    if context is not None:
+        return context
+    return _known(os.environ.get(ENVIRONMENT_VARIABLE, AUTO), ENVIRONMENT_VARIABLE)
+
+
+def run(operator: str, arguments: tuple[Any, ...], backend: str | None) -> Any:
+    """Run an operator on the fastest backend that can serve it, or on the one asked for by name."""
+    name = requested(backend)
+    declined: list[str] = []
+    for implementation in IMPLEMENTATIONS[operator]:
+        if name not in (AUTO, implementation.backend):
+            continue
+        reasons = implementation.reasons(*arguments)
+        if not reasons:
+            return implementation.run(*arguments)
+        declined.append(f"backend {implementation.backend!r}: {'; '.join(reasons)}")
+    what = "cannot serve this call" if declined else f"has no backend {name!r}"
+    raise BackendError(
+        f"tvtfast::{operator} {what}{': ' if declined else ''}{'. '.join(declined)}."
+        f" Use backend='auto', or change what the reasons name."
+    )
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Who serves an operator, and why not somebody faster.
+
+    Attributes:
+        operator: Name of the operator.
+        backend: The backend ``auto`` takes.
+        declined: Faster backends and their reasons.
+    """
+
+    operator: str
+    backend: str
+    declined: Mapping[str, tuple[str, ...]]
+
+
+def explain(operator: str | None = None) -> tuple[Explanation, ...]:
+    """Which backend ``auto`` takes for a typical fp32 call on the CPU.
+
+    Args:
+        operator: Name of one operator; every operator where none is given.
+    """
+    if operator is not None and operator not in IMPLEMENTATIONS:
+        raise ValueError(f"operator {operator!r} is unknown; known are {', '.join(OPERATORS)}")
+    return tuple(_explain(name) for name in OPERATORS if operator in (None, name))
+
+
+def _explain(operator: str) -> Explanation:
+    arguments = OPERATORS[operator].example()
+    declined: dict[str, tuple[str, ...]] = {}
+    for implementation in IMPLEMENTATIONS[operator]:
+        reasons = implementation.reasons(*arguments)
+        if not reasons:
+            return Explanation(operator, implementation.backend, declined)
+        declined[implementation.backend] = reasons
+    raise BackendError(f"no backend serves a typical call of tvtfast::{operator}: {declined}")
+
+
+def _known(name: str, origin: str) -> str:
+    known = (AUTO, *backends())
+    if name not in known:
+        raise ValueError(f"{origin}: backend {name!r} is unknown; known are {', '.join(known)}")
+    return name

@@ -1,0 +1,56 @@
+"""Access to ``tvtfast._C`` and the checks every native operator shares."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+# torch comes first: its OpenMP runtime then serves the extension too.
+import torch
+from torch import Tensor
+
+from ..spec import SUPPORTED_DTYPES
+
+READABLE = (torch.float32, torch.float16, torch.bfloat16)
+DTYPE_CODES = {dtype: SUPPORTED_DTYPES.index(dtype) for dtype in READABLE}
+"""Codes of ``tvt::DType`` in ``csrc/dtype.h``."""
+
+
+@functools.cache
+def _load() -> Any | str:
+    try:
+        return importlib.import_module("tvtfast._C")
+    except ImportError as error:
+        return str(error)
+
+
+def extension() -> Any:
+    """The module ``tvtfast._C``; call it only where :func:`missing` is empty."""
+    return _load()
+
+
+def missing() -> tuple[str, ...]:
+    """Why there is no extension; empty where there is one."""
+    loaded = _load()
+    if isinstance(loaded, str):
+        return (f"the C++ extension tvtfast._C is not installed ({loaded})",)
+    return ()
+
+
+def tensor_reasons(name: str, tensor: Tensor) -> tuple[str, ...]:
+    """Why the extension cannot read ``tensor``."""
+    reasons = []
+    if tensor.device.type != "cpu":
+        reasons.append(f"{name} is on {tensor.device} (allowed: cpu)")
+    if tensor.dtype not in DTYPE_CODES:
+        allowed = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPE_CODES)
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        reasons.append(f"{name} is {dtype} (allowed: {allowed})")
+    return tuple(reasons)
+
+
+def build_info() -> dict[str, str | int] | None:
+    """Compiler, instruction set and threads of the extension; None where it is not installed."""
+    info: dict[str, str | int] | None = None if missing() else extension().build_info()
+    return info

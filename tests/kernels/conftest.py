@@ -1,0 +1,42 @@
+"""Fixtures of the operator tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tvtfast import kernels
+from tvtfast.kernels.native._extension import missing
+
+
+@pytest.fixture(params=["reference", "native"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Name of every backend that runs on this machine."""
+    name: str = request.param
+    if name == "native" and missing():
+        pytest.skip(missing()[0])
+    assert name in kernels.backends()
+    return name
+
+
+@pytest.fixture
+def native() -> str:
+    """The native backend, or a skip with the reason why it is missing."""
+    if missing():
+        pytest.skip(missing()[0])
+    return "native"
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Restore the number of threads after the test."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,120 @@
+"""Which backend serves, and what is said where it cannot."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tvtfast import kernels
+from tvtfast.kernels import dispatch
+from tvtfast.kernels.native import _extension
+from tvtfast.kernels.spec import OPERATORS
+
+
+def served_by(monkeypatch: pytest.MonkeyPatch, operator: str) -> list[str]:
+    """Record the backends that run ``operator``."""
+    calls: list[str] = []
+
+    def recorded(implementation: dispatch.Implementation) -> dispatch.Implementation:
+        def run(*arguments: object) -> object:
+            calls.append(implementation.backend)
+            return implementation.run(*arguments)
+
+        return dispatch.Implementation(implementation.backend, implementation.reasons, run)
+
+    entry = tuple(recorded(i) for i in dispatch.IMPLEMENTATIONS[operator])
+    monkeypatch.setitem(dispatch.IMPLEMENTATIONS, operator, entry)
+    return calls
+
+
+def test_every_operator_has_every_backend() -> None:
+    assert set(dispatch.IMPLEMENTATIONS) == set(OPERATORS)
+    for entry in dispatch.IMPLEMENTATIONS.values():
+        assert entry[-1].backend == "reference"
+    assert kernels.backends() == ("native", "reference")
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_examples_run(backend: str, operator: str) -> None:
+    arguments = OPERATORS[operator].example()
+    getattr(torch.ops.tvtfast, operator)(*arguments, backend=backend)
+    assert OPERATORS[operator].traffic(*arguments) > 0
+    assert OPERATORS[operator].flops(*arguments) > 0
+
+
+def test_order_of_precedence(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = served_by(monkeypatch, "attention_map")
+    x = torch.ones(1, 2, 2, 2)
+    kernels.attention_map(x)
+    monkeypatch.setenv("TVTFAST_BACKEND", "reference")
+    kernels.attention_map(x)
+    with kernels.use_backend("native"):
+        kernels.attention_map(x)
+        kernels.attention_map(x, backend="reference")
+        with kernels.use_backend("reference"):
+            kernels.attention_map(x)
+        kernels.attention_map(x)
+    kernels.attention_map(x)
+    assert calls == [
+        "native", "reference", "native", "reference", "reference", "native", "reference"
+    ]  # fmt: skip
+
+
+def test_auto_falls_back_and_a_name_raises(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = served_by(monkeypatch, "attention_map")
+    x = torch.ones(1, 2, 2, 2, dtype=torch.float64)
+    kernels.attention_map(x)
+    assert calls == ["reference"]
+    with pytest.raises(
+        kernels.BackendError, match="tvtfast::attention_map.*'native'.*float64.*allowed: float32"
+    ):
+        kernels.attention_map(x, backend="native")
+    with pytest.raises(kernels.BackendError), kernels.use_backend("native"):
+        kernels.segment_norms([torch.ones(2), torch.ones(2, dtype=torch.float64)])
+
+
+def test_missing_extension(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_extension, "_load", lambda: "No module named 'tvtfast._C'")
+    x = torch.ones(1, 2, 2, 2)
+    assert kernels.attention_map(x).shape == (1, 4)
+    with pytest.raises(kernels.BackendError, match="not installed"):
+        kernels.attention_map(x, backend="native")
+    assert kernels.native_build_info() is None
+    for explanation in kernels.explain():
+        assert explanation.backend == "reference"
+        assert "not installed" in explanation.declined["native"][0]
+
+
+def test_all_reasons_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_extension, "_load", lambda: "missing")
+    x = torch.ones(1, 2, 2, 2, dtype=torch.float64)
+    with pytest.raises(kernels.BackendError, match="not installed.*; x is float64"):
+        kernels.attention_map(x, backend="native")
+
+
+def test_unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.ones(1, 2, 2, 2)
+    with pytest.raises(ValueError, match="'cuda' is unknown; known are auto, native, reference"):
+        kernels.attention_map(x, backend="cuda")
+    with (
+        pytest.raises(ValueError, match="use_backend.*known are"),
+        kernels.use_backend("tpu"),
+    ):
+        pass
+    monkeypatch.setenv("TVTFAST_BACKEND", "fast")
+    with pytest.raises(ValueError, match="TVTFAST_BACKEND.*'fast'"):
+        kernels.attention_map(x)
+
+
+def test_explain(native: str) -> None:
+    assert [e.operator for e in kernels.explain()] == list(OPERATORS)
+    (one,) = kernels.explain("slice_norms")
+    assert one.backend == "native" and not one.declined
+    with pytest.raises(ValueError, match="'softmax' is unknown; known are attention_map"):
+        kernels.explain("softmax")
+
+
+def test_native_build_info(native: str) -> None:
+    info = kernels.native_build_info()
+    assert info is not None
+    assert set(info) == {"instruction_set", "openmp", "threads", "compiler"}

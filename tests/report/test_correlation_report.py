@@ -1,0 +1,100 @@
+"""The page of a correlation study."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from tvtfast.report import write_correlation_report
+
+Study = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+
+
+def study(proxies: dict[str, float], truths: list[str], n: int = 30) -> Study:
+    """Proxies with the given tau for every accuracy, intervals of half-width 0.1."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({name: rng.normal(size=n) for name in proxies})
+    truth = pd.DataFrame({name: rng.normal(70, 2, size=n) for name in truths})
+    rows = [
+        {"proxy": proxy, "truth": name, "n": n}
+        | dict.fromkeys(("tau", "rho", "r"), tau)
+        | {f"{key}_low": tau - 0.1 for key in ("tau", "rho", "r")}
+        | {f"{key}_high": tau + 0.1 for key in ("tau", "rho", "r")}
+        for name in truths
+        for proxy, tau in proxies.items()
+    ]
+    return frame, truth, pd.DataFrame(rows)
+
+
+def written(content: Study, folder: Path, title: str = "ViT-Bench-101") -> str:
+    path = write_correlation_report(folder, *content, title=title, settings={"seed": "0"})
+    return path.read_text(encoding="utf-8")
+
+
+def test_page_and_pictures(tmp_path: Path) -> None:
+    page = written(study({"params": 0.5, "teacher_aware": 0.8}, ["cifar100"]), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "correlation.html",
+        "scatter.png",
+        "tau.png",
+    }
+    assert all(imread(path).shape[1] > 400 for path in tmp_path.glob("*.png"))
+    for text in ("ViT-Bench-101", "30 candidates", "teacher_aware", "cifar100", "(baseline)"):
+        assert text in page
+    assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", page) and "<script" not in page
+
+
+@pytest.mark.parametrize(
+    ("proxies", "reading"),
+    [
+        ({"params": 0.5, "x": 0.8}, "beats the baseline"),
+        ({"params": 0.5, "x": 0.55}, "intervals overlap"),
+        ({"params": 0.5, "x": 0.2}, "worse than the baseline"),
+        ({"params": -0.5, "x": 0.0}, "not better than chance"),
+        ({"x": 0.5}, "nothing to compare"),
+        ({"params": 0.5, "x": float("nan")}, "nothing to compare"),
+    ],
+)
+def test_verdict(tmp_path: Path, proxies: dict[str, float], reading: str) -> None:
+    assert reading in written(study(proxies, ["cifar100"]), tmp_path)
+
+
+def test_baselines_stand_last(tmp_path: Path) -> None:
+    from tvtfast.report import tau_figure
+
+    names = {"weight_norm": 0.5, "x": 0.1, "params": 0.4, "y": 0.2}
+    figure = tau_figure(study(names, ["cifar100", "flowers"])[2])
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["x", "y", "params", "weight_norm"]
+
+
+def test_large_grid_and_missing_accuracies(tmp_path: Path) -> None:
+    frame, truth, correlations = study(
+        {f"proxy_{index}": 0.1 for index in range(6)}, [f"t{index}" for index in range(7)]
+    )
+    truth.loc[:10, "t0"] = np.nan
+    frame["proxy_0"] = 1.0
+    written((frame, truth, correlations.drop(index=3)), tmp_path)
+
+
+def test_text_is_escaped(tmp_path: Path) -> None:
+    assert "<script" not in written(study({"<script>": 0.5}, ["<script>"]), tmp_path, "<script>")
+
+
+def test_unfit_content_is_refused(tmp_path: Path) -> None:
+    frame, truth, correlations = study({"params": 0.5}, ["cifar100"])
+    for content, message in (
+        ((frame.iloc[:0], truth.iloc[:0], correlations), "no candidates"),
+        ((frame, truth, correlations.iloc[:0]), "correlations has no rows"),
+        ((frame, truth, correlations.drop(columns="tau_low")), r"missing \['tau_low'\]"),
+        ((frame.drop(columns="params"), truth, correlations), r"missing \['params'\]"),
+        ((frame, truth.iloc[1:], correlations), "truth has 29 rows"),
+        ((frame, truth.rename(columns={"cifar100": "c"}), correlations), r"\['cifar100'\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            written(content, tmp_path)

@@ -1,0 +1,52 @@
+"""The PiT space: counts, enumeration, windows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tvtfast import spaces
+
+PIT = spaces.get("pit")
+PUBLISHED = {"base_dim": 16, "mlp_ratio": 6, "depth": [2, 8, 4], "num_heads": [2, 4, 4]}
+
+
+def test_published_counts():
+    assert PIT.params(PUBLISHED) == 893_828
+    assert PIT.flops(PUBLISHED) == pytest.approx(2 * 267.61e6, rel=1e-4)
+    assert PIT.feasible_range("params") == (156_612, 29_472_420)
+
+
+def test_enumeration_is_the_whole_space_once():
+    everything = PIT.enumerate()
+    assert len(everything) == len(set(everything)) == PIT.size == 1600
+
+
+def test_published_window_holds_707():
+    """TVT keeps models whose parameters round to 4..22 million."""
+    assert len(PIT.enumerate({"params": (3.5e6, 22.5e6)})) == 707
+
+
+def test_asking_for_more_than_exist():
+    with pytest.raises(spaces.InfeasibleError, match="only 707 of 1,600 exist there"):
+        PIT.sample(708, constraints={"params": (3.5e6, 22.5e6)})
+    assert len(set(PIT.sample(707, constraints={"params": (3.5e6, 22.5e6)}))) == 707
+
+
+def test_flops_window_uses_the_flops_extremes():
+    """Least parameters is not least FLOPs everywhere, so both ends come from the whole space."""
+    low, high = PIT.feasible_range("flops")
+    assert len(PIT.sample(1, constraints={"flops": (None, low)})) == 1
+    assert len(PIT.sample(1, constraints={"flops": (high, None)})) == 1
+
+
+def test_patch_of_one_pixel_has_no_stride():
+    with pytest.raises(ValueError, match="stride is patch_size // 2"):
+        PIT.params(PUBLISHED, img_size=32, patch_size=1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"depth": [1, 4, 2]}, {"num_heads": [4, 2, 2]}, {"depth": [2, 8]}, {"base_dim": "x"}]
+)
+def test_invalid_architectures(change):
+    with pytest.raises(ValueError, match="pit: "):
+        PIT.decode(PUBLISHED | change)

@@ -1,0 +1,128 @@
+"""T and S against independent fp64 implementations of their definitions."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import tvtfast
+from tvtfast import proxies, spaces
+from tvtfast.data import frozen_batch
+from tvtfast.models import SpatialFeatures, UnsupportedModelError, last_features
+
+TINY = spaces.get("autoformer-tiny")
+
+
+def published_t(student, teacher):
+    """Section 1.2 of the published code: resize, square, mean, normalise, mean squared error."""
+    student, teacher = student.double(), teacher.double()
+    size = [max(student.shape[i], teacher.shape[i]) for i in (2, 3)]
+    maps = []
+    for features in (student, teacher):
+        resized = F.interpolate(features, size, mode="bilinear", align_corners=False)
+        flat = resized.pow(2).mean(1).flatten(1)
+        maps.append(flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-12))
+    return -F.mse_loss(maps[0], maps[1]).item()
+
+
+sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
+
+
+@settings(max_examples=40, deadline=None)
+@given(student=sizes, teacher=sizes, channels=st.integers(1, 33), seed=st.integers(0, 99))
+def test_teacher_aware_at_all_sizes(student, teacher, channels, seed):
+    generator = torch.Generator().manual_seed(seed)
+    s = torch.randn(3, channels, *student, generator=generator)
+    t = torch.randn(3, 5, *teacher, generator=generator)
+    truth = published_t(s, t)
+    assert proxies.teacher_aware(s, t).item() == pytest.approx(truth, rel=1e-5, abs=1e-9)
+    exact = proxies.teacher_aware(s.double(), t.double()).item()
+    assert exact == pytest.approx(truth, rel=1e-12, abs=1e-15)
+
+
+def test_teacher_aware_on_real_features(shared_data):
+    """Trained teacher, real images, student larger (14 against 8) and smaller (7 against 8)."""
+    batch = frozen_batch(shared_data / "cifar100_subset.npz", 4)
+    teacher = tvtfast.load_teacher(shared_data / "cifar10_resnet56-4bfd9763.th")
+    seen = F.interpolate(batch.images, (32, 32), mode="bilinear", align_corners=False)
+    with torch.no_grad():
+        truth = teacher.module.stages(seen)[-1]
+    for space, patch in ((TINY, 16), (spaces.get("pit"), 16)):
+        arch = space.sample(1, 1)[0]
+        module = tvtfast.build(arch, space=space)
+        with torch.no_grad():
+            ours = module.forward_intermediates(batch.images, 1, intermediates_only=True)[0]
+        table = tvtfast.score(
+            [arch], space=space, teacher=teacher, images=batch, num_classes=100, patch_size=patch
+        )
+        expected = published_t(ours, truth)
+        assert table.to_pandas()["teacher_aware"][0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_tokens_and_maps_agree():
+    tokens = torch.randn(2, 1 + 12, 8)
+    features = tokens[:, 1:].mT.reshape(2, 8, 3, 4)
+    teacher = torch.randn(2, 6, 4, 4)
+    as_tokens = proxies.teacher_aware(SpatialFeatures(tokens, (3, 4), 1), teacher)
+    assert as_tokens.item() == pytest.approx(proxies.teacher_aware(features, teacher).item())
+
+
+def test_teacher_aware_of_a_teacher_with_itself_is_zero():
+    features = torch.randn(2, 8, 4, 4)
+    assert proxies.teacher_aware(features, 3 * features).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_weight_norm_is_the_published_sum():
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 5), nn.LayerNorm(5), nn.Embedding(3, 4)
+    )
+    expected = sum(math.sqrt(module[i].weight.double().pow(2).sum().item()) for i in (0, 2))
+    assert proxies.weight_norm(module).item() == pytest.approx(expected, rel=1e-6)
+    assert proxies.weight_norm(nn.ReLU()).item() == 0.0
+
+
+def closed_form(arch, classes):
+    """Expected S of an AutoFormer at initialisation; heads do not enter."""
+    d = arch.hidden_dim
+    blocks = sum(math.sqrt(3) * d + d + 2 * d * math.sqrt(r) for r in arch.mlp_ratio)
+    return math.sqrt(d / 3) + 0.02 * (blocks + math.sqrt(d * classes))
+
+
+def test_weight_norm_matches_the_closed_form():
+    archs = TINY.sample(6, 0)
+    values = tvtfast.score(archs, space=TINY, proxies=("weight_norm",)).to_pandas()["weight_norm"]
+    for arch, value in zip(archs, values, strict=True):
+        assert value == pytest.approx(closed_form(arch, 100), rel=0.005)
+
+
+def test_closed_form_oracle():
+    ratios = (3.5, 4.0, 3.5, 4.0, 3.5, 3.5, 4.0, 3.5, 4.0, 4.0, 4.0, 3.5)
+    arch = TINY.decode(
+        {"hidden_dim": 192, "depth": 12, "mlp_ratio": list(ratios), "num_heads": [3] * 12}
+    )
+    assert closed_form(arch, 100) == pytest.approx(315.03, abs=0.01)
+
+
+def test_names_and_registry():
+    assert {"teacher_aware", "weight_norm", "tvt", "params", "flops"} <= set(proxies.available())
+    with pytest.raises(ValueError, match="unknown proxy 'tvtt'; known: "):
+        proxies.get("tvtt")
+    with pytest.raises(ValueError, match="registered already"):
+        proxies.register(proxies.Proxy("params", lambda inputs: 0.0))
+    with pytest.raises(ValueError, match="needs luck; known: weights"):
+        proxies.Proxy("lucky", lambda inputs: 0.0, needs=frozenset({"luck"}))
+    with pytest.raises(ValueError, match="no proxy was named"):
+        proxies.resolve([])
+
+
+def test_flat_features_are_refused():
+    with pytest.raises(UnsupportedModelError, match="are not spatial"):
+        proxies.teacher_aware(torch.zeros(2, 8), torch.zeros(2, 8, 4, 4))
+    with pytest.raises(UnsupportedModelError, match="returned no features"):
+        last_features(nn.Identity(), torch.zeros(1), feature_fn=lambda m, x: [])

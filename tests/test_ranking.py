@@ -1,0 +1,136 @@
+"""Combining proxies and judging them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+import tvtfast
+from tvtfast.ranking import METHODS, combine
+from tvtfast.score_table import ScoreTable
+
+UP = {"a": True, "b": True}
+
+
+def table(columns, higher=None):
+    values = pd.DataFrame({"arch": [str(i) for i in range(len(columns["a"]))], **columns})
+    status = pd.DataFrame({name: np.where(pd.isna(v), "nan", "ok") for name, v in columns.items()})
+    return ScoreTable(
+        values,
+        status,
+        status.replace({"ok": "", "nan": "why"}),
+        candidates=list(values["arch"]),
+        higher_is_better=higher or dict.fromkeys(columns, True),
+        scored=list(columns),
+    )
+
+
+def test_methods_by_hand():
+    frame = pd.DataFrame({"a": [0.0, 1.0, 4.0], "b": [30.0, 10.0, 20.0]})
+    expected = {
+        "minmax_sum": [0 + 1, 0.25 + 0, 1 + 0.5],
+        "rank_sum": [1 + 3, 2 + 1, 3 + 2],
+        "product": [0, 0, 0.5],
+        "zscore_sum": (stats.zscore(frame["a"]) + stats.zscore(frame["b"])).tolist(),
+    }
+    assert set(expected) == set(METHODS)
+    for method, values in expected.items():
+        assert combine(frame, UP, method).tolist() == pytest.approx(values), method
+
+
+def test_direction_and_missing_cells():
+    frame = pd.DataFrame({"a": [1.0, 2.0, np.nan, np.inf], "b": [5.0, 6.0, 7.0, 8.0]})
+    scores = combine(frame, {"a": False, "b": True})
+    assert scores.tolist()[:2] == [1.0, 1.0]
+    assert scores.isna().tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=30, deadline=None)
+@given(
+    values=st.lists(st.tuples(st.integers(-99, 99), st.integers(-99, 99)), min_size=1, max_size=12),
+    seed=st.integers(0, 99),
+)
+def test_scores_follow_the_candidates(method, values, seed):
+    """Permuting the population permutes its scores; shifting and scaling a proxy changes none."""
+    frame = pd.DataFrame(values, columns=["a", "b"], dtype=float)
+    scores = combine(frame, UP, method)
+    order = np.random.default_rng(seed).permutation(len(frame))
+    pd.testing.assert_series_equal(combine(frame.iloc[order], UP, method), scores.iloc[order])
+    affine = combine(frame * [2.0, 4.0] + [8.0, -16.0], UP, method)
+    np.testing.assert_allclose(affine, scores, rtol=1e-9, atol=1e-9)
+
+
+def test_constant_columns_contribute_nothing():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 3.0]})
+    for method in ("minmax_sum", "zscore_sum"):
+        assert combine(frame, UP, method).rank().tolist() == [1, 2]
+
+
+def test_functions_are_methods():
+    def first_only(frame):
+        return frame["a"].to_numpy()
+
+    scores = tvtfast.rank(table({"a": [1.0, np.nan, 3.0], "b": [1.0, 2.0, 3.0]}), first_only)
+    assert scores.name == "first_only"
+    assert scores[[0, 2]].tolist() == [1.0, 3.0] and np.isnan(scores[1])
+    with pytest.raises(ValueError, match="returned 1 scores for 2 candidates"):
+        tvtfast.rank(table({"a": [1.0, 2.0]}), lambda frame: [1.0])
+
+
+def test_unknown_names():
+    scores = table({"a": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="unknown method 'sum'; known: minmax_sum, rank_sum"):
+        tvtfast.rank(scores, "sum")
+    with pytest.raises(ValueError, match="has no proxy z; it has a"):
+        tvtfast.rank(scores, proxies=["z"])
+    with pytest.raises(ValueError, match="no proxy to combine"):
+        tvtfast.rank(scores, proxies=[])
+
+
+def test_correlate_equals_scipy_and_orients():
+    rng = np.random.default_rng(0)
+    accuracy = rng.normal(size=40)
+    noisy = accuracy + rng.normal(size=40)
+    scores = table({"a": noisy, "b": -noisy}, {"a": True, "b": False})
+    frame = tvtfast.correlate(scores, {"acc": accuracy}, n_resamples=50)
+    first, second = frame.iloc[0], frame.iloc[1]
+    assert first["tau"] == pytest.approx(stats.kendalltau(noisy, accuracy).statistic)
+    assert first["rho"] == pytest.approx(stats.spearmanr(noisy, accuracy).statistic)
+    assert first["r"] == pytest.approx(stats.pearsonr(noisy, accuracy).statistic)
+    assert first.drop("proxy").tolist() == second.drop("proxy").tolist()
+    for name in ("tau", "rho", "r"):
+        assert first[f"{name}_low"] < first[name] < first[f"{name}_high"]
+
+
+def test_intervals_cover_the_truth():
+    """Of 40 samples from a population with known rho, most 90 % intervals hold it."""
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(40):
+        x, noise = rng.normal(size=(2, 60))
+        frame = tvtfast.correlate(
+            table({"a": x}), {"acc": x + noise}, confidence=0.9, n_resamples=100
+        )
+        hits += frame["r_low"][0] <= np.sqrt(0.5) <= frame["r_high"][0]
+    assert hits >= 30
+
+
+def test_missing_scores_are_left_out():
+    frame = tvtfast.correlate(
+        table({"a": [1.0, 2.0, np.nan, 4.0]}), {"acc": [1.0, 2.0, 0.0, 3.0]}, n_resamples=20
+    )
+    assert frame["n"][0] == 3 and frame["tau"][0] == pytest.approx(1.0)
+    constant = tvtfast.correlate(table({"a": [1.0, 1.0, 1.0]}), {"acc": [1.0, 2.0, 3.0]})
+    assert np.isnan(constant["tau"][0])
+
+
+def test_truth_of_another_length():
+    with pytest.raises(ValueError, match="2 rows and 1 columns for a table of 3 candidates"):
+        tvtfast.correlate(table({"a": [1.0, 2.0, 3.0]}), {"acc": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="confidence=2"):
+        tvtfast.correlate(table({"a": [1.0]}), {"acc": [1.0]}, confidence=2)

@@ -1,0 +1,42 @@
+"""CPU kernels in C++; see ``csrc/bindings.cpp``. Addresses are those of elements in host memory."""
+
+from collections.abc import Sequence
+
+def attention_map(
+    x: int,
+    dtype: int,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    size: Sequence[int],
+    map: int,
+    norm: int,
+    teacher: int,
+    teacher_rows: int,
+    distance: int,
+    threads: int,
+) -> None: ...
+def attention_map_backward(
+    x: int,
+    dtype: int,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    size: Sequence[int],
+    map: int,
+    norm: int,
+    grad_map: int,
+    grad: int,
+    threads: int,
+) -> None: ...
+def segment_norms(
+    addresses: int, lengths: int, dtypes: int, n: int, norms: int, threads: int
+) -> None: ...
+def slice_norms(
+    weight: int, dtype: int, row_stride: int, sizes: int, n: int, norms: int, threads: int
+) -> None: ...
+def indexed_normal(
+    out: int, shape: Sequence[int], key: int, scale: float, shift: float, threads: int
+) -> None: ...
+def indexed_uniform(
+    out: int, shape: Sequence[int], key: int, scale: float, shift: float, threads: int
+) -> None: ...
+def build_info() -> dict[str, str | int]: ...

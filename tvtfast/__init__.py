@@ -1,0 +1,101 @@
+"""Training-free search of Vision Transformers with a ConvNet teacher.
+
+Importing this package loads no torch, touches no driver, starts no compiler and opens no
+connection; names are loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tvtfast import (
+        data,
+        distill,
+        models,
+        proxies,
+        report,
+        spaces,
+        strategies,
+    )
+
+    kernels: Any
+    from tvtfast.initialization import initialize_
+    from tvtfast.models import Teacher, build, load_teacher
+    from tvtfast.ranking import correlate, rank
+    from tvtfast.score_table import ScoreTable
+    from tvtfast.scoring import Scorer, ScoringError, score
+    from tvtfast.search_result import SearchResult
+    from tvtfast.searching import search
+    from tvtfast.spaces import InfeasibleError
+    from tvtfast.store import ScoreStore, StoreError
+
+__all__ = [
+    "InfeasibleError",
+    "ScoreStore",
+    "ScoreTable",
+    "Scorer",
+    "ScoringError",
+    "SearchResult",
+    "StoreError",
+    "Teacher",
+    "__version__",
+    "build",
+    "correlate",
+    "data",
+    "distill",
+    "initialize_",
+    "kernels",
+    "load_teacher",
+    "models",
+    "proxies",
+    "rank",
+    "report",
+    "score",
+    "search",
+    "spaces",
+    "strategies",
+]
+
+_HOMES = {
+    "InfeasibleError": "spaces",
+    "ScoreStore": "store",
+    "ScoreTable": "score_table",
+    "Scorer": "scoring",
+    "ScoringError": "scoring",
+    "SearchResult": "search_result",
+    "StoreError": "store",
+    "Teacher": "models",
+    "build": "models",
+    "correlate": "ranking",
+    "initialize_": "initialization",
+    "load_teacher": "models",
+    "rank": "ranking",
+    "score": "scoring",
+    "search": "searching",
+}
+_SUBPACKAGES = (
+    "data",
+    "distill",
+    "kernels",
+    "models",
+    "proxies",
+    "report",
+    "spaces",
+    "strategies",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"tvtfast.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"tvtfast.{_HOMES[name]}"), name)
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("tvtfast")
+    raise AttributeError(f"module 'tvtfast' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

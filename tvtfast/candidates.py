@@ -1,0 +1,131 @@
+"""What can be scored: an encoded architecture, or a module that exists already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from tvtfast.models import FeatureFn, UnsupportedModelError, build
+from tvtfast.spaces import ModelOptions, Space
+
+
+class Candidate(Protocol):
+    """One entry of a population."""
+
+    @property
+    def source(self) -> Any:
+        """What the caller gave."""
+
+    @property
+    def label(self) -> str:
+        """How it is shown: canonical JSON, or the name of the module."""
+
+    @property
+    def identity(self) -> dict[str, Any] | None:
+        """What determines it apart from its weights; ``None`` when that cannot be told."""
+
+    @property
+    def feature_fn(self) -> FeatureFn | None:
+        """How to read its features; ``None`` for its own interface."""
+
+    def params(self) -> int: ...
+
+    def flops(self, images: Tensor | None) -> int: ...
+
+    def module(self, seed: int, device: torch.device) -> nn.Module:
+        """The candidate with its weights, on the device it is scored on."""
+
+
+@dataclass(frozen=True)
+class ArchCandidate:
+    """An architecture of a space; its module is built when a proxy needs it."""
+
+    source: Any
+    space: Space[Any]
+    options: ModelOptions
+    feature_fn: None = None
+
+    @property
+    def label(self) -> str:
+        return self.space.encode(self.source)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"space": self.space.name, "arch": self.label, "options": asdict(self.options)}
+
+    def params(self) -> int:
+        return self.space.params(self.source, **asdict(self.options))
+
+    def flops(self, images: Tensor | None) -> int:
+        return self.space.flops(self.source, **asdict(self.options))
+
+    def module(self, seed: int, device: torch.device) -> nn.Module:
+        return build(
+            self.source, space=self.space, seed=seed, device=device, **asdict(self.options)
+        )
+
+
+@dataclass(frozen=True)
+class ModuleCandidate:
+    """A module with the weights it has; it stays where it is."""
+
+    source: nn.Module
+    label: str
+    feature_fn: FeatureFn | None
+    identity: None = None
+
+    def params(self) -> int:
+        return sum(parameter.numel() for parameter in self.source.parameters())
+
+    def flops(self, images: Tensor | None) -> int:
+        if images is None:
+            raise UnsupportedModelError("counting the FLOPs of a module needs images")
+        counter = FlopCounterMode(display=False)
+        # fused attention on the CPU is invisible to the counter
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+            self.source(images[:1])
+        return counter.get_total_flops()
+
+    def module(self, seed: int, device: torch.device) -> nn.Module:
+        return self.source
+
+
+def as_candidates(
+    given: Iterable[Any],
+    space: Space[Any] | None,
+    options: ModelOptions,
+    feature_fn: FeatureFn | None,
+) -> list[Candidate]:
+    """Check a population before anything is computed.
+
+    Raises:
+        TypeError: Not an iterable of architectures and modules.
+        ValueError: It is empty, an architecture is not of the space, or no space was given.
+    """
+    if isinstance(given, (str, Mapping, nn.Module)) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"candidates is a {type(given).__name__}; give a list of architectures and modules"
+        )
+    found: list[Candidate] = []
+    for index, entry in enumerate(given):
+        if isinstance(entry, nn.Module):
+            found.append(ModuleCandidate(entry, f"{type(entry).__name__}[{index}]", feature_fn))
+        elif space is None:
+            raise ValueError(
+                f"candidate {index} is an architecture ({type(entry).__name__}); say which space "
+                "it belongs to: space=..."
+            )
+        else:
+            try:
+                found.append(ArchCandidate(space.decode(entry), space, options))
+            except ValueError as error:
+                raise ValueError(f"candidate {index}: {error}") from error
+    if not found:
+        raise ValueError("there are no candidates to score; give at least one")
+    return found

@@ -1,0 +1,86 @@
+"""``tvtfast correlate``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jsonargparse import ArgumentParser
+
+from tvtfast.cli.options import add_scoring_options, scoring_arguments
+from tvtfast.data import load_vit_bench
+from tvtfast.ranking import correlate
+from tvtfast.report import write_correlation_report
+from tvtfast.scoring import score
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STORE = "scores.sqlite"
+_ALWAYS = ("weight_norm",)
+
+
+def parser() -> ArgumentParser:
+    """Flags of the command."""
+    parser = ArgumentParser(
+        description="Judge proxies by how they rank architectures of known accuracy."
+    )
+    add_scoring_options(parser)
+    parser.add_argument(
+        "--truth",
+        type=str,
+        required=True,
+        help="ViT-Bench-101: gt_autoformer.pth, gt_pit.pth, or JSON rows of arch and accuracies",
+    )
+    parser.add_argument("--resamples", type=int, default=500, help="bootstrap resamples")
+    parser.add_argument(
+        "--output-dir", type=str, default="runs/correlate", help="folder of scores and report"
+    )
+    return parser
+
+
+def run(cfg: Namespace, parser: ArgumentParser) -> None:
+    """Score the architectures of the truth, and print how well every proxy ranks them."""
+    rows = load_vit_bench(cfg.truth, cfg.space)
+    truth = rows.drop(columns="arch")
+    cfg.proxies = list(dict.fromkeys([*cfg.proxies, *_ALWAYS]))
+    folder = Path(cfg.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = scoring_arguments(cfg, progress=True)
+    table = score(rows["arch"], space=cfg.space, store=folder / _STORE, **arguments)
+    table.to_csv(folder / "scores.csv")
+    agreement = correlate(table, truth, n_resamples=cfg.resamples, seed=cfg.seed)
+    agreement.to_csv(folder / "correlations.csv", index=False)
+    for statistic, title in (("tau", "Kendall tau-b"), ("rho", "Spearman"), ("r", "Pearson")):
+        print(f"\n{title} with 95 % bootstrap interval, {len(rows)} architectures")
+        print(_pivot(agreement, statistic).to_string())
+    teacher = arguments["teacher"]
+    page = write_correlation_report(
+        folder,
+        table.to_pandas()[["arch", *table.higher_is_better]],
+        truth,
+        agreement,
+        title=f"Proxies on {Path(cfg.truth).name}, {cfg.space}",
+        settings={
+            "space": cfg.space,
+            "images": f"{cfg.data_set}, {cfg.batch_size} images",
+            "teacher": "none" if teacher is None else teacher.name,
+            "seed": str(cfg.seed),
+            "init seeds": str(cfg.init_seeds),
+            "dtype": cfg.dtype,
+            "protocol": cfg.protocol,
+        },
+    )
+    print(f"\nreport  {page}")
+
+
+def _pivot(agreement: pd.DataFrame, statistic: str) -> pd.DataFrame:
+    columns = [agreement[f"{statistic}{end}"] for end in ("", "_low", "_high")]
+    shown = [
+        f"{value:+.3f} [{low:+.2f}, {high:+.2f}]" for value, low, high in zip(*columns, strict=True)
+    ]
+    wide = agreement.assign(shown=shown).pivot(index="truth", columns="proxy", values="shown")
+    return wide[list(dict.fromkeys(agreement["proxy"]))].loc[
+        list(dict.fromkeys(agreement["truth"]))
+    ]

@@ -1,0 +1,46 @@
+"""``tvtfast info``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from jsonargparse import ArgumentParser
+
+from tvtfast import kernels, proxies, spaces, strategies
+from tvtfast.files import cache_dir
+from tvtfast.machine import machine, versions
+
+
+def parser() -> ArgumentParser:
+    """The command has no flags."""
+    return ArgumentParser(
+        description="Show versions, machine, and which backend serves which operator."
+    )
+
+
+def run(cfg: Namespace, parser: ArgumentParser) -> None:
+    """Print the state of this installation."""
+    _section("versions", versions())
+    _section("machine", machine())
+    built = kernels.native_build_info()
+    _section("C++ extension", built or {"tvtfast._C": "not installed; operators run in PyTorch"})
+    print("\noperators (typical fp32 call on the CPU)")
+    for entry in kernels.explain():
+        print(f"  {entry.operator:<24} {entry.backend}")
+        for backend, reasons in entry.declined.items():
+            print(f"  {'':<24} not {backend}: {'; '.join(reasons)}")
+    _section(
+        "known names",
+        {
+            "spaces": ", ".join(spaces.available()),
+            "proxies": ", ".join(proxies.available()),
+            "strategies": ", ".join(strategies.available()),
+            "cache": str(cache_dir()),
+        },
+    )
+
+
+def _section(title: str, entries: dict[str, str] | dict[str, str | int]) -> None:
+    print(f"\n{title}")
+    for name, value in entries.items():
+        print(f"  {name:<24} {value}")

@@ -1,0 +1,54 @@
+"""Entry point: find the command, run it, and turn what went wrong into one line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "search": "find the best architecture of a space without training any",
+    "score": "score given architectures",
+    "correlate": "judge proxies by how they rank architectures of known accuracy",
+    "info": "show versions, machine, and which backend serves which operator",
+}
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``tvtfast``; returns the exit status: 0, 2 for bad input, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    name, *rest = arguments
+    if name == "--version":
+        from tvtfast import __version__
+
+        print(f"tvtfast {__version__}")
+        return 0
+    if name not in COMMANDS:
+        print(f"tvtfast: unknown command {name!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    command = importlib.import_module(f"tvtfast.cli.{name}")
+    parser = command.parser()
+    parser.prog = f"tvtfast {name}"
+    try:
+        command.run(parser.parse_args(rest), parser)
+    except KeyboardInterrupt:
+        print(
+            "\ntvtfast: interrupted; every score computed so far is kept, run the same command to "
+            "continue",
+            file=sys.stderr,
+        )
+        return _INTERRUPTED
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        print(f"tvtfast: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _usage() -> str:
+    lines = ["usage: tvtfast COMMAND [options]", "", "commands:"]
+    lines += [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+    return "\n".join([*lines, "", "'tvtfast COMMAND --help' lists the options of a command"])

@@ -1,0 +1,167 @@
+"""Flags that several commands share, and what they resolve to."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from tvtfast import proxies, spaces
+from tvtfast.data import FrozenBatch, VisionDataset, load_dataset
+from tvtfast.distill import digits_teacher
+from tvtfast.evaluation import DTYPES
+from tvtfast.models import Teacher, load_teacher
+from tvtfast.ranking import METHODS
+from tvtfast.scoring import PROTOCOLS
+
+_MILLION = 1e6
+_GIGA = 1e9
+_SMALL_IMAGE = 112
+_PATCHES_PER_SIDE = 8
+
+
+class UsageError(ValueError):
+    """Flags that do not go together."""
+
+
+def add_scoring_options(parser: ArgumentParser) -> None:
+    """Space, data, teacher, proxies: what `scoring_arguments` reads."""
+    parser.add_argument("--cfg", action="config", help="YAML file of these options")
+    parser.add_argument(
+        "--space", type=str, default="autoformer-tiny", help=", ".join(spaces.available())
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data-set",
+        type=str,
+        default="digits",
+        help="name of a data set, folder of images, .npz file, or saved batch (.safetensors)",
+    )
+    data.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
+    data.add_argument("--batch-size", type=int, default=32, help="images in the frozen batch")
+    data.add_argument(
+        "--img-size", type=int | None, default=None, help="side in pixels; default the data set's"
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--patch-size",
+        type=int | None,
+        default=None,
+        help="side in pixels; default 16, or an eighth of images below 112 pixels",
+    )
+    model.add_argument(
+        "--num-classes", type=int | None, default=None, help="default the data set's"
+    )
+    model.add_argument("--distilled", type=bool, default=False, help="add a distillation token")
+    scores = parser.add_argument_group("scores")
+    scores.add_argument(
+        "--teacher",
+        type=str | None,
+        default=None,
+        help="teacher folder, checkpoint of a CIFAR ResNet, or timm model; digits trains its own",
+    )
+    scores.add_argument(
+        "--teacher-checkpoint", type=str | None, default=None, help="weights of a timm teacher"
+    )
+    scores.add_argument(
+        "--proxies",
+        type=str,
+        nargs="+",
+        default=["teacher_aware", "weight_norm"],
+        help=", ".join(proxies.available()),
+    )
+    scores.add_argument("--seed", type=int, default=0, help="seed of images, draws and weights")
+    scores.add_argument("--init-seeds", type=int, default=1, help="weight draws per candidate")
+    scores.add_argument("--dtype", type=str, default="float32", help=", ".join(DTYPES))
+    scores.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
+    scores.add_argument("--protocol", type=str, default="fixed", help=", ".join(PROTOCOLS))
+
+
+def add_rank_option(parser: ArgumentParser) -> None:
+    """How proxies are combined."""
+    parser.add_argument("--method", type=str, default="minmax_sum", help=", ".join(METHODS))
+
+
+def add_window_options(
+    parser: ArgumentParser, *, default: tuple[float | None, float | None]
+) -> None:
+    """Windows on parameters and FLOPs: what `constraints` reads."""
+    window = parser.add_argument_group("constraints")
+    low, high = default
+    window.add_argument(
+        "--min-param-limits", type=float | None, default=low, help="parameters, in millions"
+    )
+    window.add_argument(
+        "--param-limits", type=float | None, default=high, help="parameters, in millions"
+    )
+    window.add_argument("--min-flops-limits", type=float | None, default=None, help="in GFLOPs")
+    window.add_argument("--flops-limits", type=float | None, default=None, help="in GFLOPs")
+
+
+def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
+    """The windows of the flags, in parameters and FLOPs."""
+    windows = {
+        "params": _scaled((cfg.min_param_limits, cfg.param_limits), _MILLION),
+        "flops": _scaled((cfg.min_flops_limits, cfg.flops_limits), _GIGA),
+    }
+    return {name: window for name, window in windows.items() if window != (None, None)}
+
+
+def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
+    """Keyword arguments of `tvtfast.score` and `tvtfast.search` from the shared flags."""
+    images = _images(cfg)
+    side = cfg.img_size
+    if side is None:
+        side = images.img_size if isinstance(images, VisionDataset) else images.images.shape[-1]
+    patch = cfg.patch_size
+    if patch is None:
+        patch = 16 if side >= _SMALL_IMAGE else max(1, side // _PATCHES_PER_SIDE)
+    arguments = {
+        "proxies": cfg.proxies,
+        "images": images,
+        "batch_size": cfg.batch_size,
+        "teacher": _teacher(cfg, images, progress),
+        "seed": cfg.seed,
+        "init_seeds": cfg.init_seeds,
+        "dtype": cfg.dtype,
+        "device": cfg.device,
+        "protocol": cfg.protocol,
+        "progress": progress,
+        "img_size": side,
+        "patch_size": patch,
+        "distilled": cfg.distilled,
+    }
+    if cfg.num_classes is not None:
+        arguments["num_classes"] = cfg.num_classes
+    return arguments
+
+
+def _images(cfg: Namespace) -> VisionDataset | FrozenBatch:
+    if Path(cfg.data_set).suffix == ".safetensors":
+        return FrozenBatch.load(cfg.data_set)
+    return load_dataset(cfg.data_set, cfg.data_path)
+
+
+def _teacher(cfg: Namespace, images: VisionDataset | FrozenBatch, progress: bool) -> Teacher | None:
+    if cfg.teacher is not None:
+        return load_teacher(cfg.teacher, checkpoint=cfg.teacher_checkpoint, device=cfg.device)
+    single, _ = proxies.resolve(cfg.proxies)
+    if not any("teacher" in proxy.needs for proxy in single):
+        return None
+    name = images.name if isinstance(images, VisionDataset) else images.dataset
+    if name == "digits":
+        return digits_teacher(progress=progress)
+    raise UsageError(
+        f"--proxies {' '.join(cfg.proxies)} needs a teacher for {name}; give --teacher with a "
+        "teacher folder, a checkpoint of a CIFAR ResNet, or the name of a timm model (with "
+        "--teacher-checkpoint)"
+    )
+
+
+def _scaled(
+    window: tuple[float | None, float | None], unit: float
+) -> tuple[float | None, float | None]:
+    low, high = window
+    return None if low is None else low * unit, None if high is None else high * unit

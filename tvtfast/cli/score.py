@@ -1,0 +1,74 @@
+"""``tvtfast score``."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from tvtfast.cli.options import UsageError, add_rank_option, add_scoring_options, scoring_arguments
+from tvtfast.cli.tables import candidates_table
+from tvtfast.ranking import rank
+from tvtfast.scoring import score
+from tvtfast.spaces import get as get_space
+
+
+def parser() -> ArgumentParser:
+    """Flags of the command."""
+    parser = ArgumentParser(description="Score given architectures.")
+    add_scoring_options(parser)
+    add_rank_option(parser)
+    parser.add_argument(
+        "--arch",
+        type=str,
+        nargs="+",
+        default=[],
+        help="architectures as JSON, or files: best.json of a run, or a JSON list",
+    )
+    parser.add_argument("--output", type=str | None, default=None, help="also write a CSV file")
+    parser.add_argument(
+        "--store", type=str | None, default=None, help="SQLite file of known scores"
+    )
+    return parser
+
+
+def run(cfg: Namespace, parser: ArgumentParser) -> None:
+    """Score, and print the table, best first."""
+    space = get_space(cfg.space)
+    architectures = [arch for given in cfg.arch for arch in _architectures(given)]
+    if not architectures:
+        raise UsageError(
+            "name at least one architecture: --arch '{...}' or --arch runs/x/best.json"
+        )
+    table = score(
+        architectures, space=space, store=cfg.store, **scoring_arguments(cfg, progress=False)
+    )
+    scores = rank(table, cfg.method)
+    frame = table.to_pandas().assign(**{str(scores.name): scores})
+    order = scores.sort_values(ascending=False, kind="stable").index
+    print(candidates_table(frame.loc[order], space))
+    for proxy in table.reasons:
+        for status, reason in zip(table.status[proxy], table.reasons[proxy], strict=True):
+            if reason:
+                print(f"{status}: {proxy}: {reason}")
+    if cfg.output is not None:
+        table.to_csv(cfg.output)
+
+
+def _architectures(given: str) -> list[Any]:
+    if given.lstrip().startswith("{"):
+        return [given]
+    path = Path(given)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"--arch {given}: neither JSON nor an existing file") from None
+    except ValueError as error:
+        raise UsageError(f"--arch {given}: not a JSON file ({error})") from error
+    entries = content if isinstance(content, list) else [content]
+    return [
+        entry["arch"] if isinstance(entry, dict) and "arch" in entry else entry for entry in entries
+    ]

@@ -1,0 +1,46 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tvtfast.spaces import Space
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNITS = {"params": (1e6, "M"), "flops": (1e9, "G")}
+
+
+def candidates_table(frame: pd.DataFrame, space: Space[Any] | None) -> str:
+    """Rows of a score table with readable counts and architectures."""
+    import pandas as pd
+
+    shown = pd.DataFrame(index=range(1, len(frame) + 1))
+    for column in frame.columns:
+        values = frame[column].tolist()
+        if column == "arch":
+            continue
+        if column in _UNITS:
+            scale, unit = _UNITS[column]
+            shown[column] = ["-" if pd.isna(v) else f"{v / scale:.2f} {unit}" for v in values]
+        else:
+            shown[column] = ["-" if pd.isna(v) else f"{v:.5g}" for v in values]
+    shown["architecture"] = [_readable(arch, space) for arch in frame["arch"]]
+    return shown.to_string()
+
+
+def _readable(arch: str, space: Space[Any] | None) -> str:
+    if space is None or not arch.startswith("{"):
+        return arch
+    fields = space.to_dict(space.decode(arch))
+    return " ".join(f"{name}={_compact(value)}" for name, value in fields.items())
+
+
+def _compact(value: Any) -> str:
+    if not isinstance(value, list):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    entries = [f"{entry:g}" for entry in value]
+    if len(set(entries)) == 1:
+        return f"{entries[0]}x{len(entries)}"
+    return ("" if all(len(entry) == 1 for entry in entries) else ",").join(entries)

@@ -1,0 +1,30 @@
+"""Data sets, the published transforms, and the frozen batches candidates are scored on."""
+
+from tvtfast.data.dataset import TransformedDataset, VisionDataset
+from tvtfast.data.draw import frozen_batch, resolve_images
+from tvtfast.data.frozen import FrozenBatch
+from tvtfast.data.locate import DatasetNotFoundError
+from tvtfast.data.registry import DATASETS, DatasetInfo, available, load_dataset
+from tvtfast.data.transforms import eval_transform, train_transform
+from tvtfast.data.vit_bench import load_vit_bench
+from tvtfast.hashing import fingerprint
+from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
+
+__all__ = [
+    "DATASETS",
+    "IMAGENET_NORMALIZATION",
+    "DatasetInfo",
+    "DatasetNotFoundError",
+    "FrozenBatch",
+    "Normalization",
+    "TransformedDataset",
+    "VisionDataset",
+    "available",
+    "eval_transform",
+    "fingerprint",
+    "frozen_batch",
+    "load_dataset",
+    "load_vit_bench",
+    "resolve_images",
+    "train_transform",
+]

@@ -1,0 +1,81 @@
+"""Where the pixels of a data set are: in one array, or in image files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+class ImageSource(Protocol):
+    """Indexable images: ``source[index]`` is an RGB PIL image, ``len(source)`` their number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Image.Image: ...
+
+
+class ArrayImages:
+    """Images held in memory.
+
+    Args:
+        pixels: uint8, ``[N, H, W, 3]`` (RGB) or ``[N, H, W]`` (grey, repeated in three channels).
+        what: What the array is called in error messages, such as ``"set.npz: x_train"``.
+
+    Raises:
+        ValueError: For any other dtype or shape, or no image at all.
+    """
+
+    def __init__(self, pixels: npt.NDArray[Any], what: str) -> None:
+        is_image_stack = pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[3] == 3)
+        if pixels.dtype != np.uint8 or not is_image_stack or pixels.size == 0:
+            raise ValueError(
+                f"{what} is {pixels.dtype} of shape {list(pixels.shape)}; allowed is uint8 of "
+                "shape [N, H, W, 3] (RGB) or [N, H, W] (grey), with at least one image"
+            )
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index]).convert("RGB")
+
+
+class ImageFiles:
+    """Images read from their files at every access.
+
+    Args:
+        paths: One image file per image.
+        what: What the list is called in error messages, such as ``"flowers102 train"``.
+
+    Raises:
+        ValueError: Where a file does not exist; on access, where Pillow cannot decode one.
+    """
+
+    def __init__(self, paths: Sequence[Path], what: str) -> None:
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise ValueError(
+                f"{what}: {len(missing)} of {len(paths)} image files are missing, the first is "
+                f"{missing[0]}; extract the archive again"
+            )
+        self.paths = tuple(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        path = self.paths[index]
+        try:
+            with Image.open(path) as image:
+                rgb: Image.Image = image.convert("RGB")
+        except (OSError, SyntaxError) as error:
+            raise ValueError(
+                f"{path} cannot be read as an image ({error}); replace the file or remove it"
+            ) from error
+        return rgb

@@ -1,0 +1,80 @@
+"""The published test transform and training augmentation (tiny-transformers, Auto-Prox)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from PIL import Image
+from torch import Tensor
+
+from tvtfast._torchvision import ensure_torchvision
+from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
+
+Transform: TypeAlias = Callable[[Image.Image], Tensor]
+"""RGB PIL image of any size -> float32 ``[3, img_size, img_size]``."""
+
+
+def eval_transform(
+    img_size: int, normalization: Normalization = IMAGENET_NORMALIZATION
+) -> Transform:
+    """The published test transform: bicubic resize to a square (no crop), then normalise.
+
+    Args:
+        img_size: Side in pixels; the aspect ratio is not kept.
+        normalization: Channel mean and standard deviation.
+
+    Returns:
+        Deterministic function from an RGB PIL image to float32 ``[3, img_size, img_size]``.
+    """
+    _check_img_size(img_size)
+    ensure_torchvision()
+    from torchvision import transforms
+
+    transform: Transform = transforms.Compose(
+        [
+            transforms.Resize((img_size, img_size), transforms.InterpolationMode.BICUBIC),
+            transforms.ToTensor(),
+            transforms.Normalize(normalization.mean, normalization.std),
+        ]
+    )
+    return transform
+
+
+def train_transform(
+    img_size: int, normalization: Normalization = IMAGENET_NORMALIZATION
+) -> Transform:
+    """The published training augmentation, built by ``timm.data.create_transform``.
+
+    Random-resized crop (bicubic), horizontal flip, RandAugment ``rand-m9-mstd0.5-inc1``,
+    normalisation, random erasing (p 0.25, per-pixel noise).
+
+    Args:
+        img_size: Side in pixels.
+        normalization: Channel mean and standard deviation.
+
+    Returns:
+        Function from an RGB PIL image to float32 ``[3, img_size, img_size]``. It draws from the
+        global generators of ``random``, ``numpy.random`` and ``torch``.
+    """
+    _check_img_size(img_size)
+    ensure_torchvision()
+    from timm.data.transforms_factory import create_transform
+
+    transform: Transform = create_transform(
+        img_size,
+        is_training=True,
+        interpolation="bicubic",
+        auto_augment="rand-m9-mstd0.5-inc1",
+        re_prob=0.25,
+        re_mode="pixel",
+        re_count=1,
+        mean=normalization.mean,
+        std=normalization.std,
+    )
+    return transform
+
+
+def _check_img_size(img_size: int) -> None:
+    if img_size < 1:
+        raise ValueError(f"img_size={img_size}: give a side of at least 1 pixel")

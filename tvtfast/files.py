@@ -1,0 +1,32 @@
+"""Write files so that a reader, or a crash, sees all of them or nothing."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block succeeds."""
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def cache_dir() -> Path:
+    """Where tvtfast keeps what it would otherwise compute again.
+
+    ``TVTFAST_CACHE`` when set, else ``tvtfast`` in ``XDG_CACHE_HOME``, else ``~/.cache/tvtfast``.
+    """
+    chosen = os.environ.get("TVTFAST_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tvtfast"

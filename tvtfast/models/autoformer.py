@@ -1,0 +1,76 @@
+"""AutoFormer candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tvtfast.initialization import Constant, Normal, ParameterInit
+from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block, RelativePositionAttention
+from tvtfast.models.candidate import CandidateModel, drop_path_rates, prefix_parameter
+from tvtfast.models.features import SpatialFeatures
+from tvtfast.spaces.autoformer import (
+    MAX_RELATIVE_POSITION,
+    ORIGINAL_HEAD_DIM,
+    AutoFormerArch,
+    AutoFormerSpace,
+)
+from tvtfast.spaces.options import ModelOptions
+
+
+class AutoFormer(CandidateModel):
+    """A subnet of the AutoFormer space, stand-alone.
+
+    Patch embedding, learned absolute positions over all tokens, pre-norm blocks, final norm; both
+    heads read the mean over all tokens but the class token, so a distillation token is inside it.
+    Source: TVT / ViT-Bench-101 (plain attention); Chen et al., ICCV 2021 (relative positions).
+    """
+
+    def __init__(self, arch: AutoFormerArch, space: AutoFormerSpace, options: ModelOptions) -> None:
+        super().__init__(options)
+        dim = arch.hidden_dim
+        patch = options.patch_size
+        self.arch = arch
+        self.grid = (options.img_size[0] // patch, options.img_size[1] // patch)
+        tokens = self.grid[0] * self.grid[1] + options.num_prefix_tokens
+        self.patch_embed = nn.Conv2d(options.in_chans, dim, patch, stride=patch)
+        self.prefix_tokens = prefix_parameter(options, dim)
+        self.pos_embed = nn.Parameter(torch.zeros(1, tokens, dim))
+        rates = drop_path_rates(options.drop_path_rate, arch.depth)
+        self.blocks = nn.ModuleList(
+            Block(_attention(space, dim, heads), dim, int(dim * ratio), rate)
+            for heads, ratio, rate in zip(arch.num_heads, arch.mlp_ratio, rates, strict=True)
+        )
+        self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.head = nn.Linear(dim, options.num_classes)
+        if options.distilled:
+            self.head_dist = nn.Linear(dim, options.num_classes)
+
+    def parameter_init(self, name: str, owner: nn.Module) -> ParameterInit | None:
+        """Linear weights ``N(0, 0.02^2)``, linear biases and the distillation head 0; the patch
+        convolution keeps the framework's default."""
+        if isinstance(owner, nn.Linear):
+            zero = name.endswith("bias") or name.startswith("head_dist.")
+            groups = 3 if ".qkv." in name else 1
+            return ParameterInit(Constant(0.0) if zero else Normal(0.02), groups)
+        return None
+
+    def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
+        self._check_images(images)
+        x = self.patch_embed(images).flatten(2).transpose(1, 2)
+        x = torch.cat((self.prefix_tokens.expand(len(x), -1, -1), x), dim=1) + self.pos_embed
+        for block in self.blocks:
+            x = block(x, self.grid)
+            yield SpatialFeatures(x, self.grid, self.num_prefix_tokens)
+
+    def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = self.norm(tokens)[:, 1:].mean(dim=1)
+        return pooled, pooled
+
+
+def _attention(space: AutoFormerSpace, dim: int, heads: int) -> Attention:
+    if space.relative_position:
+        return RelativePositionAttention(dim, heads, ORIGINAL_HEAD_DIM, MAX_RELATIVE_POSITION)
+    return Attention(dim, heads)

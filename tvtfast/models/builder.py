@@ -1,0 +1,66 @@
+"""From an architecture to a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from tvtfast.initialization import initialize_
+from tvtfast.models.autoformer import AutoFormer
+from tvtfast.models.candidate import CandidateModel
+from tvtfast.models.pit import PiT
+from tvtfast.spaces import AutoFormerArch, ModelOptions, PiTArch, Space
+from tvtfast.spaces import get as get_space
+
+_models: dict[type[Any], Callable[[Any, Any, ModelOptions], CandidateModel]] = {
+    AutoFormerArch: AutoFormer,
+    PiTArch: PiT,
+}
+
+
+def register_model(
+    arch_type: type[Any], model: Callable[[Any, Any, ModelOptions], CandidateModel]
+) -> None:
+    """Declare how architectures of a type are built: ``model(arch, space, options)``."""
+    _models[arch_type] = model
+
+
+def build(
+    arch: Any | Mapping[str, Any] | str,
+    *,
+    space: str | Space[Any],
+    num_classes: int = 100,
+    img_size: int | tuple[int, int] = 224,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    **options: Any,
+) -> CandidateModel:
+    """Build one candidate with index-keyed weights, see `tvtfast.initialize_`.
+
+    Args:
+        arch: An architecture of ``space``, its JSON string, or its published dictionary.
+        space: Name of a space, or the space.
+        num_classes: Width of the classifier.
+        img_size: Height and width of the images, in pixels.
+        seed: Seed of the weights.
+        device: Where the parameters live; default CPU.
+        **options: ``patch_size``, ``in_chans``, ``distilled``, ``drop_path_rate``
+            (`tvtfast.spaces.ModelOptions`).
+
+    Returns:
+        The module, fp32, in evaluation mode.
+    """
+    resolved_space = get_space(space)
+    decoded = resolved_space.decode(arch)
+    if type(decoded) not in _models:
+        raise ValueError(
+            f"no model is registered for {type(decoded).__name__} of space "
+            f"{resolved_space.name!r}; call tvtfast.models.register_model"
+        )
+    resolved = ModelOptions.of(num_classes=num_classes, img_size=img_size, **options)
+    with torch.device("meta"):
+        model = _models[type(decoded)](decoded, resolved_space, resolved)
+    model.to_empty(device=device or "cpu")
+    return initialize_(model, seed).eval()

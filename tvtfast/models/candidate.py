@@ -1,0 +1,120 @@
+"""What all candidate models share: block features, timm's feature interface, two heads."""
+
+from __future__ import annotations
+
+import collections
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tvtfast.models.features import SpatialFeatures
+from tvtfast.spaces.options import ModelOptions
+
+
+class CandidateModel(nn.Module, ABC):
+    """A Vision Transformer student.
+
+    ``forward`` maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``. With a distillation
+    token it returns the mean of both heads, or the pair ``(logits, distillation_logits)`` while
+    training after ``set_distilled_training()``, as timm's distilled models do.
+    """
+
+    def __init__(self, options: ModelOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.num_classes = options.num_classes
+        self.num_prefix_tokens = options.num_prefix_tokens
+        self.distilled_training = False
+
+    @abstractmethod
+    def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
+        """Yield the output tokens of every block, first to last, before the final norm."""
+
+    @abstractmethod
+    def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Normed inputs ``[B, D]`` of the classifier and of the distillation head."""
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Output tokens ``[B, P+N, D]`` of the last block, before the final norm."""
+        return collections.deque(self.block_features(images), maxlen=1)[0].x
+
+    def forward_head(self, tokens: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits from the output of `forward_features`."""
+        pooled, distilled = self.pool(tokens)
+        logits: Tensor = self.get_submodule("head")(pooled)
+        if not self.options.distilled:
+            return logits
+        distillation_logits: Tensor = self.get_submodule("head_dist")(distilled)
+        if self.training and self.distilled_training:
+            return logits, distillation_logits
+        return (logits + distillation_logits) / 2
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        return self.forward_head(self.forward_features(images))
+
+    def forward_intermediates(
+        self,
+        images: Tensor,
+        indices: int | Sequence[int] | None = None,
+        *,
+        norm: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """timm's feature interface over the blocks.
+
+        Args:
+            images: ``[B, C, H, W]``.
+            indices: The last ``n`` blocks, the blocks of a sequence (negative ones count from the
+                end), or all.
+            norm: Unsupported when true: widths differ between stages, so there is no common norm.
+            output_fmt: ``"NCHW"`` for maps ``[B, D, h, w]``, ``"NLC"`` for patch tokens ``[B, N,
+            D]``.
+            intermediates_only: Leave out the output tokens of the last block.
+        """
+        if norm:
+            raise ValueError("norm=True is not supported; features are those before the final norm")
+        if output_fmt not in ("NCHW", "NLC"):
+            raise ValueError(f"output_fmt is {output_fmt!r}; allowed: NCHW, NLC")
+        features = list(self.block_features(images))
+        if isinstance(indices, int):
+            chosen = features[-indices:]
+        elif indices is None:
+            chosen = features
+        else:
+            chosen = [features[index] for index in indices]
+        outputs = [_patches(f) if output_fmt == "NLC" else _map(f) for f in chosen]
+        return outputs if intermediates_only else (features[-1].x, outputs)
+
+    def set_distilled_training(self, enable: bool = True) -> None:
+        """Return both heads' logits while training (only with ``distilled=True``)."""
+        self.distilled_training = enable
+
+    def _check_images(self, images: Tensor) -> None:
+        wanted = (self.options.in_chans, *self.options.img_size)
+        if images.ndim != 4 or tuple(images.shape[1:]) != wanted:
+            raise ValueError(
+                f"{type(self).__name__} was built for images [B, {wanted[0]}, {wanted[1]}, "
+                f"{wanted[2]}], got {list(images.shape)}; build it with img_size=(height, width) "
+                "or resize the images"
+            )
+
+
+def drop_path_rates(final: float, depth: int) -> list[float]:
+    """Stochastic depth rates rising linearly from 0 to ``final`` over the blocks."""
+    return [final * block / max(depth - 1, 1) for block in range(depth)]
+
+
+def prefix_parameter(options: ModelOptions, dim: int) -> nn.Parameter:
+    """Class token, and the distillation token after it, ``[1, P, dim]``."""
+    return nn.Parameter(torch.zeros(1, options.num_prefix_tokens, dim))
+
+
+def _patches(features: SpatialFeatures) -> Tensor:
+    return features.x[:, features.prefix_tokens :]
+
+
+def _map(features: SpatialFeatures) -> Tensor:
+    return _patches(features).transpose(1, 2).unflatten(2, features.size)

@@ -1,0 +1,68 @@
+"""Read weights from files that came from elsewhere. Files are data: nothing in them is executed."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+_WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
+_PREFIX = "module."
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or that holds something other than weights."""
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict on the CPU.
+
+    Reads ``.safetensors``, and anything else with ``torch.load(weights_only=True)``. The usual
+    wrappers (``state_dict``, ``model``) and the ``module.`` prefix of data-parallel training are
+    removed.
+
+    Raises:
+        FileNotFoundError: No such file.
+        CheckpointError: Truncated or corrupt, of another format, or not a state dict.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    content: object
+    try:
+        if path.suffix == ".safetensors":
+            content = safetensors.torch.load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is not a checkpoint of plain tensors, or is damaged; tvtfast never runs code "
+            f"from a file. Save its state_dict as safetensors and load that. ({_first_line(error)})"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a checkpoint; it may be truncated or of another format. "
+            f"({_first_line(error)})"
+        ) from error
+    return _unwrap(content, path)
+
+
+def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
+    while isinstance(content, Mapping) and any(key in content for key in _WRAPPERS):
+        content = next(content[key] for key in _WRAPPERS if key in content)
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a state dict")
+    wrong = [name for name, value in content.items() if not isinstance(value, Tensor)]
+    if wrong:
+        raise CheckpointError(
+            f"{path} holds entries that are not tensors: {', '.join(map(str, wrong[:5]))}"
+        )
+    return {str(name).removeprefix(_PREFIX): value for name, value in content.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,123 @@
+"""Where the spatial features of a model come from, whatever model it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from tvtfast import kernels
+
+
+class UnsupportedModelError(TypeError):
+    """The module does not offer spatial features."""
+
+
+@dataclass(frozen=True)
+class SpatialFeatures:
+    """Features of a batch on a grid of positions.
+
+    Args:
+        x: Tokens ``[B, P+N, C]`` when ``grid`` is given, else a feature map ``[B, C, H, W]``.
+        grid: ``(h, w)`` with ``h*w = N``, row by row.
+        prefix_tokens: ``P``, the tokens before the patches.
+    """
+
+    x: Tensor
+    grid: tuple[int, int] | None = None
+    prefix_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        wanted = 4 if self.grid is None else 3
+        if self.x.ndim != wanted:
+            raise UnsupportedModelError(
+                f"features of shape {list(self.x.shape)} are not spatial; a map is [B, C, H, W], "
+                "tokens are [B, prefix + h*w, C] with grid=(h, w); choose a layer before pooling"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the grid."""
+        return self.grid or (self.x.shape[-2], self.x.shape[-1])
+
+    def attention_map(self, size: tuple[int, int] | None = None) -> Tensor:
+        """Activation-based attention map ``[B, H*W]``, see `tvtfast.kernels.attention_map`."""
+        return kernels.attention_map(self.x, **self._layout(size))
+
+    def attention_map_distance(
+        self, teacher_map: Tensor, size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Mean squared difference to a teacher map, ``[B]``, see
+        `tvtfast.kernels.attention_map_distance`."""
+        return kernels.attention_map_distance(self.x, teacher_map, **self._layout(size))
+
+    def _layout(self, size: tuple[int, int] | None) -> dict[str, Any]:
+        resized = None if size in (None, self.size) else size
+        return {"size": resized, "prefix_tokens": self.prefix_tokens, "grid": self.grid}
+
+
+FeatureFn: TypeAlias = Callable[
+    [nn.Module, Tensor], SpatialFeatures | Tensor | Sequence[SpatialFeatures | Tensor]
+]
+
+
+def extract_features(
+    module: nn.Module,
+    images: Tensor,
+    *,
+    feature_fn: FeatureFn | None = None,
+    last_only: bool = False,
+) -> list[SpatialFeatures]:
+    """Spatial features of every block or stage of ``module``, first to last.
+
+    Args:
+        module: A candidate of tvtfast, any model with timm's ``forward_intermediates``, or any
+            module at all when ``feature_fn`` is given.
+        images: ``[B, 3, H, W]``.
+        feature_fn: Called as ``feature_fn(module, images)``; returns one feature map ``[B, C, H,
+        W]``
+            or `SpatialFeatures`, or a sequence of them.
+        last_only: Keep (and where the model allows it, compute) the last one alone.
+
+    Raises:
+        UnsupportedModelError: No way to features is known, or they are not spatial.
+    """
+    model: Any = module
+    found: Sequence[SpatialFeatures | Tensor]
+    if feature_fn is not None:
+        returned = feature_fn(module, images)
+        found = [returned] if isinstance(returned, (Tensor, SpatialFeatures)) else list(returned)
+    elif hasattr(module, "block_features"):
+        found = list(model.block_features(images))
+    elif hasattr(module, "forward_intermediates"):
+        found = model.forward_intermediates(
+            images, indices=1 if last_only else None, intermediates_only=True
+        )
+    else:
+        raise UnsupportedModelError(
+            f"{type(module).__name__} has no forward_intermediates; pass "
+            "feature_fn=lambda module, images: ... returning features [B, C, H, W]"
+        )
+    if not found:
+        raise UnsupportedModelError(f"{type(module).__name__} returned no features")
+    kept = found[-1:] if last_only else found
+    return [f if isinstance(f, SpatialFeatures) else _as_map(module, f) for f in kept]
+
+
+def last_features(
+    module: nn.Module, images: Tensor, *, feature_fn: FeatureFn | None = None
+) -> SpatialFeatures:
+    """Features of the last block or stage, see `extract_features`."""
+    return extract_features(module, images, feature_fn=feature_fn, last_only=True)[-1]
+
+
+def _as_map(module: nn.Module, features: object) -> SpatialFeatures:
+    if not isinstance(features, torch.Tensor):
+        raise UnsupportedModelError(
+            f"{type(module).__name__} returned features of type {type(features).__name__}; "
+            "return a tensor [B, C, H, W] or SpatialFeatures"
+        )
+    return SpatialFeatures(features)

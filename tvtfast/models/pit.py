@@ -1,0 +1,91 @@
+"""PiT candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tvtfast.initialization import Constant, ParameterInit, Uniform
+from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
+from tvtfast.models.candidate import CandidateModel, prefix_parameter
+from tvtfast.models.features import SpatialFeatures
+from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.pit import PiTArch, PiTSpace, stage_grids
+
+
+class PiT(CandidateModel):
+    """Pooling-based Vision Transformer of three stages.
+
+    Overlapping convolutional embedding, additive position map, and between stages a depthwise
+    convolution for the patches and a linear layer for the prefix tokens. The classifier reads the
+    class token and the distillation head the distillation token, after the final norm.
+    Source: Heo et al., ICCV 2021; the subnet of TVT / ViT-Bench-101.
+    """
+
+    def __init__(self, arch: PiTArch, space: PiTSpace, options: ModelOptions) -> None:
+        super().__init__(options)
+        widths, patch = arch.widths, options.patch_size
+        self.arch = arch
+        self.grids = stage_grids(options)
+        self.patch_embed = nn.Conv2d(options.in_chans, widths[0], patch, stride=patch // 2)
+        self.pos_embed = nn.Parameter(torch.zeros(1, widths[0], *self.grids[0]))
+        self.prefix_tokens = prefix_parameter(options, widths[0])
+        total, before = sum(arch.depth), 0
+        self.stages, self.pools = nn.ModuleList(), nn.ModuleList()
+        for stage, (dim, depth, heads) in enumerate(
+            zip(widths, arch.depth, arch.num_heads, strict=True)
+        ):
+            rates = [options.drop_path_rate * (before + block) / total for block in range(depth)]
+            self.stages.append(
+                nn.ModuleList(
+                    Block(Attention(dim, heads), dim, dim * arch.mlp_ratio, rate) for rate in rates
+                )
+            )
+            before += depth
+            if stage + 1 < len(widths):
+                self.pools.append(Pooling(dim, widths[stage + 1]))
+        self.norm = nn.LayerNorm(widths[-1], eps=LAYER_NORM_EPS)
+        self.head = nn.Linear(widths[-1], options.num_classes)
+        if options.distilled:
+            self.head_dist = nn.Linear(widths[-1], options.num_classes)
+
+    def parameter_init(self, name: str, owner: nn.Module) -> ParameterInit | None:
+        """The framework's defaults throughout, and 0 for the distillation head."""
+        if name.startswith("head_dist."):
+            return ParameterInit(Constant(0.0))
+        if ".qkv." in name:
+            bound = owner.in_features**-0.5 if isinstance(owner, nn.Linear) else 0.0
+            return ParameterInit(Uniform(bound), groups=3)
+        return None
+
+    def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
+        self._check_images(images)
+        patches = self.patch_embed(images) + self.pos_embed
+        prefix = self.prefix_tokens.expand(len(images), -1, -1)
+        for stage, (blocks, grid) in enumerate(zip(self.stages, self.grids, strict=True)):
+            if stage:
+                patches, prefix = self.pools[stage - 1](patches, prefix)
+            x = torch.cat((prefix, patches.flatten(2).transpose(1, 2)), dim=1)
+            for block in blocks.children():
+                x = block(x, grid)
+                yield SpatialFeatures(x, grid, self.num_prefix_tokens)
+            prefix = x[:, : self.num_prefix_tokens]
+            patches = x[:, self.num_prefix_tokens :].transpose(1, 2).unflatten(2, grid)
+
+    def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        prefix = self.norm(tokens[:, : self.num_prefix_tokens])
+        return prefix[:, 0], prefix[:, -1]
+
+
+class Pooling(nn.Module):
+    """Halve the grid and widen: depthwise 3x3 convolution for patches, linear for prefix tokens."""
+
+    def __init__(self, dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(dim, out_dim, 3, stride=2, padding=1, groups=dim)
+        self.fc = nn.Linear(dim, out_dim)
+
+    def forward(self, patches: Tensor, prefix: Tensor) -> tuple[Tensor, Tensor]:
+        return self.conv(patches), self.fc(prefix)

@@ -1,0 +1,318 @@
+"""The trained ConvNet that looks over a search: its weights, its input and its features."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tvtfast._torchvision import ensure_torchvision
+from tvtfast.hashing import fingerprint
+from tvtfast.initialization import initialize_
+from tvtfast.models.checkpoint import CheckpointError, load_weights
+from tvtfast.models.cifar_resnet import CifarResNet, from_state_dict
+from tvtfast.models.features import FeatureFn, SpatialFeatures, extract_features
+from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
+
+_CARD = "teacher.json"
+_WEIGHTS = "model.safetensors"
+_FORMAT = "tvtfast-teacher"
+_CIFAR_INPUT = 32
+
+
+class Teacher:
+    """A frozen teacher in evaluation mode.
+
+    Args:
+        module: The network.
+        name: What to call it in reports.
+        input_size: Side in pixels that images are resized to; ``None`` takes them as they come.
+        normalization: What its input is normalised with; ``None`` takes what the student takes.
+        feature_fn: How to read its features, see `tvtfast.models.extract_features`.
+
+    Attributes:
+        fingerprint: SHA-256 over weights, buffers, input size and normalisation.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        name: str,
+        input_size: int | None = None,
+        normalization: Normalization | None = None,
+        feature_fn: FeatureFn | None = None,
+    ) -> None:
+        self.module = module.eval().requires_grad_(False)
+        self.name = name
+        self.input_size = input_size
+        self.normalization = normalization
+        self.feature_fn = feature_fn
+        state = module.state_dict()
+        described = json.dumps([sorted(state), input_size, normalization and asdict(normalization)])
+        weights = fingerprint(*(state[key] for key in sorted(state)))
+        self.fingerprint = hashlib.sha256((described + weights).encode()).hexdigest()
+
+    def to(self, device: torch.device | str) -> Teacher:
+        """Move the network; returns the teacher itself."""
+        self.module.to(device)
+        return self
+
+    def prepare(self, images: Tensor, normalization: Normalization | None = None) -> Tensor:
+        """The teacher's view of a student's batch ``[B, 3, H, W]``.
+
+        Normalised anew where both normalisations are known and differ, then resized to
+        ``[B, 3, input_size, input_size]`` (bilinear, align_corners=False, no antialiasing; TVT,
+        section 3).
+        """
+        images = images.float()
+        own = self.normalization
+        if own is not None and normalization is not None and own != normalization:
+            images = _renormalize(images, normalization, own)
+        side = self.input_size
+        if side is None or tuple(images.shape[-2:]) == (side, side):
+            return images
+        return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
+
+    @torch.no_grad()
+    def features(
+        self, images: Tensor, *, normalization: Normalization | None = None
+    ) -> list[SpatialFeatures]:
+        """Features of every stage for a student's batch, first to last.
+
+        Args:
+            images: ``[B, 3, H, W]``, normalised for the student.
+            normalization: What ``images`` were normalised with, where known.
+
+        Raises:
+            UnsupportedModelError: The network has no spatial features.
+        """
+        prepared = self.prepare(images, normalization)
+        return extract_features(self.module, prepared, feature_fn=self.feature_fn)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, *, normalization: Normalization | None = None) -> Tensor:
+        """Logits ``[B, num_classes]`` for a student's batch."""
+        logits: Tensor = self.module(self.prepare(images, normalization))
+        return logits
+
+    def save(self, folder: str | os.PathLike[str], *, dataset: str, accuracy: float) -> None:
+        """Write a teacher folder: ``teacher.json`` and ``model.safetensors``; all of it or nothing.
+
+        Args:
+            folder: Must not exist yet.
+            dataset: Name of the data set it was trained on.
+            accuracy: Top-1 accuracy on that data set's test split, in percent.
+
+        Raises:
+            FileExistsError: The folder exists.
+            ValueError: The network is not a CIFAR ResNet, so that no description of it can be
+            saved.
+        """
+        if not isinstance(self.module, CifarResNet):
+            raise ValueError(
+                f"cannot describe a {type(self.module).__name__} in a teacher folder; save its "
+                "state_dict yourself and load it with load_teacher(timm_name, checkpoint=path)"
+            )
+        folder = Path(folder)
+        if folder.exists():
+            raise FileExistsError(f"{folder} exists; remove it or choose another teacher folder")
+        card = {
+            "format": _FORMAT,
+            "version": 1,
+            "name": self.name,
+            "architecture": {
+                "depth": self.module.depth,
+                "num_classes": self.module.num_classes,
+                "shortcut": self.module.shortcut,
+            },
+            "input_size": self.input_size,
+            "normalization": self.normalization and asdict(self.normalization),
+            "dataset": dataset,
+            "accuracy": accuracy,
+        }
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            (unfinished / _CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+            safetensors.torch.save_file(self.module.state_dict(), unfinished / _WEIGHTS)
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def load_teacher(
+    source: str | os.PathLike[str] | nn.Module | Teacher,
+    *,
+    num_classes: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    pretrained: bool = False,
+    input_size: int | None = None,
+    normalization: Normalization | None = None,
+    feature_fn: FeatureFn | None = None,
+    device: torch.device | str | None = None,
+) -> Teacher:
+    """Load a teacher from whatever there is.
+
+    Args:
+        source: A teacher folder of tvtfast; a checkpoint file of a CIFAR ResNet (depth, classes and
+            shortcut are read from the weights); the name of a timm model; a module; or a teacher.
+        num_classes: Classes of a timm model; default the model's own.
+        checkpoint: Weights of a timm model or a module (safetensors, or ``torch.save`` of tensors).
+        pretrained: Let timm fetch its published weights (needs network or timm's cache).
+        input_size: Side in pixels images are resized to. Default: the folder's, 32 for a CIFAR
+            ResNet, timm's own for a timm model, none for a module.
+        normalization: What its input is normalised with. Default: the folder's, ImageNet's for a
+            CIFAR ResNet, timm's own for a timm model, the student's for a module.
+        feature_fn: How to read spatial features where the model has no ``forward_intermediates``.
+        device: Where it runs; default where it is.
+
+    Raises:
+        FileNotFoundError: A path that does not exist.
+        CheckpointError: A file that is damaged, or weights that do not fit the model.
+        ValueError: An unknown model name, or options that do not go with the source.
+    """
+    if isinstance(source, Teacher):
+        teacher = source
+    elif isinstance(source, nn.Module):
+        if checkpoint is not None:
+            _fit(source, load_weights(Path(checkpoint)), checkpoint)
+        teacher = Teacher(
+            source,
+            name=type(source).__name__,
+            input_size=input_size,
+            normalization=normalization,
+            feature_fn=feature_fn,
+        )
+    elif Path(source).is_dir():
+        teacher = _from_folder(Path(source))
+    elif Path(source).is_file():
+        teacher = _from_file(Path(source), input_size, normalization)
+    elif _looks_like_path(source):
+        raise FileNotFoundError(
+            f"no teacher at {os.fspath(source)}; give a teacher folder, a checkpoint file, the "
+            "name of a timm model, or a module"
+        )
+    else:
+        teacher = _from_timm(
+            str(source), num_classes, checkpoint, pretrained, input_size, normalization, feature_fn
+        )
+    return teacher if device is None else teacher.to(device)
+
+
+def _from_folder(folder: Path) -> Teacher:
+    card_path = folder / _CARD
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        if card["format"] != _FORMAT or card["version"] != 1:
+            raise ValueError(f"format {card['format']!r} version {card['version']!r}")
+        module = CifarResNet(**card["architecture"])
+        described = card["normalization"]
+        normalization = described and Normalization(
+            tuple(described["mean"]), tuple(described["std"])
+        )
+        name, input_size = card["name"], card["input_size"]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{folder} is not a teacher folder: it has no {_CARD}; train one, or give a checkpoint "
+            "file or the name of a timm model"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{card_path} does not describe a teacher ({type(error).__name__}: {error})"
+        ) from error
+    _fit(module, load_weights(folder / _WEIGHTS), folder / _WEIGHTS)
+    return Teacher(module, name=name, input_size=input_size, normalization=normalization)
+
+
+def _from_file(path: Path, input_size: int | None, normalization: Normalization | None) -> Teacher:
+    try:
+        module = from_state_dict(load_weights(path))
+    except RuntimeError as error:
+        raise CheckpointError(f"the weights in {path} do not fit: {error}") from error
+    if module is None:
+        raise CheckpointError(
+            f"the weights in {path} are not those of a CIFAR ResNet; name the model they belong "
+            "to: load_teacher(timm_name, checkpoint=path) or load_teacher(module, checkpoint=path)"
+        )
+    return Teacher(
+        module,
+        name=f"cifar_resnet{module.depth}",
+        input_size=input_size or _CIFAR_INPUT,
+        normalization=normalization or IMAGENET_NORMALIZATION,
+    )
+
+
+def _from_timm(
+    name: str,
+    num_classes: int | None,
+    checkpoint: str | os.PathLike[str] | None,
+    pretrained: bool,
+    input_size: int | None,
+    normalization: Normalization | None,
+    feature_fn: FeatureFn | None,
+) -> Teacher:
+    ensure_torchvision()
+    import timm
+
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), n=5)
+        hint = f"; close names: {', '.join(close)}" if close else ""
+        raise ValueError(
+            f"{name!r} is neither a file, a folder nor a timm model{hint}; give a teacher folder, "
+            "a checkpoint file, a timm name, or a module"
+        )
+    options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    module = timm.create_model(name, pretrained=pretrained, **options)
+    if checkpoint is not None:
+        _fit(module, load_weights(Path(checkpoint)), checkpoint)
+    elif not pretrained:
+        initialize_(module)
+        warnings.warn(
+            f"teacher {name!r} has random weights; give checkpoint=path or pretrained=True",
+            stacklevel=3,
+        )
+    config: Any = module.pretrained_cfg
+    own = Normalization(tuple(config["mean"]), tuple(config["std"]))
+    return Teacher(
+        module,
+        name=name,
+        input_size=input_size or int(config["input_size"][-1]),
+        normalization=normalization or own,
+        feature_fn=feature_fn,
+    )
+
+
+def _fit(module: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights in {os.fspath(path)} do not fit {type(module).__name__}: {error}"
+        ) from error
+
+
+def _looks_like_path(source: str | os.PathLike[str]) -> bool:
+    text = os.fspath(source)
+    return not isinstance(source, str) or os.sep in text or bool(Path(text).suffix[1:].isalpha())
+
+
+def _renormalize(images: Tensor, given: Normalization, wanted: Normalization) -> Tensor:
+    def channels(values: tuple[float, float, float]) -> Tensor:
+        return images.new_tensor(values).view(3, 1, 1)
+
+    pixels = images * channels(given.std) + channels(given.mean)
+    return (pixels - channels(wanted.mean)) / channels(wanted.std)

@@ -1,0 +1,164 @@
+"""What a proxy is, and the table of those known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from tvtfast.models import SpatialFeatures
+
+NEEDS = ("weights", "images", "labels", "teacher", "gradients")
+
+
+class ProxyInputs(Protocol):
+    """One candidate as a proxy sees it. Everything is made on first use and shared by all proxies.
+
+    A proxy may read only what it declares in ``needs``; the score store relies on that.
+    """
+
+    @property
+    def params(self) -> int:
+        """Parameter count."""
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of one image, two per multiply-add."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The candidate with its weights. Needs ``weights``."""
+
+    @property
+    def images(self) -> Tensor:
+        """The frozen batch ``[B, 3, H, W]``. Needs ``images``."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Labels of the batch, int64 ``[B]``. Needs ``labels``."""
+
+    @property
+    def features(self) -> SpatialFeatures:
+        """Last-block features of the batch. Needs ``weights`` and ``images``."""
+
+    def teacher_map(self, size: tuple[int, int]) -> Tensor:
+        """Attention map of the teacher's last stage at a size, ``[B, H*W]``. Needs ``teacher``."""
+
+    @property
+    def teacher_size(self) -> tuple[int, int]:
+        """Grid of the teacher's last stage. Needs ``teacher``."""
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A score of one untrained candidate.
+
+    Args:
+        name: Column name.
+        compute: The score as a float.
+        higher_is_better: Direction of the score.
+        needs: What it depends on, out of ``weights, images, labels, teacher, gradients``.
+        deterministic: Whether equal inputs give equal bits.
+        version: Raise it whenever the value changes; stored scores of other versions are not used.
+        description: One line for listings, with the source.
+    """
+
+    name: str
+    compute: Callable[[ProxyInputs], float]
+    higher_is_better: bool = True
+    needs: frozenset[str] = field(default_factory=frozenset)
+    deterministic: bool = True
+    version: int = 1
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.needs) - set(NEEDS))
+        if unknown:
+            raise ValueError(
+                f"proxy {self.name!r} needs {', '.join(unknown)}; known: {', '.join(NEEDS)}"
+            )
+
+
+@dataclass(frozen=True)
+class CombinedProxy:
+    """A score of a candidate within its population: other proxies, combined.
+
+    Args:
+        name: Column name.
+        parts: Names of the proxies it combines.
+        method: How, see `tvtfast.rank`.
+        description: One line for listings, with the source.
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    method: str = "minmax_sum"
+    description: str = ""
+
+    higher_is_better: bool = field(default=True, init=False)
+
+
+_proxies: dict[str, Proxy | CombinedProxy] = {}
+
+
+def register(proxy: Proxy | CombinedProxy) -> Proxy | CombinedProxy:
+    """Add a proxy under its name.
+
+    Raises:
+        ValueError: The name is taken, or a part of a combined proxy is unknown.
+    """
+    if proxy.name in _proxies:
+        raise ValueError(f"a proxy named {proxy.name!r} is registered already; choose another name")
+    if isinstance(proxy, CombinedProxy):
+        for part in proxy.parts:
+            get(part)
+    _proxies[proxy.name] = proxy
+    return proxy
+
+
+def available() -> tuple[str, ...]:
+    """Names of the registered proxies."""
+    return tuple(sorted(_proxies))
+
+
+def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
+    """The proxy of a name; a proxy passes through.
+
+    Raises:
+        ValueError: An unknown name; the message lists the known ones.
+    """
+    if isinstance(name, (Proxy, CombinedProxy)):
+        return name
+    if name not in _proxies:
+        raise ValueError(f"unknown proxy {name!r}; known: {', '.join(available())}")
+    return _proxies[name]
+
+
+def resolve(
+    names: Iterable[str | Proxy | CombinedProxy],
+) -> tuple[tuple[Proxy, ...], tuple[CombinedProxy, ...]]:
+    """Split names into proxies of one candidate, parts included and each once, and combinations.
+
+    Raises:
+        ValueError: An unknown name, no name at all, or a combination of combinations.
+    """
+    single: dict[str, Proxy] = {}
+    combined: dict[str, CombinedProxy] = {}
+    for name in [names] if isinstance(names, str) else names:
+        proxy = get(name)
+        if isinstance(proxy, Proxy):
+            single[proxy.name] = proxy
+            continue
+        combined[proxy.name] = proxy
+        for part_name in proxy.parts:
+            part = get(part_name)
+            if isinstance(part, CombinedProxy):
+                raise ValueError(
+                    f"proxy {proxy.name!r} combines {part.name!r}, itself a combination"
+                )
+            single[part.name] = part
+    if not single:
+        raise ValueError(f"no proxy was named; known: {', '.join(available())}")
+    return tuple(single.values()), tuple(combined.values())

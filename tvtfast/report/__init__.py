@@ -1,0 +1,29 @@
+"""Plots and self-contained HTML reports of a search and of a proxy correlation study.
+
+Nothing here knows tvtfast: reports are made of pandas and NumPy values. matplotlib is imported by
+the first figure, never by importing this package, and pyplot is never touched.
+"""
+
+from tvtfast.report.content import AttentionPanel, SearchReport
+from tvtfast.report.correlation_report import write_correlation_report
+from tvtfast.report.figures.attention import attention_maps_figure
+from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
+from tvtfast.report.figures.search import (
+    score_distributions_figure,
+    score_vs_params_figure,
+    timings_figure,
+)
+from tvtfast.report.search_report import write_search_report
+
+__all__ = [
+    "AttentionPanel",
+    "SearchReport",
+    "attention_maps_figure",
+    "correlation_scatter_figure",
+    "score_distributions_figure",
+    "score_vs_params_figure",
+    "tau_figure",
+    "timings_figure",
+    "write_correlation_report",
+    "write_search_report",
+]

@@ -1,0 +1,141 @@
+"""What a search report is made of, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+_DESCRIPTION = ("arch", "params", "flops")
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionPanel:
+    """Sample images with the attention maps of teacher and student; ``n`` images, ``n >= 1``.
+
+    Attributes:
+        images: Floating point ``[n, H, W, 3]``, RGB in 0..1.
+        labels: One caption per image.
+        teacher_maps: Non-negative ``[n, h, w]``, each map of L2 norm 1 over its positions.
+        student_maps: The same for the student; its grid may differ from the teacher's.
+        teacher_name: Name of the teacher, as printed beside its maps.
+        student_name: Name of the student.
+
+    Raises:
+        ValueError: Shapes that do not fit together, or maps that are negative or not finite.
+    """
+
+    images: npt.NDArray[np.floating[Any]]
+    labels: tuple[str, ...]
+    teacher_maps: npt.NDArray[np.floating[Any]]
+    student_maps: npt.NDArray[np.floating[Any]]
+    teacher_name: str
+    student_name: str
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.shape[-1] != 3 or not len(self.images):
+            raise ValueError(
+                f"images have shape {list(self.images.shape)}; give RGB images [n, H, W, 3], n >= 1"
+            )
+        count = len(self.images)
+        if len(self.labels) != count:
+            raise ValueError(
+                f"{len(self.labels)} labels for {count} images; give one label per image"
+            )
+        for name, maps in (
+            ("teacher_maps", self.teacher_maps),
+            ("student_maps", self.student_maps),
+        ):
+            if maps.ndim != 3 or len(maps) != count:
+                raise ValueError(
+                    f"{name} have shape {list(maps.shape)}; give one map per image, [{count}, h, w]"
+                )
+            if not (np.isfinite(maps).all() and (maps >= 0).all()):
+                raise ValueError(
+                    f"{name} range from {maps.min()} to {maps.max()}; attention maps are finite "
+                    "and non-negative"
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class SearchReport:
+    """Everything the report of one search prints.
+
+    Attributes:
+        title: Heading of the report.
+        frame: One row per candidate: ``arch`` (canonical JSON), ``params``, ``flops`` (integers)
+            and one float column per proxy, NaN where a cell failed.
+        status: ``ok``, ``nan``, ``oom``, ``unsupported`` or ``error`` for every candidate and
+            proxy; the index is that of ``frame``.
+        score: Combined score, higher is better, NaN for candidates that could not be ranked; the
+            index is that of ``frame``, the name says how proxies were combined.
+        higher_is_better: Direction of every proxy.
+        settings: What was run (space, strategy, trials, constraints, teacher, images, seed, ...).
+        timings: Seconds per stage, in the order they ran.
+        machine: Versions, processor, load.
+        attention: Maps of teacher and winner, where there are any.
+        command: How to run the search again.
+
+    Raises:
+        ValueError: No candidates, missing columns, or tables with different indices.
+    """
+
+    title: str
+    frame: pd.DataFrame
+    status: pd.DataFrame
+    score: pd.Series[float]
+    higher_is_better: Mapping[str, bool]
+    settings: Mapping[str, str]
+    timings: Mapping[str, float]
+    machine: Mapping[str, str]
+    attention: AttentionPanel | None
+    command: str
+
+    def __post_init__(self) -> None:
+        check_candidates(self.frame, ("arch", "params", "flops"))
+        for name, index in (("status", self.status.index), ("score", self.score.index)):
+            if not index.equals(self.frame.index):
+                raise ValueError(
+                    f"{name} has {len(index)} rows whose index differs from that of the "
+                    f"{len(self.frame)} candidates; reindex it to frame.index"
+                )
+        for name, given in (
+            ("status", list(self.status.columns)),
+            ("higher_is_better", list(self.higher_is_better)),
+        ):
+            missing = [proxy for proxy in self.proxies if proxy not in given]
+            if missing:
+                raise ValueError(
+                    f"{name} covers {given} but not the proxies {missing}; give one entry per "
+                    f"column of frame other than {', '.join(_DESCRIPTION)}"
+                )
+
+    @property
+    def proxies(self) -> list[str]:
+        """Names of the proxy columns, in order."""
+        return [column for column in self.frame.columns if column not in _DESCRIPTION]
+
+    @property
+    def score_name(self) -> str:
+        """Name of the combined score."""
+        return str(self.score.name or "score")
+
+    @property
+    def ranking(self) -> npt.NDArray[np.intp]:
+        """Row positions of the candidates with a finite score, best first; ties keep row order."""
+        score = self.score.to_numpy(dtype=float)
+        order = np.argsort(-score, kind="stable")
+        return np.asarray(order[np.isfinite(score[order])])
+
+
+def check_candidates(frame: pd.DataFrame, required: tuple[str, ...]) -> None:
+    """Raise ``ValueError`` unless ``frame`` has rows and the ``required`` columns."""
+    if not len(frame):
+        raise ValueError("frame has no candidates; a report needs at least one row")
+    missing = [column for column in required if column not in frame.columns]
+    if missing:
+        raise ValueError(f"frame has columns {list(frame.columns)}; add the missing {missing}")

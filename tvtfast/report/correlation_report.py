@@ -1,0 +1,92 @@
+"""The HTML report of a correlation study: do proxies rank candidates as training does?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from tvtfast.report.baselines import BASELINES, ordered_proxies, verdicts
+from tvtfast.report.content import check_candidates
+from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
+from tvtfast.report.files import write_files
+from tvtfast.report.html import picture, render
+
+_COEFFICIENTS = tuple(
+    name for key in ("tau", "rho", "r") for name in (key, f"{key}_low", f"{key}_high")
+)
+_COLUMNS = ("proxy", "truth", "n", *_COEFFICIENTS)
+
+
+def write_correlation_report(
+    folder: str | os.PathLike[str],
+    frame: pd.DataFrame,
+    truth: pd.DataFrame,
+    correlations: pd.DataFrame,
+    title: str,
+    settings: Mapping[str, str],
+) -> Path:
+    """Write ``correlation.html``, one self-contained page, with ``scatter.png`` and ``tau.png``.
+
+    The scores ``params``, ``flops`` and ``weight_norm`` are baselines: drawn and tabulated apart,
+    and what the best proxy is held against.
+
+    Args:
+        folder: Where to write; made where needed. Earlier files in it are replaced as a whole, or
+            kept when writing fails.
+        frame: One row per candidate, one float column per proxy.
+        truth: Accuracy columns in percent, same index; NaN where a candidate was not trained.
+        correlations: One row per proxy and truth column: ``proxy``, ``truth``, ``n`` and
+            Kendall's ``tau``, Spearman's ``rho`` and Pearson's ``r``, each with ``_low`` and
+            ``_high``; oriented so that positive is good.
+        title: Heading of the page.
+        settings: What was measured (data, protocol, seeds, ...).
+
+    Returns:
+        Path of ``correlation.html``.
+
+    Raises:
+        ValueError: No candidates, no correlations, missing columns, or different indices.
+    """
+    _check(frame, truth, correlations)
+    pictures = {
+        "scatter": picture(correlation_scatter_figure(frame, truth, correlations)),
+        "tau": picture(tau_figure(correlations)),
+    }
+    page = render(
+        "correlation.html.j2",
+        title=title,
+        settings=settings,
+        pictures=pictures,
+        count=len(frame),
+        proxies=ordered_proxies(correlations),
+        baselines=BASELINES,
+        verdicts=verdicts(correlations),
+        rows=correlations.to_dict("records"),
+    )
+    files = {f"{name}.png": shown.data for name, shown in pictures.items()}
+    return write_files(folder, {**files, "correlation.html": page})
+
+
+def _check(frame: pd.DataFrame, truth: pd.DataFrame, correlations: pd.DataFrame) -> None:
+    if correlations.empty:
+        raise ValueError("correlations has no rows; give one per proxy and truth column")
+    missing = [column for column in _COLUMNS if column not in correlations.columns]
+    if missing:
+        raise ValueError(
+            f"correlations has columns {list(correlations.columns)}; add the missing {missing}"
+        )
+    check_candidates(frame, tuple(correlations["proxy"].unique()))
+    if not truth.index.equals(frame.index):
+        raise ValueError(
+            f"truth has {len(truth)} rows whose index differs from that of the {len(frame)} "
+            "candidates; reindex it to frame.index"
+        )
+    unknown = [name for name in correlations["truth"].unique() if name not in truth.columns]
+    if unknown:
+        raise ValueError(
+            f"correlations names the accuracies {unknown}, truth has {list(truth.columns)}; "
+            "correlate only columns of truth"
+        )

@@ -1,0 +1,152 @@
+"""Figures of a correlation study: every proxy against every accuracy, and tau with intervals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tvtfast.report.baselines import BASELINES, ordered_proxies
+from tvtfast.report.figures.canvas import (
+    BLUE,
+    INK,
+    LABEL,
+    MANY,
+    MUTED,
+    SMALL,
+    TITLE,
+    VERMILLION,
+    fitted,
+    grid_shape,
+    new_figure,
+    spans_decades,
+    style,
+)
+from tvtfast.report.formatting import correlation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def correlation_scatter_figure(
+    frame: pd.DataFrame, truth: pd.DataFrame, correlations: pd.DataFrame
+) -> Figure:
+    """One panel per accuracy (rows) and proxy (columns), tau and its interval above each.
+
+    Args:
+        frame: One column of values per proxy named in ``correlations``.
+        truth: Accuracy columns in percent, same index.
+        correlations: One row per proxy and truth column: ``proxy``, ``truth``, ``tau``,
+            ``tau_low``, ``tau_high``.
+    """
+    proxies, columns = ordered_proxies(correlations), list(truth.columns)
+    cell = correlations.set_index(["proxy", "truth"])
+    figure = new_figure(0.7 + 1.75 * len(proxies), 0.5 + 1.6 * len(columns))
+    grid = figure.subplots(len(columns), len(proxies), sharex="col", sharey="row", squeeze=False)
+    for column, proxy in enumerate(proxies):
+        values = frame[proxy].to_numpy(dtype=float)
+        for row, name in enumerate(columns):
+            axes = grid[row, column]
+            style(axes)
+            if (proxy, name) in cell.index:
+                axes.set_title(_interval(cell.loc[(proxy, name)]), fontsize=SMALL, color=INK, pad=3)
+            _points(axes, values, truth[name].to_numpy(dtype=float), proxy in BASELINES)
+        _proxy_axis(grid[-1, column], proxy, values)
+    for row, name in enumerate(columns):
+        size = fitted(str(name), 22, SMALL)
+        grid[row, 0].set_ylabel(f"{name}\naccuracy (%)", fontsize=size)
+    return figure
+
+
+def _interval(row: pd.Series[Any]) -> str:
+    tau, low, high = (correlation(row[name]) for name in ("tau", "tau_low", "tau_high"))
+    return f"τ {tau} [{low}, {high}]"
+
+
+def _points(
+    axes: Axes, values: npt.NDArray[np.float64], accuracy: npt.NDArray[np.float64], baseline: bool
+) -> None:
+    both = np.isfinite(values) & np.isfinite(accuracy)
+    crowded = both.sum() > MANY
+    axes.scatter(
+        values[both],
+        accuracy[both],
+        s=3 if crowded else 10,
+        color=MUTED if baseline else BLUE,
+        alpha=0.25 if crowded else 0.55,
+        linewidths=0,
+        rasterized=crowded,
+    )
+
+
+def _proxy_axis(axes: Axes, proxy: str, values: npt.NDArray[np.float64]) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    finite = values[np.isfinite(values)]
+    if len(finite) and spans_decades(finite):
+        axes.set_xscale("log")
+    else:
+        axes.locator_params(axis="x", nbins=3)
+        if proxy in ("params", "flops"):
+            axes.xaxis.set_major_formatter(EngFormatter())
+    label = f"{proxy}\n(baseline)" if proxy in BASELINES else proxy
+    axes.set_xlabel(label, fontsize=fitted(proxy, 22, SMALL))
+
+
+def tau_figure(correlations: pd.DataFrame) -> Figure:
+    """Kendall's tau with its interval per proxy, one panel per truth column.
+
+    Baselines stand apart below the proxies on grey; the dashed line is the best of them.
+
+    Args:
+        correlations: One row per proxy and truth column: ``proxy``, ``truth``, ``tau``,
+            ``tau_low``, ``tau_high``.
+    """
+    proxies = ordered_proxies(correlations)
+    truths = list(correlations["truth"].unique())
+    rows, columns = grid_shape(len(truths), max_columns=3)
+    figure = new_figure(1.6 + 2.3 * columns, 0.2 + rows * (0.75 + 0.27 * len(proxies)))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(grid.flat, truths, strict=False):
+        _tau_panel(axes, correlations[correlations["truth"] == name].set_index("proxy"), proxies)
+        size = fitted(str(name), 23, TITLE)
+        axes.set_title(str(name), loc="left", fontsize=size, color=INK, fontweight="bold")
+    for axes in grid.flat[len(truths) :]:
+        axes.remove()
+    figure.supxlabel("Kendall's τ", fontsize=LABEL, color=INK)
+    grid[0, 0].set_yticks(range(len(proxies)), proxies)
+    grid[0, 0].set_ylim(len(proxies) - 0.5, -0.5)
+    return figure
+
+
+def _tau_panel(axes: Axes, rows: pd.DataFrame, proxies: list[str]) -> None:
+    style(axes, grid="x")
+    axes.tick_params(labelbottom=True)
+    axes.tick_params(axis="y", length=0)
+    first_baseline = sum(proxy not in BASELINES for proxy in proxies)
+    if first_baseline < len(proxies):
+        axes.axhspan(first_baseline - 0.5, len(proxies) - 0.5, color=MUTED, alpha=0.12, linewidth=0)
+        best = float(rows["tau"].reindex(proxies[first_baseline:]).max())
+        if np.isfinite(best):
+            axes.axvline(best, color=VERMILLION, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(0, color=MUTED, linewidth=0.8)
+    for position, proxy in enumerate(proxies):
+        if proxy not in rows.index:
+            continue
+        row = rows.loc[proxy]
+        color = INK if proxy in BASELINES else BLUE
+        axes.plot([row["tau_low"], row["tau_high"]], [position] * 2, color=color, linewidth=1.6)
+        marker = "s" if proxy in BASELINES else "o"
+        axes.plot(row["tau"], position, marker=marker, markersize=5, color=color)
+        axes.text(
+            1.02,
+            position,
+            correlation(row["tau"]),
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=SMALL,
+            color=color,
+        )

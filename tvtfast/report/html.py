@@ -1,0 +1,57 @@
+"""Templates and the figures inside them."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tvtfast.report import formatting
+from tvtfast.report.figures.canvas import png
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CSS_PIXELS_PER_INCH = 115
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A rendered figure.
+
+    Attributes:
+        data: The PNG file.
+        width: Width on the page in CSS pixels.
+        height: Height on the page in CSS pixels.
+    """
+
+    data: bytes
+    width: int
+    height: int
+
+    @property
+    def src(self) -> str:
+        """The PNG as a ``data:`` address."""
+        return "data:image/png;base64," + base64.b64encode(self.data).decode("ascii")
+
+
+def picture(figure: Figure) -> Picture:
+    """Render ``figure`` once, for its own file and for the page."""
+    width, height = (round(_CSS_PIXELS_PER_INCH * inches) for inches in figure.get_size_inches())
+    return Picture(png(figure), width, height)
+
+
+def render(template: str, **values: Any) -> bytes:
+    """Fill ``template``; every value is escaped, a name the template misses raises."""
+    environment = Environment(
+        loader=PackageLoader("tvtfast.report.templates", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("candidates", "correlation", "count", "duration", "number"):
+        environment.filters[name] = getattr(formatting, name)
+    return environment.get_template(template).render(**values).encode("utf-8")

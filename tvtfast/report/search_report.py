@@ -1,0 +1,129 @@
+"""The HTML report of one search."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tvtfast.report.analysis import failures, size_biases, unranked_reason, winner_proxies
+from tvtfast.report.architecture import ArchView, arch_view, compact
+from tvtfast.report.content import SearchReport
+from tvtfast.report.figures.attention import attention_maps_figure
+from tvtfast.report.figures.search import (
+    score_distributions_figure,
+    score_vs_params_figure,
+    timings_figure,
+)
+from tvtfast.report.files import write_files
+from tvtfast.report.formatting import rate
+from tvtfast.report.html import picture, render
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    rank: int
+    params: int
+    flops: int
+    proxies: tuple[float, ...]
+    score: float
+    arch: str
+
+
+@dataclass(frozen=True)
+class _Winner:
+    params: int
+    flops: int
+    score: float
+    smaller: float
+    arch: ArchView
+    proxies: list[tuple[str, str, str]]
+
+
+def write_search_report(
+    report: SearchReport, folder: str | os.PathLike[str], top_k: int = 10
+) -> Path:
+    """Write ``report.html``, one self-contained page, and its figures as PNG files.
+
+    Files: ``report.html``, ``score_vs_params.png``, ``score_distributions.png``, and where the
+    report has them ``attention_maps.png`` and ``timings.png``. The folder is made where needed;
+    an earlier report in it is replaced as a whole, or kept when writing fails.
+
+    Args:
+        report: What to print.
+        folder: Where to write.
+        top_k: Candidates in the table and marked in the figure, the winner included.
+
+    Returns:
+        Path of ``report.html``.
+
+    Raises:
+        ValueError: ``top_k`` below 1.
+    """
+    if top_k < 1:
+        raise ValueError(f"top_k={top_k}: give the number of candidates to list, at least 1")
+    pictures = {name: picture(figure) for name, figure in _figures(report, top_k).items()}
+    ranking = report.ranking
+    table = failures(report)
+    total = sum(report.timings.values())
+    page = render(
+        "report.html.j2",
+        report=report,
+        pictures=pictures,
+        ranked=len(ranking),
+        reason="" if len(ranking) else unranked_reason(report),
+        top=[_candidate(report, rank, row) for rank, row in enumerate(ranking[:top_k], start=1)],
+        winner=_winner(report) if len(ranking) else None,
+        biases=size_biases(report),
+        failures=[(proxy, list(row)) for proxy, row in table.iterrows()],
+        statuses=list(table.columns),
+        stages=[
+            (name, spent, spent / total if total else 0.0, rate(len(report.frame), spent))
+            for name, spent in [*report.timings.items(), ("total", total)]
+        ],
+    )
+    files = {f"{name}.png": shown.data for name, shown in pictures.items()}
+    return write_files(folder, {**files, "report.html": page})
+
+
+def _figures(report: SearchReport, top_k: int) -> dict[str, Figure]:
+    figures = {
+        "score_vs_params": score_vs_params_figure(report, top_k),
+        "score_distributions": score_distributions_figure(report),
+    }
+    if report.attention is not None:
+        figures["attention_maps"] = attention_maps_figure(report.attention)
+    if report.timings:
+        figures["timings"] = timings_figure(report.timings, len(report.frame))
+    return figures
+
+
+def _candidate(report: SearchReport, rank: int, row: np.intp) -> _Candidate:
+    values = report.frame.iloc[row]
+    return _Candidate(
+        rank=rank,
+        params=values["params"],
+        flops=values["flops"],
+        proxies=tuple(float(values[proxy]) for proxy in report.proxies),
+        score=float(report.score.iloc[row]),
+        arch=compact(values["arch"]),
+    )
+
+
+def _winner(report: SearchReport) -> _Winner:
+    row = report.ranking[0]
+    values = report.frame.iloc[row]
+    return _Winner(
+        params=values["params"],
+        flops=values["flops"],
+        score=float(report.score.iloc[row]),
+        smaller=float((report.frame["params"] < values["params"]).mean()),
+        arch=arch_view(values["arch"]),
+        proxies=winner_proxies(report),
+    )

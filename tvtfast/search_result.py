@@ -1,0 +1,79 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tvtfast.score_table import ScoreTable
+from tvtfast.spaces import ModelOptions, Space
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The population of a search, ranked.
+
+    Args:
+        space: The space that was searched.
+        options: Model options the candidates were scored with.
+        table: Scores of all candidates.
+        scores: Combined score of every candidate, higher is better, index as in the table.
+        order: Rows from best to worst; candidates without a score are left out.
+        timings: Seconds per stage.
+        evaluated: Candidates scored by this call; the others were in the store.
+        run_dir: Where everything was written, if anywhere.
+    """
+
+    space: Space[Any]
+    options: ModelOptions
+    table: ScoreTable
+    scores: pd.Series[float]
+    order: tuple[int, ...]
+    timings: Mapping[str, float]
+    evaluated: int
+    run_dir: Path | None
+
+    @property
+    def best(self) -> Any:
+        """The best architecture.
+
+        Raises:
+            ValueError: No candidate could be scored.
+        """
+        return self.table.candidates[self.best_row]
+
+    @property
+    def best_row(self) -> int:
+        """Row of the best architecture in the table."""
+        if not self.order:
+            raise ValueError(
+                "no candidate could be ranked; see table.status and table.reasons for why"
+            )
+        return self.order[0]
+
+    def describe_best(self) -> dict[str, Any]:
+        """The best architecture with all it takes to build it again: ``tvtfast.build(best["arch"],
+        space=best["space"], **best["model_options"])``."""
+        row = self.table.to_pandas().loc[self.best_row]
+        return {
+            "space": self.space.name,
+            "arch": self.space.to_dict(self.best),
+            "model_options": asdict(self.options),
+            "params": int(row["params"]),
+            "flops": int(row["flops"]),
+            "score": float(self.scores[self.best_row]),
+            "proxies": {name: float(row[name]) for name in self.table.scored},
+        }
+
+
+def order_of(table: ScoreTable, scores: pd.Series[float]) -> tuple[int, ...]:
+    """Rows with a score from best to worst; equal scores are ordered by architecture, so that the
+    order does not depend on the order of proposals."""
+    frame = table.to_pandas()[["arch"]].assign(score=scores).dropna(subset=["score"])
+    ordered = frame.sort_values(["score", "arch"], ascending=[False, True])
+    return tuple(int(row) for row in ordered.index)

@@ -1,0 +1,71 @@
+"""Search spaces: what a candidate may look like, as pure data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvtfast.spaces import autoformer, pit
+from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
+from tvtfast.spaces.base import NotEnumerableError, Space
+from tvtfast.spaces.constraints import Constraints, InfeasibleError, parse_constraints
+from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.pit import PiTArch, PiTSpace
+
+__all__ = [
+    "AutoFormerArch",
+    "AutoFormerSpace",
+    "Constraints",
+    "InfeasibleError",
+    "ModelOptions",
+    "NotEnumerableError",
+    "PiTArch",
+    "PiTSpace",
+    "Space",
+    "available",
+    "get",
+    "parse_constraints",
+    "register",
+]
+
+_spaces: dict[str, Space[Any]] = {}
+_aliases = {
+    "autoformer": "autoformer-tiny",
+    "autoformer-small": "autoformer-original-small",
+    "autoformer-base": "autoformer-original-base",
+}
+
+
+def register(space: Space[Any]) -> Space[Any]:
+    """Add a space under its name, so that `get`, the command line and run folders know it.
+
+    Raises:
+        ValueError: The name is taken by another space.
+    """
+    if _spaces.get(space.name, space) != space or space.name in _aliases:
+        raise ValueError(f"a space named {space.name!r} is registered already; choose another name")
+    _spaces[space.name] = space
+    return space
+
+
+def available() -> tuple[str, ...]:
+    """Names of the registered spaces."""
+    return tuple(sorted(_spaces))
+
+
+def get(name: str | Space[Any]) -> Space[Any]:
+    """The space of a name; a space passes through.
+
+    Raises:
+        ValueError: An unknown name; the message lists the known ones.
+    """
+    if isinstance(name, Space):
+        return name
+    space = _spaces.get(_aliases.get(name, name))
+    if space is None:
+        known = ", ".join((*available(), *_aliases))
+        raise ValueError(f"unknown space {name!r}; known: {known}")
+    return space
+
+
+for _space in (*autoformer.SPACES, *pit.SPACES):
+    register(_space)

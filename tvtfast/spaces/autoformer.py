@@ -1,0 +1,225 @@
+"""AutoFormer spaces: one width for the net, heads and MLP ratio chosen per block.
+
+Two families share this encoding. ``autoformer-tiny`` is the subnet space of ViT-Bench-101 and TVT:
+plain ViT blocks whose heads split the embedding width. The ``autoformer-original-*`` spaces carry
+the ranges of the AutoFormer paper (Chen et al., ICCV 2021) and its attention: 64 channels per head
+and two-dimensional relative positions on keys and values.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tvtfast.spaces.base import Space, check_choice, take, whole
+from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.options import ModelOptions
+
+ORIGINAL_HEAD_DIM = 64
+MAX_RELATIVE_POSITION = 14
+
+
+@dataclass(frozen=True)
+class AutoFormerArch:
+    """Width of the net, depth, and per block the MLP ratio and the number of heads."""
+
+    hidden_dim: int
+    depth: int
+    mlp_ratio: tuple[float, ...]
+    num_heads: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class AutoFormerSpace(Space[AutoFormerArch]):
+    """Ranges of an AutoFormer space.
+
+    Args:
+        name: Name in the registry.
+        hidden_dims: Embedding widths.
+        depths: Block counts, ascending and consecutive.
+        mlp_ratios: Hidden width of a block's MLP over the embedding width.
+        head_counts: Attention heads of a block.
+        relative_position: Attention of the AutoFormer paper (64 channels per head, relative
+            position tables) in place of heads that split the width.
+    """
+
+    name: str
+    hidden_dims: tuple[int, ...]
+    depths: tuple[int, ...]
+    mlp_ratios: tuple[float, ...]
+    head_counts: tuple[int, ...]
+    relative_position: bool = False
+
+    arch_type: ClassVar[type[Any]] = AutoFormerArch
+
+    @property
+    def size(self) -> int:
+        per_block = len(self.mlp_ratios) * len(self.head_counts)
+        return len(self.hidden_dims) * sum(int(per_block**depth) for depth in self.depths)
+
+    def draw(self, rng: random.Random) -> AutoFormerArch:
+        hidden_dim = rng.choice(self.hidden_dims)
+        depth = rng.choice(self.depths)
+        return AutoFormerArch(
+            hidden_dim,
+            depth,
+            tuple(rng.choice(self.mlp_ratios) for _ in range(depth)),
+            tuple(rng.choice(self.head_counts) for _ in range(depth)),
+        )
+
+    def validate(self, arch: AutoFormerArch) -> None:
+        check_choice(self.name, "hidden_dim", arch.hidden_dim, self.hidden_dims)
+        check_choice(self.name, "depth", arch.depth, self.depths)
+        for decision, values, allowed in (
+            ("mlp_ratio", arch.mlp_ratio, self.mlp_ratios),
+            ("num_heads", arch.num_heads, self.head_counts),
+        ):
+            if len(values) != arch.depth:
+                raise ValueError(
+                    f"{self.name}: {decision} has {len(values)} entries for depth {arch.depth}; "
+                    "give one per block"
+                )
+            for block, value in enumerate(values):
+                check_choice(self.name, f"{decision}[{block}]", value, allowed)
+
+    def to_dict(self, arch: AutoFormerArch) -> dict[str, Any]:
+        return {
+            "hidden_dim": arch.hidden_dim,
+            "depth": arch.depth,
+            "mlp_ratio": [float(ratio) for ratio in arch.mlp_ratio],
+            "num_heads": list(arch.num_heads),
+        }
+
+    def from_dict(self, fields: Mapping[str, Any]) -> AutoFormerArch:
+        """Accepts ViT-Bench-101's keys and those of the AutoFormer supernet (``layer_num``,
+        ``embed_dim`` as one width per block)."""
+        if "embed_dim" in fields:
+            depth, mlp_ratio, num_heads, widths = take(
+                self.name, fields, ("layer_num", "mlp_ratio", "num_heads", "embed_dim")
+            )
+            widths = list(widths)
+            if len(widths) != depth or len(set(widths)) != 1:
+                raise ValueError(
+                    f"{self.name}: embed_dim is {widths}; give the same width {depth} times"
+                )
+            hidden_dim = widths[0]
+        else:
+            hidden_dim, depth, mlp_ratio, num_heads = take(
+                self.name, fields, ("hidden_dim", "depth", "mlp_ratio", "num_heads")
+            )
+        for decision, values in (("mlp_ratio", mlp_ratio), ("num_heads", num_heads)):
+            if not isinstance(values, (list, tuple)):
+                raise ValueError(
+                    f"{self.name}: {decision} is {values!r}; give a list, one per block"
+                )
+        return AutoFormerArch(
+            whole(self.name, "hidden_dim", hidden_dim),
+            whole(self.name, "depth", depth),
+            tuple(float(ratio) for ratio in mlp_ratio),
+            tuple(whole(self.name, "num_heads", heads) for heads in num_heads),
+        )
+
+    def _mutate(self, arch: AutoFormerArch, rng: random.Random, prob: float) -> AutoFormerArch:
+        fresh = self.draw(rng)
+        depth = fresh.depth if rng.random() < prob else arch.depth
+        hidden_dim = fresh.hidden_dim if rng.random() < prob else arch.hidden_dim
+
+        def per_block(values: tuple[Any, ...], choices: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(
+                rng.choice(choices) if block >= arch.depth or rng.random() < prob else values[block]
+                for block in range(depth)
+            )
+
+        return AutoFormerArch(
+            hidden_dim,
+            depth,
+            per_block(arch.mlp_ratio, self.mlp_ratios),
+            per_block(arch.num_heads, self.head_counts),
+        )
+
+    def _crossover(
+        self, first: AutoFormerArch, second: AutoFormerArch, rng: random.Random
+    ) -> AutoFormerArch:
+        depth = rng.choice((first.depth, second.depth))
+
+        def per_block(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(
+                rng.choice([values[block] for values in (a, b) if block < len(values)])
+                for block in range(depth)
+            )
+
+        return AutoFormerArch(
+            rng.choice((first.hidden_dim, second.hidden_dim)),
+            depth,
+            per_block(first.mlp_ratio, second.mlp_ratio),
+            per_block(first.num_heads, second.num_heads),
+        )
+
+    def _span(self, metric: str, options: ModelOptions) -> Window:
+        def extreme(pick: Callable[[tuple[Any, ...]], Any]) -> int:
+            depth = pick(self.depths)
+            arch = AutoFormerArch(
+                pick(self.hidden_dims),
+                depth,
+                (pick(self.mlp_ratios),) * depth,
+                (pick(self.head_counts),) * depth,
+            )
+            return self._measure(metric, arch, options)
+
+        return extreme(min), extreme(max)
+
+    def attention_dim(self, arch: AutoFormerArch, block: int) -> int:
+        """Total width of the heads of a block; q, k and v have this width each."""
+        if self.relative_position:
+            return ORIGINAL_HEAD_DIM * arch.num_heads[block]
+        return arch.hidden_dim
+
+    def _params(self, arch: AutoFormerArch, options: ModelOptions) -> int:
+        dim = arch.hidden_dim
+        patches = _grid_size(options)
+        total = dim * (options.in_chans * options.patch_size**2 + 1)
+        total += options.num_prefix_tokens * dim + (patches + options.num_prefix_tokens) * dim
+        for block, ratio in enumerate(arch.mlp_ratio):
+            inner, hidden = self.attention_dim(arch, block), int(dim * ratio)
+            total += 4 * dim
+            total += 3 * inner * (dim + 1) + dim * (inner + 1)
+            total += hidden * (dim + 1) + dim * (hidden + 1)
+            if self.relative_position:
+                total += 4 * _RELATIVE_POSITIONS * ORIGINAL_HEAD_DIM
+        return total + 2 * dim + options.num_heads_out * options.num_classes * (dim + 1)
+
+    def _macs(self, arch: AutoFormerArch, options: ModelOptions) -> int:
+        dim = arch.hidden_dim
+        patches = _grid_size(options)
+        tokens = patches + options.num_prefix_tokens
+        total = patches * options.in_chans * options.patch_size**2 * dim
+        for block, ratio in enumerate(arch.mlp_ratio):
+            inner, hidden = self.attention_dim(arch, block), int(dim * ratio)
+            total += tokens * (4 * dim * inner + 2 * dim * hidden) + 2 * tokens**2 * inner
+            if self.relative_position:
+                total += 4 * tokens * _RELATIVE_POSITIONS * inner
+        return total + options.num_heads_out * dim * options.num_classes
+
+
+_RELATIVE_POSITIONS = 2 * MAX_RELATIVE_POSITION + 2
+
+
+def _grid_size(options: ModelOptions) -> int:
+    height, width = options.img_size
+    return (height // options.patch_size) * (width // options.patch_size)
+
+
+SPACES = (
+    AutoFormerSpace("autoformer-tiny", (192, 216, 240), (12, 13, 14), (3.5, 4.0), (3, 4)),
+    AutoFormerSpace(
+        "autoformer-original-tiny", (192, 216, 240), (12, 13, 14), (3.5, 4.0), (3, 4), True
+    ),
+    AutoFormerSpace(
+        "autoformer-original-small", (320, 384, 448), (12, 13, 14), (3.0, 3.5, 4.0), (5, 6, 7), True
+    ),
+    AutoFormerSpace(
+        "autoformer-original-base", (528, 576, 624), (14, 15, 16), (3.0, 3.5, 4.0), (8, 9, 10), True
+    ),
+)

@@ -1,0 +1,299 @@
+"""The interface of a search space. Spaces are data: no torch, no model is ever built here."""
+
+from __future__ import annotations
+
+import json
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from tvtfast.spaces.constraints import (
+    Constraints,
+    InfeasibleError,
+    Window,
+    describe,
+    parse_constraints,
+)
+from tvtfast.spaces.options import ModelOptions
+
+A = TypeVar("A")
+
+_ENUMERABLE = 1_000_000
+_DRAWS_PER_ARCH = 1_000
+_MIN_DRAWS = 100_000
+
+
+class Space(ABC, Generic[A]):
+    """A finite set of architectures of type ``A`` (a frozen, hashable dataclass).
+
+    Wherever an architecture is expected, its encoded forms (JSON string, published dictionary) are
+    accepted too. ``**options`` are the fields of `ModelOptions`; parameter counts and FLOPs depend
+    on them. Seeds are integers or ``random.Random`` objects; equal integers give equal results on
+    every machine.
+    """
+
+    name: str
+    arch_type: ClassVar[type[Any]]
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of architectures, without constraints."""
+
+    @abstractmethod
+    def draw(self, rng: random.Random) -> A:
+        """One architecture; every decision is drawn independently and uniformly."""
+
+    @abstractmethod
+    def validate(self, arch: A) -> None:
+        """Raise ``ValueError`` naming the decision, its value and the allowed values."""
+
+    @abstractmethod
+    def to_dict(self, arch: A) -> dict[str, Any]:
+        """The published dictionary form, of plain JSON types."""
+
+    @abstractmethod
+    def from_dict(self, fields: Mapping[str, Any]) -> A:
+        """Parse the published dictionary form; values are checked by `decode`."""
+
+    @abstractmethod
+    def _mutate(self, arch: A, rng: random.Random, prob: float) -> A: ...
+
+    @abstractmethod
+    def _crossover(self, first: A, second: A, rng: random.Random) -> A: ...
+
+    @abstractmethod
+    def _params(self, arch: A, options: ModelOptions) -> int: ...
+
+    @abstractmethod
+    def _macs(self, arch: A, options: ModelOptions) -> int: ...
+
+    @abstractmethod
+    def _span(self, metric: str, options: ModelOptions) -> Window: ...
+
+    def _all(self) -> Iterator[A]:
+        raise NotEnumerableError(
+            f"space {self.name!r} has {self.size:,} architectures, too many to enumerate "
+            f"(limit {_ENUMERABLE:,}); sample it instead"
+        )
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether `enumerate` lists the space."""
+        return self.size <= _ENUMERABLE
+
+    def enumerate(self, constraints: Constraints | None = None, **options: Any) -> list[A]:
+        """All architectures inside the constraints, in a fixed order.
+
+        Raises:
+            NotEnumerableError: The space is too large.
+        """
+        windows = parse_constraints(constraints)
+        resolved = ModelOptions.of(**options)
+        return [arch for arch in self._all() if self._inside(arch, windows, resolved)]
+
+    def decode(self, encoded: A | Mapping[str, Any] | str) -> A:
+        """Parse and validate a JSON string or a published dictionary.
+
+        Raises:
+            ValueError: Not JSON, a missing or unknown key, or a value outside the space.
+        """
+        arch = encoded if isinstance(encoded, self.arch_type) else self._parse(encoded)
+        self.validate(arch)
+        return arch
+
+    def _parse(self, encoded: Any) -> A:
+        if isinstance(encoded, str):
+            try:
+                encoded = json.loads(encoded)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"architecture of space {self.name!r} is not JSON ({error}): {encoded[:80]!r}"
+                ) from None
+        if not isinstance(encoded, Mapping):
+            raise ValueError(
+                f"an architecture of space {self.name!r} is a dict, a JSON object or a "
+                f"{self.arch_type.__name__}, got {type(encoded).__name__}"
+            )
+        return self.from_dict(encoded)
+
+    def encode(self, arch: A | Mapping[str, Any] | str) -> str:
+        """Canonical JSON: sorted keys, no white space. Equal architectures give equal strings."""
+        return json.dumps(self.to_dict(self.decode(arch)), sort_keys=True, separators=(",", ":"))
+
+    def params(
+        self, arch: A | Mapping[str, Any] | str, num_classes: int = 100, **options: Any
+    ) -> int:
+        """Exact parameter count of the built model, in closed form."""
+        return self._params(self.decode(arch), ModelOptions.of(num_classes=num_classes, **options))
+
+    def flops(
+        self,
+        arch: A | Mapping[str, Any] | str,
+        img_size: int | tuple[int, int] = 224,
+        **options: Any,
+    ) -> int:
+        """FLOPs of one image in evaluation mode, two per multiply-add, in closed form.
+
+        Counts convolutions, linear layers and the two attention products, as
+        ``torch.utils.flop_counter`` does; norms, softmax, biases and additions count nothing.
+        """
+        return 2 * self._macs(self.decode(arch), ModelOptions.of(img_size=img_size, **options))
+
+    def mutate(
+        self, arch: A | Mapping[str, Any] | str, seed: int | random.Random = 0, *, prob: float = 0.2
+    ) -> A:
+        """Redraw each decision with probability ``prob``; the result is a valid architecture."""
+        if not 0.0 <= prob <= 1.0:
+            raise ValueError(f"prob must be in [0, 1], got {prob}")
+        return self._mutate(self.decode(arch), _rng(seed), prob)
+
+    def crossover(
+        self,
+        first: A | Mapping[str, Any] | str,
+        second: A | Mapping[str, Any] | str,
+        seed: int | random.Random = 0,
+    ) -> A:
+        """Take each decision from one of the parents with equal probability."""
+        return self._crossover(self.decode(first), self.decode(second), _rng(seed))
+
+    def satisfies(
+        self, arch: A | Mapping[str, Any] | str, constraints: Constraints | None, **options: Any
+    ) -> bool:
+        """Whether the architecture lies inside every window."""
+        return self._inside(
+            self.decode(arch), parse_constraints(constraints), ModelOptions.of(**options)
+        )
+
+    def feasible_range(self, metric: str, **options: Any) -> Window:
+        """Least and greatest ``params`` or ``flops`` over the space."""
+        parse_constraints({metric: (None, None)})
+        return self._span(metric, ModelOptions.of(**options))
+
+    def sample(
+        self,
+        n: int,
+        seed: int | random.Random = 0,
+        constraints: Constraints | None = None,
+        **options: Any,
+    ) -> list[A]:
+        """Draw ``n`` distinct architectures inside the constraints.
+
+        Every decision is drawn uniformly and independently, as published; duplicates and
+        architectures outside a window are drawn again, on closed-form counts. The first ``k`` of a
+        sample of ``n`` are the sample of ``k`` with the same seed.
+
+        Args:
+            n: How many.
+            seed: Integer, or a generator to continue.
+            constraints: ``{"params": (low, high), "flops": (low, high)}``, see `parse_constraints`.
+            **options: Fields of `ModelOptions` that the counts depend on.
+
+        Raises:
+            InfeasibleError: No architecture, or fewer than ``n``, can be found inside the windows;
+                the message names the feasible range.
+        """
+        if n < 0:
+            raise ValueError(f"cannot sample {n} architectures; n must be at least 0")
+        windows = parse_constraints(constraints)
+        resolved = ModelOptions.of(**options)
+        self._refuse_disjoint(windows, resolved)
+        rng = _rng(seed)
+        if self.enumerable:
+            return self._sample_enumerated(n, rng, windows, resolved)
+        found: dict[A, None] = {}
+        draws = 0
+        limit = max(_MIN_DRAWS, _DRAWS_PER_ARCH * n)
+        while len(found) < n:
+            if draws == limit:
+                raise InfeasibleError(
+                    f"found {len(found)} of {n} architectures of {self.name!r} with "
+                    f"{describe(windows)} in {draws:,} draws; the space spans "
+                    f"{self._ranges(windows, resolved)}; widen the window or ask for fewer"
+                )
+            draws += 1
+            arch = self.draw(rng)
+            if arch not in found and self._inside(arch, windows, resolved):
+                found[arch] = None
+        return list(found)
+
+    def _sample_enumerated(
+        self, n: int, rng: random.Random, windows: dict[str, Window], options: ModelOptions
+    ) -> list[A]:
+        inside = [arch for arch in self._all() if self._inside(arch, windows, options)]
+        if n > len(inside):
+            where = f" with {describe(windows)}" if windows else ""
+            spans = f"; the space spans {self._ranges(windows, options)}" if windows else ""
+            raise InfeasibleError(
+                f"asked for {n} architectures of {self.name!r}{where}, but only {len(inside)} "
+                f"of {self.size:,} exist there{spans}; widen the window or ask for fewer"
+            )
+        rng.shuffle(inside)
+        return inside[:n]
+
+    def _refuse_disjoint(self, windows: dict[str, Window], options: ModelOptions) -> None:
+        for metric, (low, high) in windows.items():
+            least, most = self._span(metric, options)
+            if high < least or low > most:
+                raise InfeasibleError(
+                    f"no architecture of {self.name!r} has {describe({metric: (low, high)})}; "
+                    f"the space spans {self._ranges(windows, options)}; move the window into it"
+                )
+
+    def _ranges(self, windows: Mapping[str, Window], options: ModelOptions) -> str:
+        return describe({metric: self._span(metric, options) for metric in windows})
+
+    def _inside(self, arch: A, windows: Mapping[str, Window], options: ModelOptions) -> bool:
+        return all(
+            low <= self._measure(metric, arch, options) <= high
+            for metric, (low, high) in windows.items()
+        )
+
+    def _measure(self, metric: str, arch: A, options: ModelOptions) -> int:
+        if metric == "params":
+            return self._params(arch, options)
+        return 2 * self._macs(arch, options)
+
+
+class NotEnumerableError(ValueError):
+    """The space is too large to list."""
+
+
+def _rng(seed: int | random.Random) -> random.Random:
+    return seed if isinstance(seed, random.Random) else random.Random(seed)
+
+
+def check_choice(space: str, decision: str, value: object, allowed: tuple[Any, ...]) -> None:
+    """Raise ``ValueError`` when ``value`` is not one of the ``allowed`` values of a decision."""
+    if value not in allowed:
+        raise ValueError(
+            f"{space}: {decision} is {value!r}; allowed: {', '.join(map(str, allowed))}"
+        )
+
+
+def take(space: str, fields: Mapping[str, Any], keys: tuple[str, ...]) -> list[Any]:
+    """The values of exactly ``keys``; missing and unknown keys are a ``ValueError``."""
+    missing = [key for key in keys if key not in fields]
+    unknown = sorted(set(fields) - set(keys))
+    if missing or unknown:
+        raise ValueError(
+            f"{space}: an architecture has the keys {', '.join(keys)}; "
+            f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
+        )
+    return [fields[key] for key in keys]
+
+
+def whole(space: str, decision: str, value: Any) -> int:
+    """``value`` as an integer, whatever numeric type it came in.
+
+    Raises:
+        ValueError: Text, or a number with a fraction.
+    """
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = None
+    if number is None or number != value:
+        raise ValueError(f"{space}: {decision} is {value!r}; give an integer")
+    return number

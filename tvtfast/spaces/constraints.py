@@ -1,0 +1,60 @@
+"""Windows on parameter count and FLOPs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TypeAlias
+
+METRICS = ("params", "flops")
+
+Bound: TypeAlias = float | int | None
+Constraints: TypeAlias = Mapping[str, tuple[Bound, Bound] | float | int]
+Window: TypeAlias = tuple[float, float]
+
+
+class InfeasibleError(ValueError):
+    """No architecture, or fewer than asked for, lies inside the constraints."""
+
+
+def parse_constraints(constraints: Constraints | None) -> dict[str, Window]:
+    """Normalise constraints to closed intervals ``{metric: (low, high)}``.
+
+    A pair bounds both sides and ``None`` leaves a side open; a single number is an upper bound.
+    ``params`` counts parameters, ``flops`` counts floating-point operations (two per multiply-add)
+    of one image.
+
+    Raises:
+        ValueError: An unknown metric, a NaN, or a lower bound above the upper one.
+    """
+    windows: dict[str, Window] = {}
+    for metric, bounds in (constraints or {}).items():
+        if metric not in METRICS:
+            raise ValueError(f"unknown constraint {metric!r}; known: {', '.join(METRICS)}")
+        if isinstance(bounds, (int, float)):
+            pair: tuple[Bound, Bound] = (None, bounds)
+        elif isinstance(bounds, (str, bytes)) or len(bounds) != 2:
+            raise ValueError(
+                f"constraint {metric!r} is {bounds!r}; give (low, high), with None for an open side"
+            )
+        else:
+            pair = bounds
+        low, high = pair
+        window = (
+            -math.inf if low is None else float(low),
+            math.inf if high is None else float(high),
+        )
+        if not window[0] <= window[1]:
+            raise ValueError(
+                f"constraint {metric!r} has low {window[0]:g} above high {window[1]:g}, or a NaN; "
+                "give (low, high) with low <= high"
+            )
+        windows[metric] = window
+    return windows
+
+
+def describe(windows: Mapping[str, Window]) -> str:
+    """One phrase for error messages: ``params in [4,000,000, 9,000,000]``."""
+    return " and ".join(
+        f"{name} in [{low:,.0f}, {high:,.0f}]" for name, (low, high) in windows.items()
+    )

@@ -1,0 +1,70 @@
+"""What surrounds an architecture when it becomes a model: classes, input size, patches, tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What a candidate's counts and module depend on besides its architecture.
+
+    Args:
+        num_classes: Width of the classifier.
+        img_size: Input height and width in pixels; one integer stands for a square image.
+        patch_size: Side of the square patch of the embedding convolution, in pixels.
+        in_chans: Channels of the input image.
+        distilled: Adds a distillation token and a second classifier head.
+        drop_path_rate: Stochastic depth rate of the last block; the rates rise linearly from 0. It
+            changes neither the parameter count nor the FLOPs.
+
+    Raises:
+        ValueError: A value out of range, or an image smaller than one patch.
+    """
+
+    num_classes: int = 100
+    img_size: tuple[int, int] = (224, 224)
+    patch_size: int = 16
+    in_chans: int = 3
+    distilled: bool = False
+    drop_path_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.img_size, int):
+            object.__setattr__(self, "img_size", (self.img_size, self.img_size))
+        else:
+            object.__setattr__(self, "img_size", tuple(self.img_size))
+        for name in ("num_classes", "patch_size", "in_chans"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if len(self.img_size) != 2 or min(self.img_size) < self.patch_size:
+            raise ValueError(
+                f"img_size {self.img_size} with patch_size {self.patch_size} leaves no patch; "
+                "img_size is (height, width) in pixels, each at least patch_size"
+            )
+        if not 0.0 <= self.drop_path_rate < 1.0:
+            raise ValueError(f"drop_path_rate must be in [0, 1), got {self.drop_path_rate}")
+
+    @classmethod
+    def of(cls, **options: Any) -> ModelOptions:
+        """Build the options from keywords and name the known ones when one is unknown.
+
+        Raises:
+            TypeError: An option that no candidate model has.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise TypeError(f"unknown model option {', '.join(unknown)}; known: {', '.join(known)}")
+        return cls(**options)
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Tokens before the patches: the class token and, if distilled, the distillation token."""
+        return 2 if self.distilled else 1
+
+    @property
+    def num_heads_out(self) -> int:
+        """Classifier heads: one, or two with distillation."""
+        return 2 if self.distilled else 1

@@ -1,0 +1,181 @@
+"""The PiT space of TVT and ViT-Bench-101: three stages joined by pooling.
+
+Source: Heo et al., "Rethinking Spatial Dimensions of Vision Transformers", ICCV 2021.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tvtfast.spaces.base import Space, check_choice, take, whole
+from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.options import ModelOptions
+
+_HEADS = tuple(itertools.combinations_with_replacement((2, 4, 8), 3))
+_DEPTHS = tuple(
+    triple
+    for triple in itertools.product((1, 2, 3), (4, 6, 8), (2, 4, 6))
+    if 12 <= sum(triple) <= 14
+)
+
+
+@dataclass(frozen=True)
+class PiTArch:
+    """Channels per head, one MLP ratio, and per stage the block count and the number of heads."""
+
+    base_dim: int
+    mlp_ratio: int
+    depth: tuple[int, int, int]
+    num_heads: tuple[int, int, int]
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Embedding width of each stage."""
+        first, second, third = (self.base_dim * heads for heads in self.num_heads)
+        return first, second, third
+
+
+@dataclass(frozen=True)
+class PiTSpace(Space[PiTArch]):
+    """1,600 architectures. Heads never decrease from stage to stage, since the pooling convolution
+    is depthwise and can only multiply channels."""
+
+    name: str = "pit"
+
+    arch_type: ClassVar[type[Any]] = PiTArch
+    base_dims: ClassVar[tuple[int, ...]] = (16, 24, 32, 40)
+    mlp_ratios: ClassVar[tuple[int, ...]] = (2, 4, 6, 8)
+    depth_triples: ClassVar[tuple[tuple[int, ...], ...]] = _DEPTHS
+    head_triples: ClassVar[tuple[tuple[int, ...], ...]] = _HEADS
+
+    @property
+    def _choices(self) -> tuple[tuple[Any, ...], ...]:
+        return self.base_dims, self.mlp_ratios, self.depth_triples, self.head_triples
+
+    @property
+    def size(self) -> int:
+        return (
+            len(self.base_dims)
+            * len(self.mlp_ratios)
+            * len(self.depth_triples)
+            * len(self.head_triples)
+        )
+
+    def _all(self) -> Iterator[PiTArch]:
+        return itertools.starmap(PiTArch, itertools.product(*self._choices))
+
+    def draw(self, rng: random.Random) -> PiTArch:
+        return PiTArch(*(rng.choice(choices) for choices in self._choices))
+
+    def validate(self, arch: PiTArch) -> None:
+        for decision, allowed in zip(
+            ("base_dim", "mlp_ratio", "depth", "num_heads"), self._choices, strict=True
+        ):
+            check_choice(self.name, decision, getattr(arch, decision), allowed)
+
+    def to_dict(self, arch: PiTArch) -> dict[str, Any]:
+        return {
+            "base_dim": arch.base_dim,
+            "mlp_ratio": arch.mlp_ratio,
+            "depth": list(arch.depth),
+            "num_heads": list(arch.num_heads),
+        }
+
+    def from_dict(self, fields: Mapping[str, Any]) -> PiTArch:
+        base_dim, mlp_ratio, depth, num_heads = take(
+            self.name, fields, ("base_dim", "mlp_ratio", "depth", "num_heads")
+        )
+        for decision, values in (("depth", depth), ("num_heads", num_heads)):
+            if not isinstance(values, (list, tuple)) or len(values) != 3:
+                raise ValueError(
+                    f"{self.name}: {decision} is {values!r}; give one per stage, three"
+                )
+        return PiTArch(
+            whole(self.name, "base_dim", base_dim),
+            whole(self.name, "mlp_ratio", mlp_ratio),
+            _triple(whole(self.name, "depth", count) for count in depth),
+            _triple(whole(self.name, "num_heads", count) for count in num_heads),
+        )
+
+    def _mutate(self, arch: PiTArch, rng: random.Random, prob: float) -> PiTArch:
+        fresh = self.draw(rng)
+        return PiTArch(
+            *(
+                getattr(fresh if rng.random() < prob else arch, decision)
+                for decision in ("base_dim", "mlp_ratio", "depth", "num_heads")
+            )
+        )
+
+    def _crossover(self, first: PiTArch, second: PiTArch, rng: random.Random) -> PiTArch:
+        return PiTArch(
+            rng.choice((first.base_dim, second.base_dim)),
+            rng.choice((first.mlp_ratio, second.mlp_ratio)),
+            rng.choice((first.depth, second.depth)),
+            rng.choice((first.num_heads, second.num_heads)),
+        )
+
+    def _span(self, metric: str, options: ModelOptions) -> Window:
+        values = [self._measure(metric, arch, options) for arch in self._all()]
+        return min(values), max(values)
+
+    def _params(self, arch: PiTArch, options: ModelOptions) -> int:
+        grids, widths = stage_grids(options), arch.widths
+        height, width = grids[0]
+        total = widths[0] * (options.in_chans * options.patch_size**2 + 1)
+        total += widths[0] * (height * width + options.num_prefix_tokens)
+        for dim, depth in zip(widths, arch.depth, strict=True):
+            hidden = dim * arch.mlp_ratio
+            block = 4 * dim + 4 * dim * (dim + 1) + hidden * (dim + 1) + dim * (hidden + 1)
+            total += depth * block
+        for before, after in itertools.pairwise(widths):
+            total += after * (9 + 1) + after * (before + 1)
+        return (
+            total + 2 * widths[-1] + options.num_heads_out * options.num_classes * (widths[-1] + 1)
+        )
+
+    def _macs(self, arch: PiTArch, options: ModelOptions) -> int:
+        grids, widths = stage_grids(options), arch.widths
+        total = _area(grids[0]) * options.in_chans * options.patch_size**2 * widths[0]
+        for grid, dim, depth in zip(grids, widths, arch.depth, strict=True):
+            tokens = _area(grid) + options.num_prefix_tokens
+            block = tokens * (4 * dim**2 + 2 * dim**2 * arch.mlp_ratio) + 2 * tokens**2 * dim
+            total += depth * block
+        for grid, (before, after) in zip(grids[1:], itertools.pairwise(widths), strict=True):
+            total += _area(grid) * 9 * after + options.num_prefix_tokens * before * after
+        return total + options.num_heads_out * widths[-1] * options.num_classes
+
+
+def stage_grids(options: ModelOptions) -> tuple[tuple[int, int], ...]:
+    """Token grid (height, width) of the three stages.
+
+    The embedding convolution has stride ``patch_size // 2`` and no padding; each pooling
+    convolution (kernel 3, stride 2, padding 1) halves the grid, rounding up.
+
+    Raises:
+        ValueError: ``patch_size`` is 1, so that the stride would be 0.
+    """
+    stride = options.patch_size // 2
+    if stride < 1:
+        raise ValueError("pit: patch_size is 1; its stride is patch_size // 2, so give 2 or more")
+    height, width = ((side - options.patch_size) // stride + 1 for side in options.img_size)
+    grids = [(height, width)]
+    for _ in range(2):
+        height, width = (height + 1) // 2, (width + 1) // 2
+        grids.append((height, width))
+    return tuple(grids)
+
+
+def _triple(values: Iterable[int]) -> tuple[int, int, int]:
+    first, second, third = values
+    return first, second, third
+
+
+def _area(grid: tuple[int, int]) -> int:
+    return grid[0] * grid[1]
+
+
+SPACES = (PiTSpace(),)
