@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from . import _checks, _transforms, library
+from . import _checks, _transforms, dispatch, library
 from .reference import attention_map as reference
 from .spec import accumulation_dtype
 
@@ -58,6 +58,8 @@ def attention_map(
     target = _checks.target_size("attention_map", view, size)
     if _transforms.takes_reference("attention_map", backend):
         values, _ = reference.forward(view, target)
+    elif _transforms.is_plain(x):
+        values, _ = dispatch.run("attention_map", (view, target), backend)
     else:
         values, _ = _ops.attention_map.default(view, target, backend=backend)
     return values.reshape(*leading, target[0] * target[1])
@@ -106,6 +108,8 @@ def attention_map_distance(
     rows = rows.to(accumulation_dtype(x.dtype))
     if _transforms.takes_reference("attention_map_distance", backend):
         distance, _, _ = reference.distance(view, rows, target)
+    elif _transforms.is_plain(x, teacher_map):
+        distance, _, _ = dispatch.run("attention_map_distance", (view, rows, target), backend)
     else:
         distance, _, _ = _ops.attention_map_distance.default(view, rows, target, backend=backend)
     return distance.reshape(leading)

@@ -69,12 +69,15 @@ def segment_norms(
     """
     if len(tensors) == 0:
         return torch.empty(0)
-    if not isinstance(tensors, SegmentTable):
-        _check_segments("segment_norms", tensors)
+    kinds = (
+        tensors.kinds
+        if isinstance(tensors, SegmentTable)
+        else _check_segments("segment_norms", tensors)
+    )
     if _transforms.takes_reference("segment_norms", backend):
         return reference_segments.norms(tuple(tensors))
     with torch.no_grad():
-        if isinstance(tensors, SegmentTable):
+        if isinstance(tensors, SegmentTable) or _transforms.is_plain(*kinds):
             norms: Tensor = dispatch.run("segment_norms", (tensors,), backend)
         else:
             norms = _ops.segment_norms.default(list(tensors), backend=backend)
@@ -124,7 +127,8 @@ def slice_norms(
     return norms
 
 
-def _check_segments(function: str, tensors: Sequence[Tensor]) -> None:
+def _check_segments(function: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Refuse what the operators do not know; returns one tensor of every kind."""
     for index, tensor in enumerate(tensors):
         if not isinstance(tensor, Tensor):
             _checks.check_dtype(function, f"tensor {index}", tensor)
@@ -136,3 +140,4 @@ def _check_segments(function: str, tensors: Sequence[Tensor]) -> None:
         raise ValueError(
             f"{function}: tensors are on {', '.join(devices)}; pass those of one device at a time"
         )
+    return kinds

@@ -40,7 +40,7 @@ class SegmentTable:
 
     @cached_property
     def kinds(self) -> tuple[Tensor, ...]:
-        """One tensor of every dtype and device in the list."""
+        """One tensor of every type, dtype and device in the list."""
         return tensor_kinds(self.tensors)
 
     def __repr__(self) -> str:
@@ -60,8 +60,8 @@ class SegmentTable:
 
 
 def tensor_kinds(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """One tensor of every dtype and device in a list."""
-    return tuple({(t.dtype, t.device): t for t in tensors}.values())
+    """One tensor of every type, dtype and device in a list."""
+    return tuple({(type(t), t.dtype, t.device): t for t in tensors}.values())
 
 
 def is_dense(tensor: Tensor) -> bool:

@@ -178,8 +178,10 @@ def _explain(operator: str) -> Explanation:
     raise BackendError(f"no backend serves a typical call of tvtfast::{operator}: {declined}")
 
 
+_NAMES = (AUTO, *backends())
+
+
 def _known(name: str, origin: str) -> str:
-    known = (AUTO, *backends())
-    if name not in known:
-        raise ValueError(f"{origin}: backend {name!r} is unknown; known are {', '.join(known)}")
+    if name not in _NAMES:
+        raise ValueError(f"{origin}: backend {name!r} is unknown; known are {', '.join(_NAMES)}")
     return name

@@ -141,7 +141,10 @@ def test_every_public_name_resolves():
 
 
 def test_searching_draws_in_no_driver():
-    code = "import tvtfast; tvtfast.search, tvtfast.score; import torch; assert not torch.cuda.is_initialized()"
+    code = (
+        "import torch, tvtfast; tvtfast.search, tvtfast.score; "
+        "assert not torch.cuda.is_initialized()"
+    )
     finished = run(code)
     assert finished.returncode == 0, finished.stderr
 

@@ -59,12 +59,12 @@ def test_published_distributions():
     """AutoFormer: N(0, 0.02^2) linear weights, zero biases, framework default in the stem."""
     model = tvtfast.build(arch(240), seed=1, **OPTIONS)
     state = dict(model.named_parameters())
-    for name in ("blocks.3.attn.qkv.weight", "head.weight", "pos_embed", "prefix_tokens"):
+    for name in ("blocks.3.attn.qkv.weight", "head.weight", "pos_embed", "cls_token"):
         assert stats.kstest(state[name].flatten().detach() / 0.02, "norm").pvalue > 0.01, name
     bound = 1 / math.sqrt(3 * 8 * 8)
-    scaled = state["patch_embed.weight"].flatten().detach() / bound
+    scaled = state["patch_embed.proj.weight"].flatten().detach() / bound
     assert stats.kstest(scaled, "uniform", args=(-1, 2)).pvalue > 0.01
-    assert state["patch_embed.bias"].abs().max() <= bound
+    assert state["patch_embed.proj.bias"].abs().max() <= bound
     for name, parameter in state.items():
         if name.endswith("bias") and "patch_embed" not in name:
             assert not parameter.any(), name

@@ -73,9 +73,10 @@ def formula(model, images):
     images, patch = images.double(), model.options.patch_size
     grid = tuple(side // patch for side in model.options.img_size)
     patches = images.unfold(2, patch, patch).unfold(3, patch, patch).flatten(4)
-    patches = torch.einsum("bchwk,dck->bhwd", patches, state["patch_embed.weight"].flatten(2))
-    x = patches.flatten(1, 2) + state["patch_embed.bias"]
-    prefix = state["prefix_tokens"].repeat(len(images), 1, 1)
+    patches = torch.einsum("bchwk,dck->bhwd", patches, state["patch_embed.proj.weight"].flatten(2))
+    x = patches.flatten(1, 2) + state["patch_embed.proj.bias"]
+    prefix = torch.cat([state[k] for k in ("cls_token", "dist_token") if k in state], dim=1)
+    prefix = prefix.repeat(len(images), 1, 1)
     x = torch.cat((prefix, x), dim=1) + state["pos_embed"]
     outputs = []
     for block, heads in enumerate(model.arch.num_heads):

@@ -19,9 +19,10 @@ def formula(model, images):
     """Tokens after the last block and logits, stage by stage with functional calls."""
     state, heads = model.state_dict(), model.arch.num_heads
     stride = model.options.patch_size // 2
-    x = F.conv2d(images, state["patch_embed.weight"], state["patch_embed.bias"], stride)
+    x = F.conv2d(images, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride)
     x = x + state["pos_embed"]
-    prefix = state["prefix_tokens"].repeat(len(images), 1, 1)
+    prefix = torch.cat([state[k] for k in ("cls_token", "dist_token") if k in state], dim=1)
+    prefix = prefix.repeat(len(images), 1, 1)
     for stage, depth in enumerate(model.arch.depth):
         if stage:
             pool = f"pools.{stage - 1}."

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block, RelativePositionAttention
-from tvtfast.models.candidate import CandidateModel, drop_path_rates, prefix_parameter
+from tvtfast.models.candidate import CandidateModel, PatchEmbed, drop_path_rates
 from tvtfast.models.features import SpatialFeatures
 from tvtfast.spaces.autoformer import (
     MAX_RELATIVE_POSITION,
@@ -29,14 +29,13 @@ class AutoFormer(CandidateModel):
     """
 
     def __init__(self, arch: AutoFormerArch, space: AutoFormerSpace, options: ModelOptions) -> None:
-        super().__init__(options)
         dim = arch.hidden_dim
+        super().__init__(options, dim)
         patch = options.patch_size
         self.arch = arch
         self.grid = (options.img_size[0] // patch, options.img_size[1] // patch)
         tokens = self.grid[0] * self.grid[1] + options.num_prefix_tokens
-        self.patch_embed = nn.Conv2d(options.in_chans, dim, patch, stride=patch)
-        self.prefix_tokens = prefix_parameter(options, dim)
+        self.patch_embed = PatchEmbed(options.in_chans, dim, patch, stride=patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, tokens, dim))
         rates = drop_path_rates(options.drop_path_rate, arch.depth)
         self.blocks = nn.ModuleList(
@@ -60,7 +59,7 @@ class AutoFormer(CandidateModel):
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
         self._check_images(images)
         x = self.patch_embed(images).flatten(2).transpose(1, 2)
-        x = torch.cat((self.prefix_tokens.expand(len(x), -1, -1), x), dim=1) + self.pos_embed
+        x = torch.cat((self._prefix_tokens(len(x)), x), dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x, self.grid)
             yield SpatialFeatures(x, self.grid, self.num_prefix_tokens)

@@ -16,17 +16,21 @@ from tvtfast.spaces.options import ModelOptions
 class CandidateModel(nn.Module, ABC):
     """A Vision Transformer student.
 
-    ``forward`` maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``. With a distillation
+    Parameters have timm's names (``patch_embed.proj``, ``cls_token``, ``dist_token``, ``pos_embed``,
+    ``head``, ``head_dist``). ``forward`` maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``. With a distillation
     token it returns the mean of both heads, or the pair ``(logits, distillation_logits)`` while
     training after ``set_distilled_training()``, as timm's distilled models do.
     """
 
-    def __init__(self, options: ModelOptions) -> None:
+    def __init__(self, options: ModelOptions, dim: int) -> None:
         super().__init__()
         self.options = options
         self.num_classes = options.num_classes
         self.num_prefix_tokens = options.num_prefix_tokens
         self.distilled_training = False
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        if options.distilled:
+            self.dist_token = nn.Parameter(torch.zeros(1, 1, dim))
 
     @abstractmethod
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
@@ -92,6 +96,10 @@ class CandidateModel(nn.Module, ABC):
         """Return both heads' logits while training (only with ``distilled=True``)."""
         self.distilled_training = enable
 
+    def _prefix_tokens(self, batch_size: int) -> Tensor:
+        tokens = [self.cls_token] + ([self.dist_token] if self.options.distilled else [])
+        return torch.cat(tokens, dim=1).expand(batch_size, -1, -1)
+
     def _check_images(self, images: Tensor) -> None:
         wanted = (self.options.in_chans, *self.options.img_size)
         if images.ndim != 4 or tuple(images.shape[1:]) != wanted:
@@ -107,9 +115,16 @@ def drop_path_rates(final: float, depth: int) -> list[float]:
     return [final * block / max(depth - 1, 1) for block in range(depth)]
 
 
-def prefix_parameter(options: ModelOptions, dim: int) -> nn.Parameter:
-    """Class token, and the distillation token after it, ``[1, P, dim]``."""
-    return nn.Parameter(torch.zeros(1, options.num_prefix_tokens, dim))
+class PatchEmbed(nn.Module):
+    """Convolution that turns patches into tokens, ``[B, C, H, W] -> [B, dim, h, w]``."""
+
+    def __init__(self, in_chans: int, dim: int, patch_size: int, stride: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_chans, dim, patch_size, stride)
+
+    def forward(self, images: Tensor) -> Tensor:
+        patches: Tensor = self.proj(images)
+        return patches
 
 
 def _patches(features: SpatialFeatures) -> Tensor:

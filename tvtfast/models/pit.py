@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tvtfast.initialization import Constant, ParameterInit, Uniform
 from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
-from tvtfast.models.candidate import CandidateModel, prefix_parameter
+from tvtfast.models.candidate import CandidateModel, PatchEmbed
 from tvtfast.models.features import SpatialFeatures
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.pit import PiTArch, PiTSpace, stage_grids
@@ -25,13 +25,12 @@ class PiT(CandidateModel):
     """
 
     def __init__(self, arch: PiTArch, space: PiTSpace, options: ModelOptions) -> None:
-        super().__init__(options)
         widths, patch = arch.widths, options.patch_size
+        super().__init__(options, widths[0])
         self.arch = arch
         self.grids = stage_grids(options)
-        self.patch_embed = nn.Conv2d(options.in_chans, widths[0], patch, stride=patch // 2)
+        self.patch_embed = PatchEmbed(options.in_chans, widths[0], patch, stride=patch // 2)
         self.pos_embed = nn.Parameter(torch.zeros(1, widths[0], *self.grids[0]))
-        self.prefix_tokens = prefix_parameter(options, widths[0])
         total, before = sum(arch.depth), 0
         self.stages, self.pools = nn.ModuleList(), nn.ModuleList()
         for stage, (dim, depth, heads) in enumerate(
@@ -63,7 +62,7 @@ class PiT(CandidateModel):
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
         self._check_images(images)
         patches = self.patch_embed(images) + self.pos_embed
-        prefix = self.prefix_tokens.expand(len(images), -1, -1)
+        prefix = self._prefix_tokens(len(images))
         for stage, (blocks, grid) in enumerate(zip(self.stages, self.grids, strict=True)):
             if stage:
                 patches, prefix = self.pools[stage - 1](patches, prefix)

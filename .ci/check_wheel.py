@@ -1,0 +1,61 @@
+"""Check what a wheel and a source distribution hold."""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+import zipfile
+
+NEEDED = (
+    "tvtfast/py.typed",
+    "tvtfast/kernels/__init__.py",
+    "tvtfast/kernels/py.typed",
+    "tvtfast/kernels/reference/__init__.py",
+    "tvtfast/kernels/native/__init__.py",
+    "tvtfast/_C.pyi",
+    "tvtfast/report/templates/report.html.j2",
+    "tvtfast/cli/main.py",
+)
+SOURCES = (
+    "csrc/bindings.cpp",
+    "csrc/attention_map.h",
+    "kernels/__init__.py",
+    "LICENSE",
+    "setup.py",
+)
+
+
+def check_wheel(path: str) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    tops = {name.split("/", 1)[0] for name in names}
+    problems = [f"missing {name}" for name in NEEDED if name not in names]
+    problems += [
+        f"unexpected top level {top}"
+        for top in tops
+        if top != "tvtfast" and not top.endswith(".dist-info")
+    ]
+    if not any(name.startswith("tvtfast/_C.") and name.endswith(".so") for name in names):
+        problems.append("no compiled extension")
+    if not any(name.endswith("licenses/LICENSE") for name in names):
+        problems.append("no licence")
+    return problems
+
+
+def check_sdist(path: str) -> list[str]:
+    with tarfile.open(path) as archive:
+        names = {name.split("/", 1)[-1] for name in archive.getnames()}
+    return [f"missing {name}" for name in SOURCES if name not in names]
+
+
+def main(paths: list[str]) -> int:
+    failed = False
+    for path in paths:
+        problems = check_wheel(path) if path.endswith(".whl") else check_sdist(path)
+        failed |= bool(problems)
+        print(f"{path.rsplit('/', 1)[-1]}: {'; '.join(problems) or 'content as expected'}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
