@@ -31,7 +31,7 @@ def test_a_damaged_cache_is_replaced(cache, monkeypatch):
     trained = []
 
     def train(train_set, test_set, **options):
-        trained.append(options["seed"] if "seed" in options else 0)
+        trained.append(options.get("seed", 0))
         return tvtfast.initialize_(tvtfast.models.CifarResNet(8, 10)), 10.0
 
     monkeypatch.setattr("tvtfast.distill.default_teacher.train_cifar_resnet", train)

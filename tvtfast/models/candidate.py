@@ -16,10 +16,10 @@ from tvtfast.spaces.options import ModelOptions
 class CandidateModel(nn.Module, ABC):
     """A Vision Transformer student.
 
-    Parameters have timm's names (``patch_embed.proj``, ``cls_token``, ``dist_token``, ``pos_embed``,
-    ``head``, ``head_dist``). ``forward`` maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``. With a distillation
+    ``forward`` maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``. With a distillation
     token it returns the mean of both heads, or the pair ``(logits, distillation_logits)`` while
-    training after ``set_distilled_training()``, as timm's distilled models do.
+    training after ``set_distilled_training()``, as timm's distilled models do. Parameters have
+    timm's names too: ``patch_embed.proj``, ``cls_token``, ``dist_token``, ``pos_embed``, ``head``.
     """
 
     def __init__(self, options: ModelOptions, dim: int) -> None:
@@ -97,8 +97,10 @@ class CandidateModel(nn.Module, ABC):
         self.distilled_training = enable
 
     def _prefix_tokens(self, batch_size: int) -> Tensor:
-        tokens = [self.cls_token] + ([self.dist_token] if self.options.distilled else [])
-        return torch.cat(tokens, dim=1).expand(batch_size, -1, -1)
+        tokens: Tensor = self.cls_token
+        if self.options.distilled:
+            tokens = torch.cat((tokens, self.dist_token), dim=1)
+        return tokens.expand(batch_size, -1, -1)
 
     def _check_images(self, images: Tensor) -> None:
         wanted = (self.options.in_chans, *self.options.img_size)
