@@ -149,6 +149,26 @@ def test_searching_draws_in_no_driver():
     assert finished.returncode == 0, finished.stderr
 
 
+def test_a_source_checkout_is_importable_without_editable_install(tmp_path):
+    """``python`` started in the repository after ``pip install .`` must find the operators."""
+    checkout = PACKAGE.parent
+    if not (checkout / "csrc").is_dir():
+        checkout = next(
+            (p for p in Path(__file__).resolve().parents if (p / "csrc" / "bindings.cpp").exists()),
+            None,
+        )
+    if checkout is None:
+        pytest.skip("the tests do not lie in a source checkout")
+    code = "import tvtfast.kernels as k; print(k.__file__); k.attention_map; import tvtfast.data"
+    plain = (
+        "import sys; "
+        "sys.meta_path = [f for f in sys.meta_path if '__editable__' not in f.__module__]; "
+    )
+    isolated = run(plain + code, cwd=checkout)
+    assert isolated.returncode == 0, isolated.stderr
+    assert isolated.stdout.strip() == str(checkout / "kernels" / "__init__.py")
+
+
 def test_no_top_level_kernels_is_installed():
     """A package of the index has that name; ours lives inside tvtfast."""
     spec = importlib.util.find_spec("kernels")

@@ -7,6 +7,8 @@ connection; names are loaded on first use.
 from __future__ import annotations
 
 import importlib
+import os
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,6 +59,12 @@ __all__ = [
     "spaces",
     "strategies",
 ]
+
+_root = os.path.dirname(__path__[0])
+if os.path.isfile(os.path.join(_root, "csrc", "bindings.cpp")):
+    # Python started in a source checkout finds this folder before the installed package: the
+    # operators lie beside it, and compiled extensions in the installed copy.
+    __path__ = [*pkgutil.extend_path([*__path__, _root], __name__)]
 
 _HOMES = {
     "InfeasibleError": "spaces",
