@@ -44,7 +44,8 @@ def philox_formula(counter: list[int], key: list[int]) -> list[int]:
 
 def words_at(seed: int, name: str, index: tuple[int, ...]) -> tuple[int, int, int]:
     """The two words of the pair that makes the number at ``index``, and its lane."""
-    digest = hashlib.blake2b(seed.to_bytes(8, "little") + name.encode(), digest_size=8).digest()
+    message = seed.to_bytes(8, "little") + name.encode()
+    digest = hashlib.blake2b(message, digest_size=8, person=b"tvtfast index").digest()
     key = [int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")]
     i0, i1, i2, j = (0,) * (4 - len(index)) + index
     words = philox_formula([j // 4, i2, i1, i0], key)
