@@ -82,18 +82,16 @@ def main() -> None:
     print(machine())
     print(f"\n{len(archs)} architectures, {options.batch_size} images, teacher {teacher.name}")
     print("\n| images | weights | Kendall tau between draws |\n| --- | --- | --- |")
-    first = None
+    tables = []
     for name, batch in batches.items():
         arguments = {"teacher": teacher, "images": batch}
         tables = [shared(archs, seed, **arguments) for seed in range(3)]
-        first = first or tables[0]
         drawn = [table.to_pandas()["teacher_aware"].to_numpy() for table in tables]
         print(f"| {name} | shared by index, seeds 0, 1, 2 | {agreement(drawn)} |", flush=True)
-        own = [independent(archs, seed, **arguments) for seed in range(2)]
-        print(f"| {name} | independent | {agreement(own)} |", flush=True)
-    assert first is not None
-    frame = tvtfast.correlate(first, rows.drop(columns="arch"), n_resamples=1000)
-    proxies = list(first.higher_is_better)
+    own = [independent(archs, seed, **arguments) for seed in range(2)]
+    print(f"| {name} | independent | {agreement(own)} |", flush=True)
+    frame = tvtfast.correlate(tables[0], rows.drop(columns="arch"), n_resamples=1000)
+    proxies = list(tables[0].higher_is_better)
     print(f"\n| accuracy | {' | '.join(proxies)} |\n|{' --- |' * (len(proxies) + 1)}")
     for truth, group in frame.groupby("truth", sort=False):
         cells = [

@@ -122,6 +122,7 @@ def test_bad_input_is_one_line(arguments, message, teacher, tmp_path, monkeypatc
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert message in captured.err and "Traceback" not in captured.err
+    assert not list(tmp_path.glob("runs/*/config.yaml")) or "spans" in message
 
 
 def test_a_data_set_without_teacher_says_what_to_give(tmp_path, capsys):

@@ -20,6 +20,7 @@ from tvtfast.files import replacing
 from tvtfast.reporting import CONFIG
 from tvtfast.search_result import SearchResult
 from tvtfast.searching import search
+from tvtfast.spaces import get as get_space
 
 _TOP = 5
 
@@ -47,18 +48,20 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Search, and print what was found and where it lies."""
+    space = get_space(cfg.space)
+    arguments = scoring_arguments(cfg, progress=True)
     folder = Path(cfg.output_dir or _default_folder(cfg))
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / CONFIG) as target:
         parser.save(cfg, target, skip_unset=False)
     result = search(
-        cfg.space,
+        space,
         strategy=cfg.strategy,
         trials=cfg.trials,
         constraints=constraints(cfg),
         method=cfg.method,
         run_dir=folder,
-        **scoring_arguments(cfg, progress=True),
+        **arguments,
     )
     print(_summary(result, folder))
 
