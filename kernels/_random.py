@@ -103,8 +103,8 @@ def indexed_uniform_(
 def index_key(seed: int, name: str) -> int:
     """Philox key of a seed and a name, as a signed 64-bit integer.
 
-    BLAKE2b with an 8-byte digest and the personalisation ``tvtfast index`` (no other use of the hash
-    yields the same keys) over the seed (8 bytes, little-endian) followed by the name in UTF-8. The
+    BLAKE2b with an 8-byte digest, personalised ``tvtfast index`` so that no other use of the hash
+    yields the same keys, over the seed (8 bytes, little-endian) followed by the name in UTF-8. The
     seed has a fixed length, so distinct pairs are distinct messages. The digest, read
     little-endian, holds key word 0 in its low half.
     """
