@@ -58,8 +58,7 @@ class ParameterInit:
     Args:
         distribution: The law of its entries.
         groups: The first dimension of size ``groups * n`` is indexed as ``(groups, n)``. A fused
-        qkv
-            weight has ``groups=3``, so that q, k and v line up across widths.
+            qkv weight has ``groups=3``, so that q, k and v line up across widths.
     """
 
     distribution: Distribution

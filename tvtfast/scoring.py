@@ -84,8 +84,7 @@ def score(
             modules, or both. Modules need timm's ``forward_intermediates``, or ``feature_fn``.
         space: The space of the architectures, or its name.
         proxies: Names (`tvtfast.proxies.available`) or proxies. Parameter count and FLOPs are
-        always
-            scored too.
+            always scored too.
         teacher: See `tvtfast.load_teacher`; needed by teacher-aware proxies.
         images: ``[B, 3, H, W]`` float, normalised for the student; or a frozen batch, the path of a
             saved one, a data set or its name. Needed by proxies that look at images.
@@ -95,8 +94,7 @@ def score(
         init_seeds: Number of weight draws; with more than one, scores are means and the table has a
             ``<proxy>_std`` column.
         dtype: ``float32``, ``bfloat16`` or ``float16`` (autocast; weights and statistics stay
-        fp32),
-            or ``float64``.
+            fp32), or ``float64``.
         device: Where architectures are built and the teacher runs; default the GPU if there is one.
         on_error: ``record`` keeps going and notes status and reason, ``raise`` stops at the first.
         progress: Show a progress bar.
@@ -110,8 +108,7 @@ def score(
 
     Raises:
         ValueError: Empty population, unknown name, an architecture outside the space, missing
-        teacher
-            or images, NaN in the images or in the teacher's features.
+            teacher or images, NaN in the images or in the teacher's features.
         UnsupportedModelError: The teacher has no spatial features.
         ScoringError: With ``on_error="raise"``.
 

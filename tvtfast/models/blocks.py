@@ -53,8 +53,7 @@ class RelativePositionAttention(Attention):
         logits_ij = (q_i . k_j + q_i . r_k(i, j)) * scale
         out_i     = sum_j softmax(logits)_ij (v_j + r_v(i, j))
 
-    The products with ``r`` are formed per distance and gathered per pair, never per pair and
-    channel.
+    The products with ``r`` are formed per distance and gathered per pair.
     Source: Chen et al., "AutoFormer", ICCV 2021; Wu et al., "iRPE", ICCV 2021.
     """
 

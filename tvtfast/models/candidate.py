@@ -74,8 +74,8 @@ class CandidateModel(nn.Module, ABC):
             indices: The last ``n`` blocks, the blocks of a sequence (negative ones count from the
                 end), or all.
             norm: Unsupported when true: widths differ between stages, so there is no common norm.
-            output_fmt: ``"NCHW"`` for maps ``[B, D, h, w]``, ``"NLC"`` for patch tokens ``[B, N,
-            D]``.
+            output_fmt: ``"NCHW"`` for maps ``[B, D, h, w]``, or ``"NLC"`` for patch tokens
+                ``[B, N, D]``.
             intermediates_only: Leave out the output tokens of the last block.
         """
         if norm:

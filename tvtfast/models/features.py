@@ -78,8 +78,7 @@ def extract_features(
             module at all when ``feature_fn`` is given.
         images: ``[B, 3, H, W]``.
         feature_fn: Called as ``feature_fn(module, images)``; returns one feature map ``[B, C, H,
-        W]``
-            or `SpatialFeatures`, or a sequence of them.
+            W]`` or `SpatialFeatures`, or a sequence of them.
         last_only: Keep (and where the model allows it, compute) the last one alone.
 
     Raises:
