@@ -20,6 +20,7 @@ __device__ double square(double value) { return value * value; }
 template <typename T>
 __device__ double lane_squares(const T* x, int n, int lane) {
   constexpr int kPacket = kPacketBytes / sizeof(T);
+  __builtin_assume(__isGlobal(x));  // an address read from memory says nothing of its space
   const auto misaligned = static_cast<int>(reinterpret_cast<std::uintptr_t>(x) % kPacketBytes);
   const int head = min((kPacketBytes - misaligned) % kPacketBytes / static_cast<int>(sizeof(T)), n);
   const int packets = (n - head) / kPacket;

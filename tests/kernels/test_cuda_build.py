@@ -101,6 +101,34 @@ def test_kernels_do_not_spill(nvcc: str, tmp_path: Path, unit: str, architecture
     assert max(shared, default=0) + DYNAMIC_SHARED <= SHARED_LIMIT
 
 
+def ptx(nvcc: str, folder: Path, unit: str, *flags: str) -> str:
+    """Intermediate code of a file, as nvcc makes it for sm_90."""
+    target = folder / "unit.ptx"
+    command = [nvcc, "-ptx", "-arch=sm_90", "-O3", "-std=c++17", *flags]
+    command += [f"-I{SOURCES}", f"-I{SOURCES / 'cuda'}", str(SOURCES / "cuda" / unit)]
+    subprocess.run([*command, "-o", str(target)], check=True, timeout=300)
+    return target.read_text()
+
+
+def test_features_and_segments_move_16_bytes_at_a_time(nvcc: str, tmp_path: Path) -> None:
+    if not UNITS:
+        pytest.skip(f"no sources in {SOURCES}")
+    for unit in ("attention_map.cu", "attention_map_backward.cu", "segment_norms.cu"):
+        code = ptx(nvcc, tmp_path, unit)
+        assert re.search(r"ld\.global(\.nc)?\.v4\.(b32|u32|f32)", code), unit
+        assert unit != "attention_map_backward.cu" or "st.global.v4" in code
+        # A load of no known space must find out at run time whether it means shared memory.
+        assert unit != "segment_norms.cu" or not re.search(r"\bld\.(v4|f32|u16|b16)", code)
+
+
+def test_indexed_numbers_are_rounded_after_every_step(nvcc: str, tmp_path: Path) -> None:
+    if not UNITS:
+        pytest.skip(f"no sources in {SOURCES}")
+    code = ptx(nvcc, tmp_path, "indexed.cu", "-fmad=false")
+    assert "sqrt.rn.f32" in code
+    assert not re.search(r"\b(fma|mad)\S*\.f32|\.(ftz|approx)\b", code)
+
+
 @pytest.mark.parametrize("operator", SERVED)
 def test_tensors_on_the_cpu_are_declined_by_name(operator: str) -> None:
     arguments = OPERATORS[operator].example()
