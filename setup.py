@@ -128,7 +128,7 @@ class BuildExtension(build_ext):
 
     def _compile_kernels(self, ext: CudaExtension) -> None:
         nvcc = find_nvcc()
-        toolkit = cuda_toolkit(nvcc)
+        runtime = cuda_runtime_folder(nvcc)
         folder = Path(self.build_temp, "cuda")
         folder.mkdir(parents=True, exist_ok=True)
         for source in ext.kernels:
@@ -138,7 +138,7 @@ class BuildExtension(build_ext):
             args = NVCC_ARGS + NVCC_FILE_ARGS.get(path.name, [])
             run_nvcc([nvcc, "-c", source, "-o", target, *args, *includes])
             ext.extra_objects.append(target)
-        ext.library_dirs.append(str(toolkit))
+        ext.library_dirs.append(str(runtime))
         ext.libraries += ["cudart_static", "dl", "pthread", "rt"]
 
     def _openmp(self) -> tuple[list[str], list[str]]:
@@ -178,7 +178,7 @@ def run_nvcc(command: list[str]) -> str:
     return said
 
 
-def cuda_toolkit(nvcc: str) -> Path:
+def cuda_runtime_folder(nvcc: str) -> Path:
     """Folder of the static runtime. nvcc itself may be a wrapper, but says where its toolkit is."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.cu")
