@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..spec import SUPPORTED_DTYPES
-
-READABLE = (torch.float32, torch.float16, torch.bfloat16)
-DTYPE_CODES = {dtype: SUPPORTED_DTYPES.index(dtype) for dtype in READABLE}
-"""Codes of ``tvt::DType`` in ``csrc/dtype.h``."""
+from ..native._extension import DTYPE_CODES
 
 
 @functools.cache
@@ -48,7 +44,7 @@ def _device_reasons(index: int) -> tuple[str, ...]:
 
 
 def tensor_reasons(
-    named: Sequence[tuple[str, Tensor]], dtypes: Sequence[torch.dtype] = READABLE
+    named: Sequence[tuple[str, Tensor]], dtypes: Collection[torch.dtype] = tuple(DTYPE_CODES)
 ) -> tuple[str, ...]:
     """Why the extension cannot take these tensors.
 

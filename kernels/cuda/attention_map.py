@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._layout import empty_gradient
-from ._extension import DTYPE_CODES, extension, queue, tensor_reasons
+from .._layout import empty_gradient, is_walkable, walkable
+from ..native._extension import DTYPE_CODES
+from ._extension import extension, queue, tensor_reasons
 
 SIZE_LIMIT = 2**30
 
@@ -44,7 +45,7 @@ def distance(x: Tensor, teacher: Tensor, size: Sequence[int]) -> tuple[Tensor, T
 
 
 def _run(x: Tensor, size: Sequence[int], teacher: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    x = _readable(x)
+    x = walkable(x)
     size = tuple(size)
     images = x.shape[0]
     values = x.new_empty((images, size[0] * size[1]), dtype=torch.float32)
@@ -67,7 +68,7 @@ def _run(x: Tensor, size: Sequence[int], teacher: Tensor | None) -> tuple[Tensor
 
 def backward(x: Tensor, map: Tensor, norm: Tensor, grad_map: Tensor, size: Sequence[int]) -> Tensor:
     """Gradient ``[B, H, W, C]`` of the features, in their dtype."""
-    if not _is_readable(x):
+    if not is_walkable(x):
         return empty_gradient(x).copy_(backward(x.contiguous(), map, norm, grad_map, size))
     gradient = empty_gradient(x)
     map, norm, grad_map = (t.to(torch.float32).contiguous() for t in (map, norm, grad_map))
@@ -80,15 +81,6 @@ def backward(x: Tensor, map: Tensor, norm: Tensor, grad_map: Tensor, size: Seque
         *queue(x.device),
     )
     return gradient
-
-
-def _is_readable(x: Tensor) -> bool:
-    """Whether the kernels can walk ``x``: channels or columns are adjacent."""
-    return x.stride(3) == 1 or x.stride(2) == 1
-
-
-def _readable(x: Tensor) -> Tensor:
-    return x if _is_readable(x) else x.contiguous()
 
 
 def _features(
