@@ -1,19 +1,23 @@
-"""Packages and the optional C++ extension; everything else is in pyproject.toml.
+"""Packages and the optional C++ and CUDA extensions; everything else is in pyproject.toml.
 
 Environment:
     TVTFAST_NATIVE: ``auto`` (default) builds ``tvtfast._C`` where a C++ compiler works and goes on
         without it where none does; ``1`` must build it; ``0`` never does.
+    TVTFAST_CUDA: the same for ``tvtfast._cuda`` and ``nvcc``.
 """
 
 from __future__ import annotations
 
 import importlib.machinery
 import os
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pybind11
 from setuptools import Extension, find_packages, setup
@@ -24,7 +28,6 @@ from setuptools.errors import CCompilerError, CompileError, ExecError, LinkError
 
 ROOT = Path(__file__).parent
 MODES = ("auto", "1", "0")
-MODE = os.environ.get("TVTFAST_NATIVE", "auto")
 MSVC = sys.platform == "win32"
 
 # No contraction of a * b + c: index-keyed random numbers promise the same bits everywhere. errno
@@ -55,7 +58,27 @@ OPENMP_ARGS = (
     ]
 )
 OPENMP_PROBE = "int main() {\n#pragma omp parallel\n  {}\n  return 0;\n}\n"
+# Results are ranked: no fast math. sm_90 carries its PTX, for devices to come.
+NVCC_ARGS = [
+    "-O3",
+    "-std=c++17",
+    "--cudart=static",
+    "-gencode=arch=compute_80,code=sm_80",
+    "-gencode=arch=compute_90,code=[sm_90,compute_90]",
+    "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra",
+    "-Werror=all-warnings",
+    "--threads=0",
+]
+# As -ffp-contract=off above.
+NVCC_FILE_ARGS = {"indexed.cu": ["-fmad=false"]}
 BUILD_ERRORS = (CCompilerError, CompileError, ExecError, LinkError, PlatformError)
+
+WITHOUT = {
+    "tvtfast._C": "tvtfast.kernels will run on plain PyTorch. Install a C++17 compiler and"
+    " reinstall; TVTFAST_NATIVE=1 makes this an error.",
+    "tvtfast._cuda": "tvtfast.kernels will serve CUDA tensors without it. Repair nvcc and"
+    " reinstall; TVTFAST_CUDA=1 makes this an error, TVTFAST_CUDA=0 skips the attempt.",
+}
 
 
 class CleanBuild(build):
@@ -67,32 +90,56 @@ class CleanBuild(build):
 
 
 class CleanEditable(editable_wheel):
-    """Drop the extension of an earlier build from the source tree first."""
+    """Drop the extensions of an earlier build from the source tree first."""
 
     def run(self) -> None:
         for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-            (ROOT / "tvtfast" / f"_C{suffix}").unlink(missing_ok=True)
+            for name in ("_C", "_cuda"):
+                (ROOT / "tvtfast" / f"{name}{suffix}").unlink(missing_ok=True)
         super().run()
 
 
+class CudaExtension(Extension):
+    """An extension whose ``kernels``, files of CUDA C++, nvcc compiles first."""
+
+    def __init__(self, name: str, kernels: list[str], **arguments: Any) -> None:
+        super().__init__(name, **arguments)
+        self.kernels = kernels
+
+
 class BuildExtension(build_ext):
-    """Build with the first OpenMP options that work, and say clearly when nothing compiles."""
+    """Build with what works on this machine, and say clearly what does not compile."""
 
     def build_extension(self, ext: Extension) -> None:
-        compile_args, link_args = self._openmp()
-        ext.extra_compile_args += compile_args
-        ext.extra_link_args += link_args
         try:
+            if isinstance(ext, CudaExtension):
+                self._compile_kernels(ext)
+            else:
+                compile_args, link_args = self._openmp()
+                ext.extra_compile_args += compile_args
+                ext.extra_link_args += link_args
             super().build_extension(ext)
         except BUILD_ERRORS as error:
             if ext.optional:
                 warnings.warn(
-                    f"{ext.name} was not built ({error}): tvtfast.kernels will run on plain"
-                    " PyTorch. Install a C++17 compiler and reinstall; TVTFAST_NATIVE=1 makes this"
-                    " an error.",
-                    stacklevel=1,
+                    f"{ext.name} was not built ({error}). {WITHOUT[ext.name]}", stacklevel=1
                 )
             raise
+
+    def _compile_kernels(self, ext: CudaExtension) -> None:
+        nvcc = find_nvcc()
+        runtime = cuda_runtime_folder(nvcc)
+        folder = Path(self.build_temp, "cuda")
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in ext.kernels:
+            path = Path(source)
+            target = str(folder / f"{path.stem}.o")
+            includes = [f"-I{name}" for name in ext.include_dirs]
+            args = NVCC_ARGS + NVCC_FILE_ARGS.get(path.name, [])
+            run_nvcc([nvcc, "-c", source, "-o", target, *args, *includes])
+            ext.extra_objects.append(target)
+        ext.library_dirs.append(str(runtime))
+        ext.libraries += ["cudart_static", "dl", "pthread", "rt"]
 
     def _openmp(self) -> tuple[list[str], list[str]]:
         for compile_args, link_args in OPENMP_ARGS:
@@ -112,22 +159,82 @@ class BuildExtension(build_ext):
         return [], []
 
 
+def find_nvcc() -> str:
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        raise CompileError("nvcc is not on PATH")
+    return nvcc
+
+
+def run_nvcc(command: list[str]) -> str:
+    """What nvcc says; CompileError where it fails, which an optional extension survives."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True)
+    except OSError as error:
+        raise CompileError(f"{command[0]} does not run: {error}") from error
+    said = result.stdout + result.stderr
+    if result.returncode != 0:
+        raise CompileError(f"{' '.join(command)} failed:\n{said}")
+    return said
+
+
+def cuda_runtime_folder(nvcc: str) -> Path:
+    """Folder of the static runtime. nvcc itself may be a wrapper, but says where its toolkit is."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.cu")
+        source.touch()
+        said = run_nvcc([nvcc, "--dryrun", "-c", str(source), "-o", str(source.with_suffix(".o"))])
+    found = re.search(r"^#\$ TOP=(.+)$", said, re.MULTILINE)
+    if found is None:
+        raise CompileError(f"{nvcc} --dryrun names no toolkit (TOP=)")
+    top = Path(found[1].strip())
+    for library in sorted(top.glob("**/libcudart_static.a")):
+        return library.parent
+    raise CompileError(f"no libcudart_static.a in {top.resolve()}")
+
+
+def mode(variable: str) -> str:
+    value = os.environ.get(variable, "auto")
+    if value not in MODES:
+        raise SystemExit(f"{variable}={value!r} is unknown; allowed are {', '.join(MODES)}")
+    return value
+
+
+def files(*patterns: str) -> list[str]:
+    return sorted(
+        path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)
+    )
+
+
 def extensions() -> list[Extension]:
-    if MODE not in MODES:
-        raise SystemExit(f"TVTFAST_NATIVE={MODE!r} is unknown; allowed are {', '.join(MODES)}")
-    if MODE == "0":
-        return []
-    return [
-        Extension(
-            "tvtfast._C",
-            sources=sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/*.cpp")),
-            depends=sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("csrc/*.h")),
-            include_dirs=["csrc", pybind11.get_include()],
-            extra_compile_args=COMPILE_ARGS,
-            language="c++",
-            optional=MODE == "auto",
+    result: list[Extension] = []
+    native, cuda = mode("TVTFAST_NATIVE"), mode("TVTFAST_CUDA")
+    if native != "0":
+        result.append(
+            Extension(
+                "tvtfast._C",
+                sources=files("csrc/*.cpp"),
+                depends=files("csrc/*.h"),
+                include_dirs=["csrc", pybind11.get_include()],
+                extra_compile_args=COMPILE_ARGS,
+                language="c++",
+                optional=native == "auto",
+            )
         )
-    ]
+    if cuda == "1" or (cuda == "auto" and not MSVC and shutil.which("nvcc")):
+        result.append(
+            CudaExtension(
+                "tvtfast._cuda",
+                kernels=files("csrc/cuda/*.cu"),
+                sources=files("csrc/cuda/*.cpp"),
+                depends=files("csrc/*.h", "csrc/cuda/*.h", "csrc/cuda/*.cu", "csrc/cuda/*.cuh"),
+                include_dirs=["csrc", "csrc/cuda", pybind11.get_include()],
+                extra_compile_args=COMPILE_ARGS,
+                language="c++",
+                optional=cuda == "auto",
+            )
+        )
+    return result
 
 
 def packages() -> list[str]:

@@ -13,12 +13,17 @@ NEEDED = (
     "tvtfast/kernels/reference/__init__.py",
     "tvtfast/kernels/native/__init__.py",
     "tvtfast/_C.pyi",
+    "tvtfast/_cuda.pyi",
+    "tvtfast/kernels/cuda/__init__.py",
     "tvtfast/report/templates/report.html.j2",
     "tvtfast/cli/main.py",
 )
 SOURCES = (
     "csrc/bindings.cpp",
     "csrc/attention_map.h",
+    "csrc/cuda/cuda_bindings.cpp",
+    "csrc/cuda/attention_map.cu",
+    "csrc/cuda/features.cuh",
     "kernels/__init__.py",
     "LICENSE",
     "setup.py",

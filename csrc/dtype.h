@@ -4,6 +4,12 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__CUDACC__)
+#define TVT_HOST_DEVICE __host__ __device__
+#else
+#define TVT_HOST_DEVICE
+#endif
+
 namespace tvt {
 
 // Order of SUPPORTED_DTYPES in kernels/spec.py.
@@ -19,13 +25,13 @@ struct BFloat16 {
 
 enum class Status : int { ok = 0, bad_dtype = 1, out_of_memory = 2 };
 
-inline float float_from_bits(std::uint32_t bits) {
+TVT_HOST_DEVICE inline float float_from_bits(std::uint32_t bits) {
   float value;
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
 
-inline std::uint32_t bits_of(float value) {
+TVT_HOST_DEVICE inline std::uint32_t bits_of(float value) {
   std::uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
   return bits;

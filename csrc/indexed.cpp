@@ -1,9 +1,9 @@
 #include "indexed.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
+#include "box_muller.h"
 #include "target.h"
 
 namespace tvt {
@@ -17,70 +17,22 @@ struct Words {
   alignas(64) std::uint32_t word[4][kBatch];
 };
 
-// Every constant is rounded once from double, as in the reference.
-constexpr float f32(double value) { return static_cast<float>(value); }
-
 TVT_INLINE void philox(Words& words, std::uint64_t key) {
   std::uint32_t k0 = static_cast<std::uint32_t>(key);
   std::uint32_t k1 = static_cast<std::uint32_t>(key >> 32);
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < kPhiloxRounds; ++round) {
 #pragma omp simd
     for (int i = 0; i < kBatch; ++i) {
-      const std::uint64_t product0 = std::uint64_t{0xD2511F53u} * words.word[0][i];
-      const std::uint64_t product1 = std::uint64_t{0xCD9E8D57u} * words.word[2][i];
+      const std::uint64_t product0 = std::uint64_t{kPhiloxMultiplier0} * words.word[0][i];
+      const std::uint64_t product1 = std::uint64_t{kPhiloxMultiplier1} * words.word[2][i];
       words.word[0][i] = static_cast<std::uint32_t>(product1 >> 32) ^ words.word[1][i] ^ k0;
       words.word[1][i] = static_cast<std::uint32_t>(product1);
       words.word[2][i] = static_cast<std::uint32_t>(product0 >> 32) ^ words.word[3][i] ^ k1;
       words.word[3][i] = static_cast<std::uint32_t>(product0);
     }
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
+    k0 += kPhiloxKeyStep0;
+    k1 += kPhiloxKeyStep1;
   }
-}
-
-// Natural logarithm of u in [2^-25, 1] (Cephes logf).
-TVT_INLINE float log_unit(float u) {
-  const std::uint32_t bits = bits_of(u) + (0x3f800000u - 0x3f3504f3u);
-  const float exponent =
-      static_cast<float>(static_cast<std::int32_t>(bits >> 23) - 127);
-  const float f = float_from_bits((bits & 0x7fffffu) + 0x3f3504f3u) - 1.0f;
-  const float square = f * f;
-  float tail = f * f32(7.0376836292e-2) + f32(-1.1514610310e-1);
-  tail = tail * f + f32(1.1676998740e-1);
-  tail = tail * f + f32(-1.2420140846e-1);
-  tail = tail * f + f32(1.4249322787e-1);
-  tail = tail * f + f32(-1.6668057665e-1);
-  tail = tail * f + f32(2.0000714765e-1);
-  tail = tail * f + f32(-2.4999993993e-1);
-  tail = tail * f + f32(3.3333331174e-1);
-  tail = tail * f * square;
-  tail = tail + exponent * f32(-2.12194440e-4);
-  tail = tail - square * 0.5f;
-  return (f + tail) + exponent * 0.693359375f;
-}
-
-// Two normals from two words: the radius from the first, the angle from the second. The angle 2 pi k / 2^24 is split
-// into a quadrant and a remainder in [-pi/4, pi/4) in integers (Cephes sinf and cosf on the remainder).
-TVT_INLINE void box_muller(std::uint32_t first, std::uint32_t second, float& even, float& odd) {
-  const float u = static_cast<float>(static_cast<std::int32_t>(first >> 8)) * 0x1p-24f + 0x1p-25f;
-  const float radius = std::sqrt(log_unit(u) * -2.0f);
-
-  const auto k = static_cast<std::int32_t>(second >> 8);
-  const std::int32_t quadrant = (k + (1 << 21)) >> 22;
-  const float angle = static_cast<float>(k - quadrant * (1 << 22)) * f32(2 * 3.141592653589793 / 16777216);
-  const float square = angle * angle;
-  float sine = square * f32(-1.9515295891e-4) + f32(8.3321608736e-3);
-  sine = sine * square + f32(-1.6666654611e-1);
-  sine = sine * square * angle + angle;
-  float cosine = square * f32(2.443315711809948e-5) + f32(-1.388731625493765e-3);
-  cosine = cosine * square + f32(4.166664568298827e-2);
-  cosine = cosine * square * square - square * 0.5f + 1.0f;
-
-  const bool swap = (quadrant & 1) != 0;
-  const std::uint32_t flip_even = static_cast<std::uint32_t>((quadrant + 1) & 2) << 30;
-  const std::uint32_t flip_odd = static_cast<std::uint32_t>(quadrant & 2) << 30;
-  even = radius * float_from_bits(bits_of(swap ? sine : cosine) ^ flip_even);
-  odd = radius * float_from_bits(bits_of(swap ? cosine : sine) ^ flip_odd);
 }
 
 }  // namespace
@@ -107,8 +59,7 @@ TVT_CLONES void uniform_batch(Words& words, std::uint64_t key, float scale, floa
 #pragma omp simd
   for (int i = 0; i < kBatch; ++i) {
     for (int l = 0; l < 4; ++l) {
-      const auto k = static_cast<std::int32_t>(words.word[l][i] >> 8);
-      values[4 * i + l] = static_cast<float>(k) * 0x1p-24f * scale + shift;
+      values[4 * i + l] = unit_uniform(words.word[l][i]) * scale + shift;
     }
   }
 }

@@ -16,6 +16,7 @@ from ._attention import attention_map, attention_map_distance
 from ._norms import pack_segments, segment_norms, slice_norms
 from ._random import indexed_normal_, indexed_uniform_
 from ._segments import SegmentTable
+from .cuda._extension import build_info as cuda_build_info
 from .dispatch import BackendError, Explanation, backends, explain, use_backend
 from .native._extension import build_info as native_build_info
 
@@ -26,6 +27,7 @@ __all__ = [
     "attention_map",
     "attention_map_distance",
     "backends",
+    "cuda_build_info",
     "explain",
     "indexed_normal_",
     "indexed_uniform_",

@@ -1,4 +1,4 @@
-"""Memory layout of the gradient of a feature tensor, shared by every backend and the fake."""
+"""Memory layout of features and their gradient, shared by the backends and the fake."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def empty_gradient(x: Tensor) -> Tensor:
         return x.new_empty(x.shape)
     images, height, width, channels = x.shape
     return x.new_empty((images, channels, height, width)).permute(0, 2, 3, 1)
+
+
+def is_walkable(x: Tensor) -> bool:
+    """Whether compiled kernels can walk ``x``, ``[B, H, W, C]``: channels or columns adjacent."""
+    return x.stride(3) == 1 or x.stride(2) == 1
+
+
+def walkable(x: Tensor) -> Tensor:
+    """``x`` itself where compiled kernels can walk it, else a contiguous copy."""
+    return x if is_walkable(x) else x.contiguous()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ class SegmentTable:
         tensors: The tensors.
         addresses: ``[n]`` int64, lengths: ``[n]`` int64, dtypes: ``[n]`` int64, positions in
             :data:`~tvtfast.kernels.spec.SUPPORTED_DTYPES`; on the CPU.
+        packed: What backends made of the table, by their name; each fills its entry on first use.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
@@ -31,6 +33,7 @@ class SegmentTable:
         self.lengths = torch.tensor([t.numel() for t in self.tensors], dtype=torch.int64)
         codes = {dtype: code for code, dtype in enumerate(SUPPORTED_DTYPES)}
         self.dtypes = torch.tensor([codes[t.dtype] for t in self.tensors], dtype=torch.int64)
+        self.packed: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.tensors)

@@ -15,7 +15,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from . import native, reference
+from . import cuda, native, reference
+from .cuda import attention_map as cuda_attention_map
+from .cuda import indexed as cuda_indexed
+from .cuda import segment_norms as cuda_segment_norms
 from .native import attention_map as native_attention_map
 from .native import indexed as native_indexed
 from .native import segment_norms as native_segment_norms
@@ -50,6 +53,10 @@ class Implementation:
     run: Callable[..., Any]
 
 
+def _cuda(module: Any, run: Callable[..., Any]) -> Implementation:
+    return Implementation(cuda.NAME, module.reasons, run)
+
+
 def _native(module: Any, run: Callable[..., Any]) -> Implementation:
     return Implementation(native.NAME, module.reasons, run)
 
@@ -60,18 +67,22 @@ def _reference(run: Callable[..., Any]) -> Implementation:
 
 IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
     "attention_map": (
+        _cuda(cuda_attention_map, cuda_attention_map.forward),
         _native(native_attention_map, native_attention_map.forward),
         _reference(reference_attention_map.forward),
     ),
     "attention_map_distance": (
+        _cuda(cuda_attention_map, cuda_attention_map.distance),
         _native(native_attention_map, native_attention_map.distance),
         _reference(reference_attention_map.distance),
     ),
     "attention_map_backward": (
+        _cuda(cuda_attention_map, cuda_attention_map.backward),
         _native(native_attention_map, native_attention_map.backward),
         _reference(reference_attention_map.backward),
     ),
     "segment_norms": (
+        _cuda(cuda_segment_norms, cuda_segment_norms.norms),
         _native(native_segment_norms, native_segment_norms.norms),
         _reference(reference_segment_norms.norms),
     ),
@@ -80,10 +91,12 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
         _reference(reference_slice_norms.norms),
     ),
     "indexed_normal_": (
+        _cuda(cuda_indexed, cuda_indexed.normal_),
         _native(native_indexed, native_indexed.normal_),
         _reference(reference_indexed.normal_),
     ),
     "indexed_uniform_": (
+        _cuda(cuda_indexed, cuda_indexed.uniform_),
         _native(native_indexed, native_indexed.uniform_),
         _reference(reference_indexed.uniform_),
     ),

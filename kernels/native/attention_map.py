@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._layout import empty_gradient
+from .._layout import empty_gradient, is_walkable, walkable
 from ._extension import DTYPE_CODES, extension, missing, tensor_reasons
 
 
@@ -22,7 +22,7 @@ def reasons(x: Tensor, *others: Tensor | Sequence[int]) -> tuple[str, ...]:
 
 def forward(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Map ``[B, H* W*]`` and norm ``[B]`` of features ``[B, H, W, C]``."""
-    x = _readable(x)
+    x = walkable(x)
     values = torch.empty(x.shape[0], size[0] * size[1])
     norm = torch.empty(x.shape[0])
     extension().attention_map(
@@ -33,7 +33,7 @@ def forward(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 def distance(x: Tensor, teacher: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Distance ``[B]``, map and norm; image ``b`` meets row ``b % T`` of the teacher ``[T, N]``."""
-    x = _readable(x)
+    x = walkable(x)
     teacher = teacher.to(torch.float32).contiguous()
     values = torch.empty(x.shape[0], size[0] * size[1])
     norm, result = torch.empty(x.shape[0]), torch.empty(x.shape[0])
@@ -51,7 +51,7 @@ def distance(x: Tensor, teacher: Tensor, size: Sequence[int]) -> tuple[Tensor, T
 
 def backward(x: Tensor, map: Tensor, norm: Tensor, grad_map: Tensor, size: Sequence[int]) -> Tensor:
     """Gradient ``[B, H, W, C]`` of the features, in their dtype."""
-    if not _is_readable(x):
+    if not is_walkable(x):
         return empty_gradient(x).copy_(backward(x.contiguous(), map, norm, grad_map, size))
     gradient = empty_gradient(x)
     map, norm, grad_map = (t.to(torch.float32).contiguous() for t in (map, norm, grad_map))
@@ -64,15 +64,6 @@ def backward(x: Tensor, map: Tensor, norm: Tensor, grad_map: Tensor, size: Seque
         torch.get_num_threads(),
     )
     return gradient
-
-
-def _is_readable(x: Tensor) -> bool:
-    """Whether the kernels can walk ``x``: channels or columns are adjacent."""
-    return x.stride(3) == 1 or x.stride(2) == 1
-
-
-def _readable(x: Tensor) -> Tensor:
-    return x if _is_readable(x) else x.contiguous()
 
 
 def _features(

@@ -31,7 +31,7 @@ def test_every_operator_has_every_backend() -> None:
     assert set(dispatch.IMPLEMENTATIONS) == set(OPERATORS)
     for entry in dispatch.IMPLEMENTATIONS.values():
         assert entry[-1].backend == "reference"
-    assert kernels.backends() == ("native", "reference")
+    assert kernels.backends() == ("cuda", "native", "reference")
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -94,8 +94,8 @@ def test_all_reasons_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.ones(1, 2, 2, 2)
-    with pytest.raises(ValueError, match="'cuda' is unknown; known are auto, native, reference"):
-        kernels.attention_map(x, backend="cuda")
+    with pytest.raises(ValueError, match="'metal' is unknown; known are auto, cuda, native"):
+        kernels.attention_map(x, backend="metal")
     with (
         pytest.raises(ValueError, match="use_backend.*known are"),
         kernels.use_backend("tpu"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Mapping
 
 from jsonargparse import ArgumentParser
 
@@ -24,6 +25,8 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     _section("machine", machine())
     built = kernels.native_build_info()
     _section("C++ extension", built or {"tvtfast._C": "not installed; operators run in PyTorch"})
+    built_cuda = kernels.cuda_build_info()
+    _section("CUDA extension", built_cuda or {"tvtfast._cuda": "not installed"})
     print("\noperators (typical fp32 call on the CPU)")
     for entry in kernels.explain():
         print(f"  {entry.operator:<24} {entry.backend}")
@@ -40,7 +43,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     )
 
 
-def _section(title: str, entries: dict[str, str] | dict[str, str | int]) -> None:
+def _section(title: str, entries: Mapping[str, str | int]) -> None:
     print(f"\n{title}")
     for name, value in entries.items():
         print(f"  {name:<24} {value}")

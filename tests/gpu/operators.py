@@ -1,0 +1,65 @@
+"""Small calls of every CUDA operator, shared by the tests and the sanitizer run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from tvtfast import kernels
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+SIZES = (None, (7, 9), (3, 2))
+
+
+def feature_layouts(dtype: torch.dtype, channels: int) -> Iterator[tuple[str, Tensor]]:
+    """Features ``[3, C, 5, 8]`` in every layout the kernels tell apart."""
+    features = torch.randn(3, channels, 5, 8, device="cuda").to(dtype)
+    yield "planes", features
+    yield "channels_last", features.contiguous(memory_format=torch.channels_last)
+    padded = torch.randn(3, channels, 7, 13, device="cuda").to(dtype)
+    yield "cropped", padded[:, :, 1:6, 3:11]
+    wide = torch.randn(3, 2 * channels + 1, 5, 16, device="cuda").to(dtype)
+    yield "every other", wide[:, 1::2, :, ::2]
+    yield "unaligned", wide.flatten()[1 : 1 + features.numel()].view_as(features)
+    yield "expanded", features[:1].expand(3, -1, -1, -1)
+
+
+def segments() -> list[Tensor]:
+    """Tensors of every dtype, empty, one element, unaligned, and longer than a chunk."""
+    pool = torch.randn(50_000, device="cuda")
+    lengths = (0, 1, 3, 31, 197, 4095, 4096, 4097, 20_011)
+    parts = [pool[offset : offset + length] for length in lengths for offset in (0, 1, 3)]
+    return [part.to(dtype)[skip:] for dtype in DTYPES for part in parts for skip in (0, 1)] + parts
+
+
+def calls() -> Iterator[tuple[str, Callable[[], object]]]:
+    """Every operator on shapes that reach every kernel."""
+    for dtype in DTYPES:
+        for channels in (1, 24, 200):
+            for layout, x in feature_layouts(dtype, channels):
+                for size in SIZES:
+                    name = f"attention_map {dtype} {layout} C={channels} size={size}"
+                    yield name, lambda x=x, size=size: _gradient(x, size)
+    large = torch.randn(1, 8, 64, 80, device="cuda")
+    yield "attention_map with scratch", lambda: _gradient(large, None)
+    several = torch.randn(1, 640, 16, 16, device="cuda")
+    yield "attention_map of several blocks", lambda: _gradient(several, None)
+    yield "segment_norms", lambda: kernels.segment_norms(segments(), backend="cuda")
+    for shape in ((), (1,), (7,), (5, 6), (2, 3, 4), (4, 3, 5, 7), (0, 5), (300, 1001)):
+        for fill in (kernels.indexed_normal_, kernels.indexed_uniform_):
+            target = torch.empty(shape, device="cuda")
+            yield (
+                f"{fill.__name__} {shape}",
+                lambda fill=fill, target=target: fill(target, seed=1, name="x", backend="cuda"),
+            )
+
+
+def _gradient(x: Tensor, size: tuple[int, int] | None) -> Tensor:
+    x = x.detach().requires_grad_()
+    positions = size[0] * size[1] if size else x.shape[2] * x.shape[3]
+    teacher = torch.rand(positions, device="cuda")
+    distance = kernels.attention_map_distance(x, teacher, size=size, backend="cuda")
+    (gradient,) = torch.autograd.grad(distance.sum(), x)
+    return gradient

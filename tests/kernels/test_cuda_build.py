@@ -1,0 +1,176 @@
+"""What can be known of the CUDA backend without a device: it builds, it loads, it says why not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tvtfast import kernels
+from tvtfast.kernels import dispatch
+from tvtfast.kernels.cuda import _extension
+from tvtfast.kernels.spec import OPERATORS
+
+SOURCES = Path(__file__).parents[2] / "csrc"
+UNITS = sorted(path.name for path in (SOURCES / "cuda").glob("*.cu"))
+ARCHITECTURES = ("sm_80", "sm_90")
+SHARED_LIMIT = 48 * 1024  # static and dynamic shared memory of a block that asks for no more
+DYNAMIC_SHARED = 2048 * 8  # sums of the largest image that the map kernel keeps in shared memory
+SERVED = [
+    name
+    for name, entry in dispatch.IMPLEMENTATIONS.items()
+    if any(implementation.backend == "cuda" for implementation in entry)
+]
+
+
+@pytest.fixture
+def nvcc() -> str:
+    path = shutil.which("nvcc")
+    if path is None:
+        pytest.skip("nvcc is not on PATH")
+    return path
+
+
+@pytest.fixture
+def built() -> None:
+    if _extension.missing():
+        pytest.skip(_extension.missing()[0])
+
+
+def test_extension_is_built_where_nvcc_is(nvcc: str) -> None:
+    if os.environ.get("TVTFAST_CUDA") == "0":
+        pytest.skip("TVTFAST_CUDA=0")
+    assert _extension.missing() == ()
+    info = kernels.cuda_build_info()
+    assert info is not None and info["architectures"] == ", ".join(ARCHITECTURES)
+    assert re.fullmatch(r"\d+\.\d+", info["toolkit"])
+
+
+def test_loads_without_a_driver(built: None) -> None:
+    """Neither the driver nor a shared runtime is needed to import the extension."""
+    readelf = shutil.which("readelf")
+    if readelf is None:
+        pytest.skip("readelf is not on PATH")
+    path = _extension.extension().__file__
+    dynamic = subprocess.run([readelf, "-d", path], capture_output=True, text=True, check=True)
+    needed = re.findall(r"NEEDED.*\[(.+)\]", dynamic.stdout)
+    assert needed
+    assert not [name for name in needed if name.startswith(("libcuda", "libtorch", "libc10"))]
+
+
+def test_calls_on_the_cpu_load_nothing(tmp_path: Path) -> None:
+    code = """
+import sys, torch
+import tvtfast.kernels as kernels
+kernels.attention_map(torch.ones(1, 2, 3, 3))
+kernels.explain()
+assert "tvtfast._cuda" not in sys.modules
+assert not torch.cuda.is_initialized()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("unit", UNITS or ["no sources beside the tests"])
+def test_kernels_do_not_spill(nvcc: str, tmp_path: Path, unit: str, architecture: str) -> None:
+    if not UNITS:
+        pytest.skip(f"no sources in {SOURCES}")
+    command = [nvcc, "-cubin", f"-arch={architecture}", "-O3", "-std=c++17", "-Werror=all-warnings"]
+    command += [f"-I{SOURCES}", f"-I{SOURCES / 'cuda'}", "--resource-usage"]
+    command += [str(SOURCES / "cuda" / unit), "-o", str(tmp_path / "unit.cubin")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    said = result.stdout + result.stderr
+    frames = re.findall(
+        r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", said
+    )
+    used = re.findall(r"Used (\d+) registers.*", said)
+    assert len(frames) == len(used) > 0
+    assert set(frames) == {("0", "0", "0")}
+    assert max(map(int, used)) <= 96
+    shared = [int(size) for size in re.findall(r"(\d+) bytes smem", said)]
+    assert max(shared, default=0) + DYNAMIC_SHARED <= SHARED_LIMIT
+
+
+def ptx(nvcc: str, folder: Path, unit: str, *flags: str) -> str:
+    """Intermediate code of a file, as nvcc makes it for sm_90."""
+    target = folder / "unit.ptx"
+    command = [nvcc, "-ptx", "-arch=sm_90", "-O3", "-std=c++17", *flags]
+    command += [f"-I{SOURCES}", f"-I{SOURCES / 'cuda'}", str(SOURCES / "cuda" / unit)]
+    subprocess.run([*command, "-o", str(target)], check=True, timeout=300)
+    return target.read_text()
+
+
+def test_features_and_segments_move_16_bytes_at_a_time(nvcc: str, tmp_path: Path) -> None:
+    if not UNITS:
+        pytest.skip(f"no sources in {SOURCES}")
+    for unit in ("attention_map.cu", "attention_map_backward.cu", "segment_norms.cu"):
+        code = ptx(nvcc, tmp_path, unit)
+        assert re.search(r"ld\.global(\.nc)?\.v4\.(b32|u32|f32)", code), unit
+        assert unit != "attention_map_backward.cu" or "st.global.v4" in code
+        # A load of no known space must find out at run time whether it means shared memory.
+        assert unit != "segment_norms.cu" or not re.search(r"\bld\.(v4|f32|u16|b16)", code)
+
+
+def test_indexed_numbers_are_rounded_after_every_step(nvcc: str, tmp_path: Path) -> None:
+    if not UNITS:
+        pytest.skip(f"no sources in {SOURCES}")
+    code = ptx(nvcc, tmp_path, "indexed.cu", "-fmad=false")
+    assert "sqrt.rn.f32" in code
+    assert not re.search(r"\b(fma|mad)\S*\.f32|\.(ftz|approx)\b", code)
+
+
+@pytest.mark.parametrize("operator", SERVED)
+def test_tensors_on_the_cpu_are_declined_by_name(operator: str) -> None:
+    arguments = OPERATORS[operator].example()
+    (cuda,) = (i for i in dispatch.IMPLEMENTATIONS[operator] if i.backend == "cuda")
+    assert any("is on cpu (allowed: cuda)" in reason for reason in cuda.reasons(*arguments))
+    with pytest.raises(kernels.BackendError, match=rf"tvtfast::{operator}.*'cuda'.*on cpu"):
+        getattr(torch.ops.tvtfast, operator)(*arguments, backend="cuda")
+
+
+def test_every_reason_is_given() -> None:
+    x = torch.ones(1, 2, 2, 2, dtype=torch.float64)
+    with pytest.raises(kernels.BackendError, match="x is on cpu.*; x is float64.*allowed: float32"):
+        kernels.attention_map(x, backend="cuda")
+
+
+def test_operators_without_a_cuda_kernel_say_so() -> None:
+    with pytest.raises(kernels.BackendError, match="slice_norms has no backend 'cuda'"):
+        kernels.slice_norms(torch.ones(2, 2), [(1, 1)], backend="cuda")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("No module named 'tvtfast._cuda'"), "not built; reinstall"),
+        (ImportError("undefined symbol: x"), "does not import: undefined symbol"),
+    ],
+)
+def test_missing_extension(monkeypatch: pytest.MonkeyPatch, error: ImportError, said: str) -> None:
+    def refuse(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(_extension.importlib, "import_module", refuse)
+    _extension._load.cache_clear()
+    try:
+        assert said in _extension.missing()[0]
+        assert kernels.cuda_build_info() is None
+    finally:
+        _extension._load.cache_clear()
+
+
+def test_a_failed_launch_names_the_operator(built: None) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("a launch would succeed")
+    with pytest.raises(RuntimeError, match=r"indexed_normal_ on cuda:0: .*\(cudaError"):
+        _extension.extension().indexed_normal(0, (1, 1, 1, 4), 0, 1.0, 0.0, 0, 0)
