@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from . import native, reference
+from . import native, reference, triton
 from .native import attention_map as native_attention_map
 from .native import indexed as native_indexed
 from .native import segment_norms as native_segment_norms
@@ -25,6 +25,7 @@ from .reference import indexed as reference_indexed
 from .reference import segment_norms as reference_segment_norms
 from .reference import slice_norms as reference_slice_norms
 from .spec import OPERATORS
+from .triton import capability
 
 AUTO = "auto"
 ENVIRONMENT_VARIABLE = "TVTFAST_BACKEND"
@@ -54,36 +55,47 @@ def _native(module: Any, run: Callable[..., Any]) -> Implementation:
     return Implementation(native.NAME, module.reasons, run)
 
 
+def _triton(reasons: Callable[..., tuple[str, ...]], module: str, function: str) -> Implementation:
+    return Implementation(triton.NAME, reasons, triton.launcher(module, function))
+
+
 def _reference(run: Callable[..., Any]) -> Implementation:
     return Implementation(reference.NAME, reference.reasons, run)
 
 
 IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
     "attention_map": (
+        _triton(capability.attention_map, "attention_map", "forward"),
         _native(native_attention_map, native_attention_map.forward),
         _reference(reference_attention_map.forward),
     ),
     "attention_map_distance": (
+        _triton(capability.attention_map, "attention_map", "distance"),
         _native(native_attention_map, native_attention_map.distance),
         _reference(reference_attention_map.distance),
     ),
     "attention_map_backward": (
+        _triton(capability.attention_map, "attention_map", "backward"),
         _native(native_attention_map, native_attention_map.backward),
         _reference(reference_attention_map.backward),
     ),
     "segment_norms": (
+        _triton(capability.segment_norms, "segment_norms", "norms"),
         _native(native_segment_norms, native_segment_norms.norms),
         _reference(reference_segment_norms.norms),
     ),
     "slice_norms": (
+        _triton(capability.slice_norms, "slice_norms", "norms"),
         _native(native_slice_norms, native_slice_norms.norms),
         _reference(reference_slice_norms.norms),
     ),
     "indexed_normal_": (
+        _triton(capability.indexed, "indexed", "normal_"),
         _native(native_indexed, native_indexed.normal_),
         _reference(reference_indexed.normal_),
     ),
     "indexed_uniform_": (
+        _triton(capability.indexed, "indexed", "uniform_"),
         _native(native_indexed, native_indexed.uniform_),
         _reference(reference_indexed.uniform_),
     ),
