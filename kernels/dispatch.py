@@ -24,7 +24,7 @@ from .reference import attention_map as reference_attention_map
 from .reference import indexed as reference_indexed
 from .reference import segment_norms as reference_segment_norms
 from .reference import slice_norms as reference_slice_norms
-from .spec import OPERATORS
+from .spec import OPERATORS, Device
 from .triton import capability
 
 AUTO = "auto"
@@ -159,33 +159,36 @@ class Explanation:
 
     Attributes:
         operator: Name of the operator.
+        device: Where the call was to run.
         backend: The backend ``auto`` takes.
         declined: Faster backends and their reasons.
     """
 
     operator: str
+    device: str
     backend: str
     declined: Mapping[str, tuple[str, ...]]
 
 
-def explain(operator: str | None = None) -> tuple[Explanation, ...]:
-    """Which backend ``auto`` takes for a typical fp32 call on the CPU.
+def explain(operator: str | None = None, *, device: Device = "cpu") -> tuple[Explanation, ...]:
+    """Which backend ``auto`` takes for a typical fp32 call.
 
     Args:
         operator: Name of one operator; every operator where none is given.
+        device: Device of the tensors of the call.
     """
     if operator is not None and operator not in IMPLEMENTATIONS:
         raise ValueError(f"operator {operator!r} is unknown; known are {', '.join(OPERATORS)}")
-    return tuple(_explain(name) for name in OPERATORS if operator in (None, name))
+    return tuple(_explain(name, device) for name in OPERATORS if operator in (None, name))
 
 
-def _explain(operator: str) -> Explanation:
-    arguments = OPERATORS[operator].example()
+def _explain(operator: str, device: Device) -> Explanation:
+    arguments = OPERATORS[operator].example(device)
     declined: dict[str, tuple[str, ...]] = {}
     for implementation in IMPLEMENTATIONS[operator]:
         reasons = implementation.reasons(*arguments)
         if not reasons:
-            return Explanation(operator, implementation.backend, declined)
+            return Explanation(operator, str(device), implementation.backend, declined)
         declined[implementation.backend] = reasons
     raise BackendError(f"no backend serves a typical call of tvtfast::{operator}: {declined}")
 

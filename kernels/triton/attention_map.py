@@ -37,15 +37,16 @@ class Config:
     warps: int
 
 
-def pick(positions: int, channels: int, resized: bool) -> Config:
+def pick(positions: int, channels: int, resized: bool, adjacent: bool) -> Config:
     """Tile of the sum over channels, all positions of a map in one where they fit.
 
-    A resized tile is four loads deep, so it holds half as many values.
+    A resized tile is four loads deep and holds fewer values; fewer still where channels are apart
+    and every value has an address of its own.
     """
     rows = max(16, triton.next_power_of_2(positions)) if positions <= ONE_PROGRAM else 128
-    elements = 4096 if resized else 8192
-    columns = min(max(8, elements // rows), 128, max(8, triton.next_power_of_2(channels)))
-    return Config(rows, columns, 8 if rows * columns > 2048 else 4)
+    elements = (4096 if adjacent else 1024) if resized else 8192
+    columns = min(elements // rows, 128, max(8, triton.next_power_of_2(channels)))
+    return Config(rows, columns, 8 if rows >= 256 or rows * columns > 2048 else 4)
 
 
 def pick_backward(positions: int, channels: int) -> Config:
@@ -124,7 +125,8 @@ def _forward(
     if images == 0:
         return result, values, norm
     resized = (height, width) != tuple(size)
-    config = pick(positions, channels, resized)
+    layout = _layout(x, resized)
+    config = pick(positions, channels, resized, layout["ADJACENT"])
     # Squares are scaled by a power of two, which is exact, so that their sum is at most their
     # largest; the rest of the division by the number of channels is up to 1.
     shrink = 2.0 ** -math.ceil(math.log2(channels))
@@ -154,7 +156,7 @@ def _forward(
             BLOCK_P=config.positions,
             BLOCK_C=config.channels,
             num_warps=config.warps,
-            **_layout(x, resized),
+            **layout,
         )
         if not whole:
             _normalise_kernel[(images,)](

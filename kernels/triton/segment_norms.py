@@ -75,7 +75,7 @@ def pack(table: SegmentTable) -> DeviceTable:
 
     keys = 2 * dtypes[owners] + misaligned[owners]
     kinds = tuple(
-        Kind(SUPPORTED_DTYPES[key // 2], key % 2 == 0, int(first), int(count))
+        Kind(SUPPORTED_DTYPES[key // 2], bool(key % 2 == 0), int(first), int(count))
         for key, first, count in zip(
             *np.unique(keys, return_index=True, return_counts=True), strict=True
         )

@@ -47,9 +47,7 @@ def norms(weight: Tensor, sizes: Tensor) -> Tensor:
     table = torch.from_numpy(
         np.concatenate([[0], rows, [0], columns // unit, row_counts, column_counts])
     ).to(weight.device)
-    row_cuts, column_cuts, slices = table.split(
-        [len(rows) + 1, len(columns) + 1, 2 * len(limits)]
-    )
+    row_cuts, column_cuts, slices = table.split([len(rows) + 1, len(columns) + 1, 2 * len(limits)])
     tiles = torch.empty(len(rows), len(columns), dtype=torch.float64, device=weight.device)
     with torch.cuda.device_of(weight):
         if tiles.numel():
