@@ -8,7 +8,6 @@ to its eight neighbours only, so their weights are found once per image and appl
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,9 +126,9 @@ def _forward(
     resized = (height, width) != tuple(size)
     layout = _layout(x, resized)
     config = pick(positions, channels, resized, layout["ADJACENT"])
-    # Squares are scaled by a power of two, which is exact, so that their sum is at most their
-    # largest; the rest of the division by the number of channels is up to 1.
-    shrink = 2.0 ** -math.ceil(math.log2(channels))
+    # The mean without its overflow: squares are scaled by a power of two, which is exact, before
+    # they are added; grow, in [1, 2), completes the division by the number of channels.
+    shrink = 2.0 ** -(channels - 1).bit_length()
     grow = 1 / (shrink * channels)
     compared = {
         "teacher": values if teacher is None else teacher,

@@ -139,9 +139,9 @@ def _chunk_kernel(
     chunk = first + tl.program_id(0)
     address = tl.load(chunks + chunk)
     length = tl.load(chunks + count + chunk).to(tl.int32)
-    if ALIGNED:
-        address = tl.multiple_of(address, 16)
     x = address.to(tl.pointer_type(DTYPE))
+    if ALIGNED:
+        x = tl.multiple_of(x, 16)
     # Whole groups of 16 keep the mask of a vector constant; the rest is read one by one.
     whole = length // 16 * 16
     lanes = tl.arange(0, BLOCK)

@@ -52,13 +52,14 @@ assert "triton" not in sys.modules
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
-def test_interpreted_kernels() -> None:
+def test_interpreted_kernels(tmp_path: Path) -> None:
     """``tests/triton`` in a process whose triton interprets."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip(capability.missing()[0])
     folder = Path(__file__).parents[1] / "triton"
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
+        cwd=tmp_path,
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,

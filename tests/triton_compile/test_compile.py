@@ -130,7 +130,7 @@ def features(dtype: torch.dtype, layout: str, grid: int, channels: int) -> Tenso
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", ("tokens", "features"))
-@pytest.mark.parametrize("grid", (14, 32, 56))
+@pytest.mark.parametrize("grid", (14, 56))
 def test_attention_map(compiled: Compiled, dtype: torch.dtype, layout: str, grid: int) -> None:
     x = features(dtype, layout, grid, 216)
     teacher = torch.empty(1, grid * grid)
@@ -145,7 +145,7 @@ def test_attention_map(compiled: Compiled, dtype: torch.dtype, layout: str, grid
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("layout", ("tokens", "features"))
-@pytest.mark.parametrize(("grid", "size"), [(8, 14), (8, 32), (14, 56)])
+@pytest.mark.parametrize(("grid", "size"), [(8, 14), (8, 32)])
 def test_resized_attention_map(
     compiled: Compiled, dtype: torch.dtype, layout: str, grid: int, size: int
 ) -> None:
@@ -158,9 +158,8 @@ def test_resized_attention_map(
         assert vector_loads(compiled.ptx("_gradient_kernel"))
 
 
-@pytest.mark.parametrize("channels", (1, 24))
-def test_attention_map_of_other_channels(compiled: Compiled, channels: int) -> None:
-    x = features(torch.bfloat16, "tokens", 14, channels)
+def test_attention_map_of_one_channel(compiled: Compiled) -> None:
+    x = features(torch.bfloat16, "tokens", 14, 1)
     for size in ((14, 14), (9, 9)):
         values, norm = attention_map.forward(x, size)
         attention_map.backward(x, values, norm, values, size)
@@ -182,9 +181,11 @@ def test_slice_norms(compiled: Compiled, dtype: torch.dtype) -> None:
     slice_norms.norms(weight.t(), torch.tensor([[3, 5]]))
 
 
-@pytest.mark.parametrize("dtype", (*DTYPES, torch.float64))
 @pytest.mark.parametrize("fill", (indexed.normal_, indexed.uniform_))
-@pytest.mark.parametrize("shape", ((5, 3), (640, 216)))
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((5, 3), torch.float32), *(((640, 216), dtype) for dtype in (*DTYPES, torch.float64))],
+)
 def test_indexed(compiled: Compiled, dtype: torch.dtype, fill: Any, shape: tuple[int, ...]) -> None:
     fill(torch.empty(shape, dtype=dtype), -5, 0.5, 2.0)
     (kernel,) = compiled["_fill_kernel"]
