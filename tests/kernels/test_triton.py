@@ -58,7 +58,10 @@ def test_interpreted_kernels(tmp_path: Path) -> None:
         pytest.skip(capability.missing()[0])
     folder = Path(__file__).parents[1] / "triton"
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-o", "addopts=--import-mode=importlib --strict-markers", str(folder)),
+        ],
         cwd=tmp_path,
         env={**os.environ, "TRITON_INTERPRET": "1"},
         capture_output=True,
