@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ._alignment import common_unit
 
-COUNTERS = 512
+COUNTERS = 256
 """Philox counters of one program; each makes four numbers."""
 WARPS = 4
 
