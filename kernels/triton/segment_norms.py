@@ -22,7 +22,7 @@ from ._alignment import VECTOR_BYTES
 
 CHUNK = 1 << 14
 BLOCK = 2048
-WARPS = 4
+WARPS = 8
 FINISH_BLOCK = 128
 
 _TYPES = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
