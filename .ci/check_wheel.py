@@ -12,6 +12,7 @@ NEEDED = (
     "tvtfast/kernels/py.typed",
     "tvtfast/kernels/reference/__init__.py",
     "tvtfast/kernels/native/__init__.py",
+    "tvtfast/kernels/triton/__init__.py",
     "tvtfast/_C.pyi",
     "tvtfast/_cuda.pyi",
     "tvtfast/kernels/cuda/__init__.py",

@@ -43,8 +43,8 @@ def attention_map(
 
     Differentiable once in ``x``; inside ``torch.func`` transforms any number of times, through
     plain PyTorch. Sums are fp32 (norms fp64); the native backend returns the same bits whatever the
-    number of threads. Magnitudes up to 1e18 are safe in fp32. Error bound:
-    :func:`tvtfast.kernels.spec.map_tolerance`.
+    number of threads, the triton backend on every run. Magnitudes up to 1e18 are safe in fp32.
+    Error bound: :func:`tvtfast.kernels.spec.map_tolerance`.
 
     Raises:
         TypeError: ``x`` is not a floating-point tensor of a listed dtype.

@@ -58,7 +58,7 @@ def segment_norms(
         history, except inside ``torch.func`` transforms, where plain PyTorch computes it.
 
     Squares are summed in fp64: nothing overflows. The native backend sums fixed chunks and returns
-    the same bits whatever the number of threads. Error bound:
+    the same bits whatever the number of threads, the triton backend on every run. Error bound:
     :func:`tvtfast.kernels.spec.norm_tolerance`.
 
     Raises:
@@ -104,7 +104,7 @@ def slice_norms(
 
     Squares are bucketed between the distinct sizes and summed in fp64. All slices begin at the
     origin, so nothing is subtracted and nothing cancels; the native backend returns the same bits
-    whatever the number of threads. Error bound:
+    whatever the number of threads, the triton backend on every run. Error bound:
     :func:`tvtfast.kernels.spec.norm_tolerance`.
 
     Raises:

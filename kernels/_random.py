@@ -99,7 +99,6 @@ def indexed_uniform_(
     return tensor
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def index_key(seed: int, name: str) -> int:
     """Philox key of a seed and a name, as a signed 64-bit integer.
 
@@ -114,6 +113,10 @@ def index_key(seed: int, name: str) -> int:
     message = value.to_bytes(8, "little") + name.encode("utf-8")
     digest = hashlib.blake2b(message, digest_size=8, person=b"tvtfast index").digest()
     return int.from_bytes(digest, "little", signed=True)
+
+
+# What torch.compiler.assume_constant_result sets, without importing the compiler (and triton).
+index_key._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _check(function: str, tensor: Tensor) -> None:

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from . import cuda, native, reference
+from . import cuda, native, reference, triton
 from .cuda import attention_map as cuda_attention_map
 from .cuda import indexed as cuda_indexed
 from .cuda import segment_norms as cuda_segment_norms
@@ -27,7 +27,8 @@ from .reference import attention_map as reference_attention_map
 from .reference import indexed as reference_indexed
 from .reference import segment_norms as reference_segment_norms
 from .reference import slice_norms as reference_slice_norms
-from .spec import OPERATORS
+from .spec import OPERATORS, Device
+from .triton import capability
 
 AUTO = "auto"
 ENVIRONMENT_VARIABLE = "TVTFAST_BACKEND"
@@ -61,6 +62,10 @@ def _native(module: Any, run: Callable[..., Any]) -> Implementation:
     return Implementation(native.NAME, module.reasons, run)
 
 
+def _triton(reasons: Callable[..., tuple[str, ...]], module: str, function: str) -> Implementation:
+    return Implementation(triton.NAME, reasons, triton.launcher(module, function))
+
+
 def _reference(run: Callable[..., Any]) -> Implementation:
     return Implementation(reference.NAME, reference.reasons, run)
 
@@ -68,35 +73,42 @@ def _reference(run: Callable[..., Any]) -> Implementation:
 IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
     "attention_map": (
         _cuda(cuda_attention_map, cuda_attention_map.forward),
+        _triton(capability.attention_map, "attention_map", "forward"),
         _native(native_attention_map, native_attention_map.forward),
         _reference(reference_attention_map.forward),
     ),
     "attention_map_distance": (
         _cuda(cuda_attention_map, cuda_attention_map.distance),
+        _triton(capability.attention_map, "attention_map", "distance"),
         _native(native_attention_map, native_attention_map.distance),
         _reference(reference_attention_map.distance),
     ),
     "attention_map_backward": (
         _cuda(cuda_attention_map, cuda_attention_map.backward),
+        _triton(capability.attention_map, "attention_map", "backward"),
         _native(native_attention_map, native_attention_map.backward),
         _reference(reference_attention_map.backward),
     ),
     "segment_norms": (
         _cuda(cuda_segment_norms, cuda_segment_norms.norms),
+        _triton(capability.segment_norms, "segment_norms", "norms"),
         _native(native_segment_norms, native_segment_norms.norms),
         _reference(reference_segment_norms.norms),
     ),
     "slice_norms": (
+        _triton(capability.slice_norms, "slice_norms", "norms"),
         _native(native_slice_norms, native_slice_norms.norms),
         _reference(reference_slice_norms.norms),
     ),
     "indexed_normal_": (
         _cuda(cuda_indexed, cuda_indexed.normal_),
+        _triton(capability.indexed, "indexed", "normal_"),
         _native(native_indexed, native_indexed.normal_),
         _reference(reference_indexed.normal_),
     ),
     "indexed_uniform_": (
         _cuda(cuda_indexed, cuda_indexed.uniform_),
+        _triton(capability.indexed, "indexed", "uniform_"),
         _native(native_indexed, native_indexed.uniform_),
         _reference(reference_indexed.uniform_),
     ),
@@ -160,33 +172,36 @@ class Explanation:
 
     Attributes:
         operator: Name of the operator.
+        device: Where the call was to run.
         backend: The backend ``auto`` takes.
         declined: Faster backends and their reasons.
     """
 
     operator: str
+    device: str
     backend: str
     declined: Mapping[str, tuple[str, ...]]
 
 
-def explain(operator: str | None = None) -> tuple[Explanation, ...]:
-    """Which backend ``auto`` takes for a typical fp32 call on the CPU.
+def explain(operator: str | None = None, *, device: Device = "cpu") -> tuple[Explanation, ...]:
+    """Which backend ``auto`` takes for a typical fp32 call.
 
     Args:
         operator: Name of one operator; every operator where none is given.
+        device: Device of the tensors of the call.
     """
     if operator is not None and operator not in IMPLEMENTATIONS:
         raise ValueError(f"operator {operator!r} is unknown; known are {', '.join(OPERATORS)}")
-    return tuple(_explain(name) for name in OPERATORS if operator in (None, name))
+    return tuple(_explain(name, device) for name in OPERATORS if operator in (None, name))
 
 
-def _explain(operator: str) -> Explanation:
-    arguments = OPERATORS[operator].example()
+def _explain(operator: str, device: Device) -> Explanation:
+    arguments = OPERATORS[operator].example(device)
     declined: dict[str, tuple[str, ...]] = {}
     for implementation in IMPLEMENTATIONS[operator]:
         reasons = implementation.reasons(*arguments)
         if not reasons:
-            return Explanation(operator, implementation.backend, declined)
+            return Explanation(operator, str(device), implementation.backend, declined)
         declined[implementation.backend] = reasons
     raise BackendError(f"no backend serves a typical call of tvtfast::{operator}: {declined}")
 

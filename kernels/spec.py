@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Device = str | torch.device
+
 SUPPORTED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Input dtypes of every operator."""
 
@@ -41,14 +43,14 @@ class Operator:
             ``extent``. What the bound is relative to is stated at each rule.
         traffic: Bytes that must cross the memory bus, from the arguments of the operator.
         flops: Floating-point operations that must be done, from the arguments of the operator.
-        example: Arguments of a typical call on the CPU.
+        example: ``example(device="cpu")``: arguments of a typical fp32 call on a device.
     """
 
     schema: str
     tolerance: Callable[..., float]
     traffic: Callable[..., int]
     flops: Callable[..., int]
-    example: Callable[[], tuple[Any, ...]]
+    example: Callable[..., tuple[Any, ...]]
 
     @property
     def name(self) -> str:
@@ -145,33 +147,34 @@ def _fill_flops(tensor: Tensor, key: int, first: float, second: float) -> int:
     return 2 * tensor.numel()
 
 
-def _features() -> Tensor:
-    return torch.ones(2, 14, 14, 192)
+def _features(device: Device) -> Tensor:
+    return torch.ones(2, 14, 14, 192, device=device)
 
 
-def _map_example() -> tuple[Any, ...]:
-    return _features(), [14, 14]
+def _map_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return _features(device), [14, 14]
 
 
-def _distance_example() -> tuple[Any, ...]:
-    return _features(), torch.full((2, 196), 1 / 14), [14, 14]
+def _distance_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return _features(device), torch.full((2, 196), 1 / 14, device=device), [14, 14]
 
 
-def _backward_example() -> tuple[Any, ...]:
-    values = torch.full((2, 196), 1 / 14)
-    return _features(), values, torch.full((2,), 14.0), values, [14, 14]
+def _backward_example(device: Device = "cpu") -> tuple[Any, ...]:
+    values = torch.full((2, 196), 1 / 14, device=device)
+    norm = torch.full((2,), 14.0, device=device)
+    return _features(device), values, norm, values, [14, 14]
 
 
-def _segment_example() -> tuple[Any, ...]:
-    return ([torch.ones(192, 192), torch.ones(192)],)
+def _segment_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return ([torch.ones(192, 192, device=device), torch.ones(192, device=device)],)
 
 
-def _slice_example() -> tuple[Any, ...]:
-    return torch.ones(192, 192), torch.tensor([[192, 192], [96, 144]])
+def _slice_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return torch.ones(192, 192, device=device), torch.tensor([[192, 192], [96, 144]])
 
 
-def _fill_example() -> tuple[Any, ...]:
-    return torch.empty(192, 192), 0, 0.0, 1.0
+def _fill_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return torch.empty(192, 192, device=device), 0, 0.0, 1.0
 
 
 OPERATORS = {

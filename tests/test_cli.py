@@ -99,7 +99,13 @@ def test_correlate_prints_baselines_beside_the_proxy(tmp_path, teacher, capsys):
 def test_info_names_backends(capsys):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
-    for word in ("torch", "attention_map_distance", "autoformer-tiny", "C++ extension"):
+    for word in (
+        "torch",
+        "attention_map_distance",
+        "autoformer-tiny",
+        "C++ extension",
+        "not triton",
+    ):
         assert word in out
 
 

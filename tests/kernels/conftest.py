@@ -9,6 +9,7 @@ import torch
 
 from tvtfast import kernels
 from tvtfast.kernels.native._extension import missing
+from tvtfast.kernels.triton.capability import INTERPRETER_VARIABLE
 
 
 @pytest.fixture(params=["reference", "native"])
@@ -35,6 +36,12 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep Triton off the CPU here, whatever the environment of the session."""
+    monkeypatch.delenv(INTERPRETER_VARIABLE, raising=False)
 
 
 @pytest.fixture(autouse=True)

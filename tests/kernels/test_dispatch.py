@@ -31,7 +31,7 @@ def test_every_operator_has_every_backend() -> None:
     assert set(dispatch.IMPLEMENTATIONS) == set(OPERATORS)
     for entry in dispatch.IMPLEMENTATIONS.values():
         assert entry[-1].backend == "reference"
-    assert kernels.backends() == ("cuda", "native", "reference")
+    assert kernels.backends() == ("cuda", "triton", "native", "reference")
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
@@ -94,7 +94,8 @@ def test_all_reasons_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.ones(1, 2, 2, 2)
-    with pytest.raises(ValueError, match="'metal' is unknown; known are auto, cuda, native"):
+    known = "auto, cuda, triton, native, reference"
+    with pytest.raises(ValueError, match=f"'metal' is unknown; known are {known}"):
         kernels.attention_map(x, backend="metal")
     with (
         pytest.raises(ValueError, match="use_backend.*known are"),
@@ -109,7 +110,7 @@ def test_unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_explain(native: str) -> None:
     assert [e.operator for e in kernels.explain()] == list(OPERATORS)
     (one,) = kernels.explain("slice_norms")
-    assert one.backend == "native" and not one.declined
+    assert one.backend == "native" and one.device == "cpu" and set(one.declined) == {"triton"}
     with pytest.raises(ValueError, match="'softmax' is unknown; known are attention_map"):
         kernels.explain("softmax")
 

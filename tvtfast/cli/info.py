@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Mapping
 
+import torch
 from jsonargparse import ArgumentParser
 
 from tvtfast import kernels, proxies, spaces, strategies
@@ -27,11 +28,8 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     _section("C++ extension", built or {"tvtfast._C": "not installed; operators run in PyTorch"})
     built_cuda = kernels.cuda_build_info()
     _section("CUDA extension", built_cuda or {"tvtfast._cuda": "not installed"})
-    print("\noperators (typical fp32 call on the CPU)")
-    for entry in kernels.explain():
-        print(f"  {entry.operator:<24} {entry.backend}")
-        for backend, reasons in entry.declined.items():
-            print(f"  {'':<24} not {backend}: {'; '.join(reasons)}")
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        _operators(device)
     _section(
         "known names",
         {
@@ -41,6 +39,14 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
             "cache": str(cache_dir()),
         },
     )
+
+
+def _operators(device: str) -> None:
+    print(f"\noperators (typical fp32 call on {device})")
+    for entry in kernels.explain(device=device):
+        print(f"  {entry.operator:<24} {entry.backend}")
+        for backend, reasons in entry.declined.items():
+            print(f"  {'':<24} not {backend}: {'; '.join(reasons)}")
 
 
 def _section(title: str, entries: Mapping[str, str | int]) -> None:

@@ -1,0 +1,26 @@
+"""What Triton must be told so that it loads 16 bytes at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+VECTOR_BYTES = 16
+
+
+def common_unit(address: int, itemsize: int, counts: Iterable[int]) -> int:
+    """Largest vector, in elements, that address, strides and extents are all multiples of.
+
+    Triton knows a run-time integer as a multiple of 16 or of nothing: 216 channels of bf16 are 27
+    whole vectors, and it would load them one by one. Kernels therefore take counts in this unit and
+    multiply by it, a compile-time constant.
+
+    Args:
+        address: Of the first element, in bytes.
+        itemsize: Bytes per element.
+        counts: Strides and extents in elements.
+    """
+    counts = tuple(counts)
+    unit = VECTOR_BYTES // itemsize
+    while unit > 1 and (address % (unit * itemsize) or any(count % unit for count in counts)):
+        unit //= 2
+    return unit

@@ -1,0 +1,96 @@
+"""Why Triton cannot serve a call; nothing here imports triton or starts a driver."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .._segments import SegmentTable, tensor_kinds
+
+READABLE = (torch.float32, torch.float16, torch.bfloat16)
+OLDEST_DEVICE = (8, 0)
+"""Compute capability of the first NVIDIA devices with bf16."""
+INTERPRETER_VARIABLE = "TRITON_INTERPRET"
+
+
+def interpreting() -> bool:
+    """Whether kernels run in Triton's interpreter, which takes tensors on the CPU."""
+    return os.environ.get(INTERPRETER_VARIABLE) == "1"
+
+
+@functools.cache
+def missing() -> tuple[str, ...]:
+    """Why there is no Triton; empty where there is one."""
+    if importlib.util.find_spec("triton") is None:
+        return ("triton is not installed (pip install tvtfast[triton])",)
+    return ()
+
+
+def attention_map(x: Tensor, *others: Tensor | Sequence[int]) -> tuple[str, ...]:
+    """Reasons for all three attention map operators."""
+    found = _tensor("x", x)
+    for other in others:
+        if isinstance(other, Tensor) and other.device != x.device:
+            found += (f"an argument is on {other.device}, x on {x.device} (allowed: one device)",)
+    return missing() + found
+
+
+def segment_norms(tensors: Sequence[Tensor] | SegmentTable) -> tuple[str, ...]:
+    """Reasons for norms of a list or table of tensors."""
+    kinds = tensors.kinds if isinstance(tensors, SegmentTable) else tensor_kinds(tensors)
+    found = (reason for tensor in kinds for reason in _tensor("a tensor", tensor))
+    return (*missing(), *found)
+
+
+def slice_norms(weight: Tensor, sizes: Tensor) -> tuple[str, ...]:
+    """Reasons for norms of slices of ``weight``."""
+    return missing() + _tensor("weight", weight)
+
+
+def indexed(tensor: Tensor, key: int, first: float, second: float) -> tuple[str, ...]:
+    """Reasons for both index-keyed fills; they write every dtype."""
+    found = _device("tensor", tensor)
+    if any(n > 1 and step == 0 for n, step in zip(tensor.shape, tensor.stride(), strict=True)):
+        found += ("tensor has a stride of 0 (allowed: an address for every element)",)
+    return missing() + found
+
+
+def _tensor(name: str, tensor: Tensor) -> tuple[str, ...]:
+    reasons = _device(name, tensor)
+    if tensor.dtype not in READABLE:
+        allowed = ", ".join(_short(dtype) for dtype in READABLE)
+        reasons += (f"{name} is {_short(tensor.dtype)} (allowed: {allowed})",)
+    return reasons
+
+
+def _device(name: str, tensor: Tensor) -> tuple[str, ...]:
+    device = tensor.device
+    if device.type == "cuda" and torch.version.hip is None:
+        found = _capability(device.index)
+        if found < OLDEST_DEVICE:
+            return (
+                f"{name} is on {device} of compute capability {_dotted(found)}"
+                f" (allowed: {_dotted(OLDEST_DEVICE)} and above)",
+            )
+        return ()
+    if device.type == "cuda" or (device.type == "cpu" and interpreting()):
+        return ()
+    return (f"{name} is on {device} (allowed: cuda, or cpu under {INTERPRETER_VARIABLE}=1)",)
+
+
+@functools.cache
+def _capability(index: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(index)
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

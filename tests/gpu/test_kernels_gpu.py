@@ -1,0 +1,235 @@
+"""The Triton kernels on a real device, against fp64 on that device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from tvtfast.kernels import (
+    attention_map,
+    attention_map_distance,
+    indexed_normal_,
+    indexed_uniform_,
+    pack_segments,
+    segment_norms,
+    slice_norms,
+)
+from tvtfast.kernels.reference import attention_map as reference
+from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.triton import capability
+
+pytestmark = pytest.mark.gpu
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+GIB = 1 << 30
+
+
+@pytest.fixture(autouse=True)
+def device() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device is visible")
+    if capability.interpreting():
+        pytest.skip("TRITON_INTERPRET=1: kernels are interpreted, not run on the device")
+    if capability.missing():
+        pytest.skip(capability.missing()[0])
+    torch.manual_seed(0)
+
+
+def random(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(*shape, device="cuda").to(dtype)
+
+
+def feature_view(dtype: torch.dtype, layout: str, grid: int, channels: int) -> Tensor:
+    """Features ``[B, H, W, C]``."""
+    if layout == "tokens":
+        return random(5, 1 + grid * grid, channels, dtype=dtype)[:, 1:].unflatten(1, (grid, grid))
+    if layout == "cropped":
+        whole = random(5, channels, grid + 2, grid + 3, dtype=dtype)
+        return whole[:, :, 1:-1, 1:-2].permute(0, 2, 3, 1)
+    return random(5, channels, grid, grid, dtype=dtype).permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", ("tokens", "features", "cropped"))
+@pytest.mark.parametrize("channels", (1, 7, 192, 216, 513))
+@pytest.mark.parametrize(("grid", "size"), [(14, 14), (8, 14), (14, 5), (33, 33), (7, 34)])
+def test_attention_maps(
+    dtype: torch.dtype, layout: str, channels: int, grid: int, size: int
+) -> None:
+    x, target = feature_view(dtype, layout, grid, channels), [size, size]
+    teacher, _ = reference.forward(random(5, size, size, 3), target)
+    extent = 0 if grid == size else grid
+
+    def bound(operator: str) -> float:
+        return OPERATORS[operator].tolerance(dtype, channels, extent)
+
+    ops = torch.ops.tvtfast
+    distance, values, norm = ops.attention_map_distance(x, teacher, target, backend="triton")
+    exact = reference.distance(x.double(), teacher.double(), target)
+    error = (values - exact[1]).abs().amax(dim=1)
+    assert (error <= bound("attention_map") * exact[1].amax(dim=1)).all()
+    limit = bound("attention_map_distance") / teacher.shape[1]
+    assert ((distance - exact[0]).abs() <= limit).all()
+
+    grad_map = random(*values.shape)
+    gradient = ops.attention_map_backward(x, values, norm, grad_map, target, backend="triton")
+    arguments = (t.double() for t in (x, values, norm, grad_map))
+    expected = reference.backward(*arguments, target)
+    bounds = bound("attention_map_backward") * expected.abs().amax(dim=(1, 2, 3))
+    assert ((gradient - expected).abs().amax(dim=(1, 2, 3)) <= bounds).all()
+    assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize("packed", (False, True))
+def test_segment_norms(packed: bool) -> None:
+    lengths = (1, 7, 197, 0, 16383, 16384, 16385, 1_000_003)
+    tensors = [random(n + 1, dtype=dtype)[k:] for n in lengths for dtype in DTYPES for k in (0, 1)]
+    tensors.append(torch.full((9,), 1e20, device="cuda"))
+    actual = segment_norms(pack_segments(tensors) if packed else tensors, backend="triton")
+    exact = torch.stack([torch.linalg.vector_norm(t, dtype=torch.float64) for t in tensors])
+    bound = OPERATORS["segment_norms"].tolerance(torch.float32, max(lengths))
+    assert ((actual - exact).abs() <= bound * exact).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_slice_norms(dtype: torch.dtype) -> None:
+    weight = random(640, 443, dtype=dtype)
+    sizes = [(o, i) for o in (0, 1, 33, 192, 640) for i in (0, 5, 128, 216, 443)]
+    for matrix in (weight, weight.t().contiguous().t(), weight[::2, ::2]):
+        usable = [(o, i) for o, i in sizes if o <= matrix.shape[0] and i <= matrix.shape[1]]
+        actual = slice_norms(matrix, usable, backend="triton")
+        exact = torch.stack(
+            [torch.linalg.vector_norm(matrix[:o, :i], dtype=torch.float64) for o, i in usable]
+        )
+        bound = OPERATORS["slice_norms"].tolerance(torch.float32, weight.numel())
+        assert ((actual - exact).abs() <= bound * exact).all()
+
+
+@pytest.mark.parametrize("dtype", (*DTYPES, torch.float64))
+@pytest.mark.parametrize(
+    "shape", ((), (7,), (1024, 1024), (33, 129), (64, 3, 16, 16), (4, 3, 5, 7))
+)
+def test_indexed_bits_are_those_of_the_cpu(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    for fill, limits in (
+        (indexed_normal_, {"mean": 0.3, "std": 0.7}),
+        (indexed_uniform_, {"low": -3, "high": 5}),
+    ):
+        here, there = (torch.full(shape, torch.nan, dtype=dtype, device=d) for d in ("cuda", "cpu"))
+        fill(here, seed=9, name="b", backend="triton", **limits)
+        fill(there, seed=9, name="b", backend="reference", **limits)
+        assert torch.equal(here.cpu(), there)
+
+
+def test_indexed_strides() -> None:
+    expected = indexed_normal_(torch.empty(3, 4, 5), seed=1, name="w", backend="reference")
+    padded = torch.zeros(3, 6, 9, device="cuda")
+    for view in (padded[:, 1:5, 2:7], torch.zeros(5, 4, 3, device="cuda").permute(2, 1, 0)):
+        indexed_normal_(view, seed=1, name="w", backend="triton")
+        assert torch.equal(view.cpu(), expected)
+    assert padded.count_nonzero() == 60
+
+
+def calls() -> dict[str, Callable[[], Tensor]]:
+    """Calls whose inputs exist already and stay where they are; all can be captured."""
+    x, teacher = random(64, 1 + 196, 216).bfloat16(), random(64, 196)
+    student = random(64, 65, 216)
+    table = pack_segments([random(n) for n in (100_000, 5, 0, 33_333)])
+    segment_norms(table, backend="triton")
+    target = torch.empty(640, 216, device="cuda")
+    values, norm = torch.ops.tvtfast.attention_map(student[:, 1:].unflatten(1, (8, 8)), [14, 14])
+    return {
+        "map": lambda: attention_map(x, prefix_tokens=1, grid=(14, 14), backend="triton"),
+        "distance": lambda: attention_map_distance(
+            student, teacher, size=(14, 14), prefix_tokens=1, grid=(8, 8), backend="triton"
+        ),
+        "backward": lambda: torch.ops.tvtfast.attention_map_backward(
+            student[:, 1:].unflatten(1, (8, 8)), values, norm, teacher, [14, 14], backend="triton"
+        ),
+        "segments": lambda: segment_norms(table, backend="triton"),
+        "normal": lambda: indexed_normal_(target, seed=1, name="w", backend="triton").clone(),
+    }
+
+
+CALLS = ("map", "distance", "backward", "segments", "normal")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_runs_have_the_same_bits(name: str) -> None:
+    call = calls()[name]
+    first = call()
+    assert all(torch.equal(call(), first) for _ in range(5))
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_side_stream(name: str) -> None:
+    call = calls()[name]
+    expected = call()
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(10_000_000)
+        actual = call()
+        same = torch.equal(actual, expected)
+    assert same
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_graph_capture(name: str) -> None:
+    call = calls()[name]
+    expected = call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = call()
+    captured.zero_()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert torch.equal(captured, expected)
+
+
+def need_memory(gibibytes: int) -> None:
+    free, _ = torch.cuda.mem_get_info()
+    if free < gibibytes * GIB:
+        pytest.skip(f"needs {gibibytes} GiB of free device memory, {free / GIB:.1f} are free")
+
+
+@pytest.mark.parametrize("layout", ("tokens", "features"))
+def test_offsets_beyond_32_bits(layout: str) -> None:
+    need_memory(12)
+    images, channels, grid = 2**15 + 8, 512, 12
+    shape = (images, grid, grid, channels) if layout == "tokens" else (images, channels, grid, grid)
+    x = torch.zeros(shape, dtype=torch.bfloat16, device="cuda")
+    assert x.numel() > 2**31
+    x[-1] = random(*shape[1:]).bfloat16()
+    view = x if layout == "tokens" else x.permute(0, 2, 3, 1)
+    values, norm = torch.ops.tvtfast.attention_map(view, [grid, grid], backend="triton")
+    alone, _ = torch.ops.tvtfast.attention_map(view[-1:], [grid, grid], backend="triton")
+    assert torch.equal(values[-1:], alone) and not values[:-1].any()
+    grad_map = torch.ones_like(values).cumsum(1)
+    gradient = torch.ops.tvtfast.attention_map_backward(
+        view, values, norm, grad_map, [grid, grid], backend="triton"
+    )
+    exact = reference.backward(
+        view[-1:].float(), values[-1:], norm[-1:], grad_map[-1:], [grid, grid]
+    )
+    bound = OPERATORS["attention_map_backward"].tolerance(torch.bfloat16, channels)
+    assert (gradient[-1:] - exact).abs().max() <= bound * exact.abs().max()
+    assert not gradient[:-1].any()
+
+
+def test_fill_and_norm_beyond_32_bits() -> None:
+    need_memory(16)
+    rows, columns = 2**16 + 8, 2**15 + 8
+    tensor = torch.empty(rows, columns, dtype=torch.bfloat16, device="cuda")
+    assert tensor.numel() > 2**31
+    indexed_uniform_(tensor, seed=3, name="w", low=1, high=1, backend="triton")
+    assert torch.equal(tensor[-1].float(), torch.ones(columns, device="cuda"))
+    actual = segment_norms([tensor, tensor[-1]], backend="triton").double().cpu()
+    expected = torch.tensor([tensor.numel(), columns], dtype=torch.float64).sqrt()
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=0)
+    slices = slice_norms(tensor, [(rows, columns), (rows - 1, 3)], backend="triton").double().cpu()
+    expected = torch.tensor([rows * columns, 3 * (rows - 1)], dtype=torch.float64).sqrt()
+    torch.testing.assert_close(slices, expected, rtol=1e-6, atol=0)

@@ -1,0 +1,71 @@
+"""The Triton backend from outside: when it serves, what it costs to have, its interpreted tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tvtfast import kernels
+from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.triton import capability
+
+ALLOWED = "allowed: cuda, or cpu under TRITON_INTERPRET=1"
+
+
+def test_cpu_tensors_are_declined() -> None:
+    for operator in OPERATORS:
+        (explanation,) = kernels.explain(operator)
+        assert ALLOWED in explanation.declined["triton"][-1]
+    with pytest.raises(kernels.BackendError, match="'triton': .*x is on cpu"):
+        kernels.attention_map(torch.ones(1, 2, 2, 2), backend="triton")
+
+
+def test_missing_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capability, "missing", lambda: ("triton is not installed",))
+    assert kernels.attention_map(torch.ones(1, 2, 2, 2)).shape == (1, 4)
+    with pytest.raises(kernels.BackendError, match="not installed; x is on cpu"):
+        kernels.attention_map(torch.ones(1, 2, 2, 2), backend="triton")
+
+
+def test_interpreter_accepts_cpu_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    x = torch.ones(1, 2, 2, 2)
+    assert capability.attention_map(x, [2, 2]) == capability.missing()
+    (reason,) = capability.segment_norms([x, x.double()])[len(capability.missing()) :]
+    assert reason == "a tensor is float64 (allowed: float32, float16, bfloat16)"
+    assert capability.indexed(x.double(), 0, 0.0, 1.0) == capability.missing()
+
+
+def test_explaining_a_device_imports_no_triton(tmp_path: Path) -> None:
+    code = """
+import sys
+from tvtfast import kernels
+kernels.explain()
+assert "triton" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+def test_interpreted_kernels(tmp_path: Path) -> None:
+    """``tests/triton`` in a process whose triton interprets."""
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip(capability.missing()[0])
+    folder = Path(__file__).parents[1] / "triton"
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-o", "addopts=--import-mode=importlib --strict-markers", str(folder)),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-1000:]
+    assert "passed" in result.stdout

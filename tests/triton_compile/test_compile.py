@@ -1,0 +1,210 @@
+"""Every Triton kernel compiled for real GPUs, on a machine without one.
+
+A stub stands in for the driver: launchers run as they would, but every launch only compiles, and
+what would have been launched is inspected: registers, stack, shared memory, PTX.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tvtfast.kernels import pack_segments
+from tvtfast.kernels.triton import capability
+
+if capability.missing():
+    pytest.skip(capability.missing()[0], allow_module_level=True)
+if capability.interpreting():
+    pytest.skip(
+        f"{capability.INTERPRETER_VARIABLE}=1: kernels are interpreted, not compiled",
+        allow_module_level=True,
+    )
+
+import triton
+from triton.backends.compiler import GPUTarget
+
+from tvtfast.kernels.triton import attention_map, indexed, segment_norms, slice_norms
+
+SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024}
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+KERNELS = {
+    attention_map: ("_map_kernel", "_normalise_kernel", "_weight_kernel", "_gradient_kernel"),
+    indexed: ("_fill_kernel",),
+    segment_norms: ("_chunk_kernel", "_segment_kernel"),
+    slice_norms: ("_tile_kernel", "_slice_kernel"),
+}
+
+
+class NoGpu:
+    """What ``JITFunction.warmup`` asks of a driver; one device number per target, since compiled
+    kernels are cached under it."""
+
+    def __init__(self, target: GPUTarget) -> None:
+        self.target = target
+
+    def get_current_target(self) -> GPUTarget:
+        return self.target
+
+    def get_current_device(self) -> int:
+        return int(self.target.arch)
+
+    def get_current_stream(self, device: int | None = None) -> int:
+        return 0
+
+
+class Compiled(dict[str, list[Any]]):
+    """Compiled kernels by name, in the order of their launches."""
+
+    def ptx(self, kernel: str) -> str:
+        (one,) = self[kernel]
+        return str(one.asm["ptx"])
+
+
+@pytest.fixture(params=SHARED_LIMITS)
+def compiled(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any
+) -> Iterator[Compiled]:
+    """Launches that compile for one target; at the end, all must fit the device."""
+    cache = tmp_path_factory.getbasetemp() / "triton"
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(cache))
+    monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "1")
+    stub = NoGpu(GPUTarget("cuda", request.param, 32))
+    monkeypatch.setattr(triton.runtime.driver, "_active", stub)
+    launches = Compiled()
+    for module, names in KERNELS.items():
+        for name in names:
+            kernel = getattr(module, name)
+            launches[name] = []
+            monkeypatch.setattr(module, name, CompileOnly(kernel, launches[name]))
+    yield launches
+    for name, kernels in launches.items():
+        for kernel in kernels:
+            assert usage(kernel.asm["cubin"])["STACK"] == 0, f"{name} spills"
+            assert kernel.metadata.shared <= SHARED_LIMITS[request.param], name
+
+
+class CompileOnly:
+    """A kernel whose launches compile."""
+
+    def __init__(self, kernel: Any, launches: list[Any]) -> None:
+        self.kernel, self.launches = kernel, launches
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Any:
+        def launch(*arguments: Any, **options: Any) -> None:
+            self.launches.append(self.kernel.warmup(*arguments, grid=grid, **options))
+
+        return launch
+
+
+def usage(cubin: bytes) -> dict[str, int]:
+    """Registers, stack and static shared memory; a stack means spills."""
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        text = subprocess.run(
+            [tool, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
+        ).stdout
+    return {name: int(value) for name, value in re.findall(r"\b(REG|STACK|SHARED):(\d+)", text)}
+
+
+def vector_loads(ptx: str) -> int:
+    """Loads of 16 bytes: four words, or two double words."""
+    return len(re.findall(r"ld\.global\S*\.(?:v4\.[bf]32|v2\.[bf]64)", ptx))
+
+
+def features(dtype: torch.dtype, layout: str, grid: int, channels: int) -> Tensor:
+    if layout == "tokens":
+        tokens = torch.empty(2, 1 + grid * grid, channels, dtype=dtype)
+        return tokens[:, 1:].view(2, grid, grid, channels)
+    return torch.empty(2, channels, grid, grid, dtype=dtype).permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", ("tokens", "features"))
+@pytest.mark.parametrize("grid", (14, 56))
+def test_attention_map(compiled: Compiled, dtype: torch.dtype, layout: str, grid: int) -> None:
+    x = features(dtype, layout, grid, 216)
+    teacher = torch.empty(1, grid * grid)
+    _, values, norm = attention_map.distance(x, teacher, (grid, grid))
+    attention_map.backward(x, values, norm, values, (grid, grid))
+    # Positions of NCHW features need not be a whole number of vectors.
+    if layout == "tokens" or grid * grid * dtype.itemsize % 16 == 0:
+        assert vector_loads(compiled.ptx("_map_kernel"))
+        assert vector_loads(compiled.ptx("_gradient_kernel"))
+    assert len(compiled["_normalise_kernel"]) == (grid * grid > attention_map.ONE_PROGRAM)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", ("tokens", "features"))
+@pytest.mark.parametrize(("grid", "size"), [(8, 14), (8, 32)])
+def test_resized_attention_map(
+    compiled: Compiled, dtype: torch.dtype, layout: str, grid: int, size: int
+) -> None:
+    x = features(dtype, layout, grid, 216)
+    values, norm = attention_map.forward(x, (size, size))
+    attention_map.backward(x, values, norm, values, (size, size))
+    if layout == "tokens":
+        # The tile of many positions has four channels: 16 bytes in fp32 alone.
+        assert vector_loads(compiled.ptx("_map_kernel")) or size == 32
+        assert vector_loads(compiled.ptx("_gradient_kernel"))
+
+
+def test_attention_map_of_one_channel(compiled: Compiled) -> None:
+    x = features(torch.bfloat16, "tokens", 14, 1)
+    for size in ((14, 14), (9, 9)):
+        values, norm = attention_map.forward(x, size)
+        attention_map.backward(x, values, norm, values, size)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_segment_norms(compiled: Compiled, dtype: torch.dtype) -> None:
+    tensors = [torch.empty(100, dtype=dtype), torch.empty(100, dtype=dtype)[1:]]
+    segment_norms.norms(pack_segments(tensors))
+    aligned, other = compiled["_chunk_kernel"]
+    assert vector_loads(aligned.asm["ptx"]) and not vector_loads(other.asm["ptx"])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_slice_norms(compiled: Compiled, dtype: torch.dtype) -> None:
+    weight = torch.empty(640, 640, dtype=dtype)
+    slice_norms.norms(weight, torch.tensor([[192, 216], [640, 640]]))
+    assert vector_loads(compiled.ptx("_tile_kernel"))
+    slice_norms.norms(weight.t(), torch.tensor([[3, 5]]))
+
+
+@pytest.mark.parametrize("fill", (indexed.normal_, indexed.uniform_))
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((5, 3), torch.float32), *(((640, 216), dtype) for dtype in (*DTYPES, torch.float64))],
+)
+def test_indexed(compiled: Compiled, dtype: torch.dtype, fill: Any, shape: tuple[int, ...]) -> None:
+    fill(torch.empty(shape, dtype=dtype), -5, 0.5, 2.0)
+    (kernel,) = compiled["_fill_kernel"]
+    ptx = kernel.asm["ptx"]
+    assert not re.search(r"\bfma\.", ptx) and not kernel.metadata.enable_fp_fusion
+    assert "sqrt.approx" not in ptx
+    assert ("sqrt.rn.f32" in ptx) == (fill is indexed.normal_)
+    if len(shape) > 1 and shape[-1] % 8 == 0:
+        assert re.search(r"st\.global\S*\.(?:v4\.b32|v2\.b64)", ptx)
+
+
+def test_keys_share_one_kernel(compiled: Compiled) -> None:
+    for key in (1, 16, -(2**63), 2**40):
+        indexed.normal_(torch.empty(8, 8), key, 0.0, 1.0)
+    assert len({kernel.hash for kernel in compiled["_fill_kernel"]}) == 1
+
+
+def test_widths_share_one_kernel(compiled: Compiled) -> None:
+    """Candidates differ in width; every new width must not cost a compilation."""
+    for channels in (192, 216, 240, 256):
+        attention_map.forward(features(torch.bfloat16, "tokens", 14, channels), (14, 14))
+    assert len({kernel.hash for kernel in compiled["_map_kernel"]}) == 1
