@@ -9,11 +9,13 @@ operator whichever backend serves it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from . import cuda, native, reference, triton
 from .cuda import attention_map as cuda_attention_map
@@ -47,23 +49,26 @@ class Implementation:
         reasons: ``reasons(*arguments)``: why it cannot serve these arguments; empty where it can.
             Pure and cheap: it reads metadata, never values.
         run: ``run(*arguments)``: the operator itself, for arguments without reasons.
+        device: Type of the only device ``auto`` tries it on; None for any. Passing over a backend
+            this way is much cheaper than gathering its reasons.
     """
 
     backend: str
     reasons: Callable[..., tuple[str, ...]]
     run: Callable[..., Any]
+    device: str | None = None
 
 
 def _cuda(module: Any, run: Callable[..., Any]) -> Implementation:
-    return Implementation(cuda.NAME, module.reasons, run)
+    return Implementation(cuda.NAME, module.reasons, run, device="cuda")
 
 
 def _native(module: Any, run: Callable[..., Any]) -> Implementation:
-    return Implementation(native.NAME, module.reasons, run)
+    return Implementation(native.NAME, module.reasons, run, device="cpu")
 
 
 def _triton(reasons: Callable[..., tuple[str, ...]], module: str, function: str) -> Implementation:
-    return Implementation(triton.NAME, reasons, triton.launcher(module, function))
+    return Implementation(triton.NAME, reasons, triton.launcher(module, function), device="cuda")
 
 
 def _reference(run: Callable[..., Any]) -> Implementation:
@@ -151,9 +156,13 @@ def requested(backend: str | None) -> str:
 def run(operator: str, arguments: tuple[Any, ...], backend: str | None) -> Any:
     """Run an operator on the fastest backend that can serve it, or on the one asked for by name."""
     name = requested(backend)
+    device = _device_type(arguments[0]) if name == AUTO else None
     declined: list[str] = []
     for implementation in IMPLEMENTATIONS[operator]:
-        if name not in (AUTO, implementation.backend):
+        if name == AUTO:
+            if implementation.device not in (None, device):
+                continue
+        elif name != implementation.backend:
             continue
         reasons = implementation.reasons(*arguments)
         if not reasons:
@@ -164,6 +173,12 @@ def run(operator: str, arguments: tuple[Any, ...], backend: str | None) -> Any:
         f"tvtfast::{operator} {what}{': ' if declined else ''}{'. '.join(declined)}."
         f" Use backend='auto', or change what the reasons name."
     )
+
+
+def _device_type(first: Tensor | Sequence[Tensor]) -> str:
+    """Device type of the leading argument: a tensor, or tensors that share a device."""
+    tensor = first if isinstance(first, Tensor) else next(iter(first))
+    return tensor.device.type
 
 
 @dataclass(frozen=True)
