@@ -35,7 +35,7 @@ def parser() -> ArgumentParser:
     parser.add_argument(
         "--strategy", type=str, default="random", help=", ".join(strategies.available())
     )
-    parser.add_argument("--trials", type=int, default=300, help="architectures to score")
+    parser.add_argument("--trials", type=int, default=200, help="architectures to score")
     add_window_options(parser, default=(4.0, 7.0))
     parser.add_argument(
         "--output-dir",
