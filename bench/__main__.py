@@ -1,7 +1,7 @@
 """Print one table of all operators: ours, the baselines, and the ratio to the best of them.
 
-Calls of ours and of the baselines alternate, so that a busy moment of the machine meets all of
-them; times are medians. Ratios below 1 are losses and are printed like the others.
+Calls of ours and of the baselines alternate in random order, so that a busy moment of the machine
+meets all of them; times are medians. Ratios below 1 are losses and are printed like the others.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -36,13 +37,16 @@ def machine() -> str:
 
 
 def medians(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    """Median seconds of each call, from alternating calls."""
+    """Median seconds of each call, from rounds in random order: what a call finds in the caches
+    depends on the one before it."""
     times: dict[str, list[float]] = {name: [] for name in calls}
+    order, shuffle = list(calls.items()), random.Random(0).shuffle
     for call in calls.values():
         call()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
-        for name, call in calls.items():
+        shuffle(order)
+        for name, call in order:
             begin = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - begin)
