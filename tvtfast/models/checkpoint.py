@@ -41,7 +41,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is not a checkpoint of plain tensors, or is damaged; tvtfast never runs code "
-            f"from a file. Save its state_dict as safetensors and load that. ({_first_line(error)})"
+            "from a file. Save its state_dict as safetensors and load that."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(
