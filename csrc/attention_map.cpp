@@ -101,17 +101,18 @@ void add_squares(const Features& x, const Plan& plan, const T* image, float* blo
 // `!(norm <= floor)` lets a NaN through, to every position of its image.
 double floored(double norm) { return !(norm <= kNormFloor) ? norm : kNormFloor; }
 
-void finish_image(const Features& x, const Plan& plan, const MapOutputs& out, std::int64_t b,
-                  const double* sums) {
+// Outputs of number `i` from the sums of image b.
+void finish_image(const Features& x, const Plan& plan, const MapOutputs& out, std::int64_t i,
+                  std::int64_t b, const double* sums) {
   const auto channels = static_cast<double>(x.channels);
   const double norm = std::sqrt(squared_norm(sums, plan.positions)) / channels;
   const double scale = 1 / (floored(norm) * channels);
-  out.norm[b] = static_cast<float>(norm);
-  scale_map(sums, plan.positions, scale, out.map + b * plan.positions);
+  if (out.norm != nullptr) out.norm[i] = static_cast<float>(norm);
+  if (out.map != nullptr) scale_map(sums, plan.positions, scale, out.map + i * plan.positions);
   if (out.teacher == nullptr) return;
   const float* teacher = out.teacher + b % out.teacher_rows * plan.positions;
   const double distance = squared_distance(sums, plan.positions, scale, teacher);
-  out.distance[b] = static_cast<float>(distance / static_cast<double>(plan.positions));
+  out.distance[i] = static_cast<float>(distance / static_cast<double>(plan.positions));
 }
 
 // Calls body(worker, first image, last image) on up to `threads` threads; setup has run before, so body allocates
@@ -124,26 +125,42 @@ void over_images(std::int64_t images, int workers, const Body& body) {
   }
 }
 
-int worker_count(const Features& x, int threads) {
-  const std::int64_t elements = x.images * x.channels *
-                                std::max(x.height * x.width, x.out_height * x.out_width);
+// Features that one call walks differ in address, strides and channels.
+int worker_count(const std::vector<Features>& xs, int threads) {
+  std::int64_t elements = 0;
+  std::int64_t images = 0;
+  for (const Features& x : xs) {
+    elements += x.images * x.channels * std::max(x.height * x.width, x.out_height * x.out_width);
+    images += x.images;
+  }
   return static_cast<int>(std::min<std::int64_t>(worth_threads(elements, kGrain, threads),
-                                                 std::max<std::int64_t>(x.images, 1)));
+                                                 std::max<std::int64_t>(images, 1)));
 }
 
+// Image b of features k is image k * images + b of the call; its outputs are those of `out` with that number.
 template <typename T>
-void forward(const Features& x, const MapOutputs& out, int threads) {
-  const Plan plan(x);
-  const int workers = worker_count(x, threads);
-  std::vector<double> sums(plan.positions * workers);
-  std::vector<float> blocks(plan.block_elements(x) * workers);
-  over_images(x.images, workers, [&](int worker, std::int64_t begin, std::int64_t end) {
-    double* own_sums = sums.data() + worker * plan.positions;
-    float* own_block = blocks.data() + worker * plan.block_elements(x);
-    for (std::int64_t b = begin; b < end; ++b) {
-      std::fill(own_sums, own_sums + plan.positions, 0.0);
-      add_squares(x, plan, static_cast<const T*>(x.data) + b * x.stride[0], own_block, own_sums);
-      finish_image(x, plan, out, b, own_sums);
+void forward(const std::vector<Features>& xs, const MapOutputs& out, int threads) {
+  const std::vector<Plan> plans(xs.begin(), xs.end());
+  const int workers = worker_count(xs, threads);
+  const std::int64_t images = xs.front().images;
+  const std::int64_t positions = plans.front().positions;
+  std::int64_t block_size = 0;
+  for (std::size_t k = 0; k < xs.size(); ++k) {
+    block_size = std::max(block_size, plans[k].block_elements(xs[k]));
+  }
+  std::vector<double> sums(positions * workers);
+  std::vector<float> blocks(block_size * workers);
+  const auto count = static_cast<std::int64_t>(xs.size()) * images;
+  over_images(count, workers, [&](int worker, std::int64_t begin, std::int64_t end) {
+    double* own_sums = sums.data() + worker * positions;
+    float* own_block = blocks.data() + worker * block_size;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const Features& x = xs[i / images];
+      const Plan& plan = plans[i / images];
+      const T* image = static_cast<const T*>(x.data) + i % images * x.stride[0];
+      std::fill(own_sums, own_sums + positions, 0.0);
+      add_squares(x, plan, image, own_block, own_sums);
+      finish_image(x, plan, out, i, i % images, own_sums);
     }
   });
 }
@@ -200,7 +217,7 @@ void resized_gradient(const Features& x, const Plan& plan, const T* image, const
 template <typename T>
 void backward(const Features& x, const MapGradient& gradient, int threads) {
   const Plan plan(x);
-  const int workers = worker_count(x, threads);
+  const int workers = worker_count({x}, threads);
   const std::int64_t block_size = plan.block_elements(x);
   std::vector<float> scales(plan.positions * workers);
   std::vector<float> blocks(2 * block_size * workers);
@@ -223,16 +240,21 @@ void backward(const Features& x, const MapGradient& gradient, int threads) {
 
 }  // namespace
 
-Status attention_map(const Features& x, const MapOutputs& out, int threads) try {
-  switch (x.dtype) {
+Status attention_map(const Features& x, const MapOutputs& out, int threads) {
+  return attention_map_distances({x}, out, threads);
+}
+
+Status attention_map_distances(const std::vector<Features>& xs, const MapOutputs& out,
+                               int threads) try {
+  switch (xs.front().dtype) {
     case DType::f32:
-      forward<float>(x, out, threads);
+      forward<float>(xs, out, threads);
       return Status::ok;
     case DType::f16:
-      forward<Half>(x, out, threads);
+      forward<Half>(xs, out, threads);
       return Status::ok;
     case DType::bf16:
-      forward<BFloat16>(x, out, threads);
+      forward<BFloat16>(xs, out, threads);
       return Status::ok;
   }
   return Status::bad_dtype;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "dtype.h"
 
@@ -18,7 +19,8 @@ struct Features {
   std::int64_t out_height, out_width;
 };
 
-// Outputs and, optionally, a teacher; positions = out_height * out_width.
+// Outputs and, optionally, a teacher; positions = out_height * out_width. attention_map_distances needs neither map nor
+// norm.
 struct MapOutputs {
   float* map;            // [images, positions]
   float* norm;           // [images], before its floor
@@ -38,6 +40,8 @@ struct MapGradient {
 
 // Results do not depend on `threads`.
 Status attention_map(const Features& x, const MapOutputs& out, int threads);
+// Features that differ in address, strides and channels only; out.distance is [xs.size(), images].
+Status attention_map_distances(const std::vector<Features>& xs, const MapOutputs& out, int threads);
 Status attention_map_backward(const Features& x, const MapGradient& gradient, int threads);
 
 }  // namespace tvt

@@ -10,10 +10,13 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "attention_map.h"
 #include "indexed.h"
+#include "packed_attention.h"
 #include "segment_norms.h"
+#include "self_attention_stats.h"
 #include "slice_norms.h"
 #include "target.h"
 
@@ -72,6 +75,20 @@ void attention_map(Address x, std::int64_t dtype, const Shape& shape, const Shap
   });
 }
 
+void attention_map_distances(const std::vector<Address>& xs, std::int64_t dtype,
+                             const std::vector<Shape>& shapes, const std::vector<Shape>& strides,
+                             const Size& size, Address teacher, std::int64_t teacher_rows,
+                             Address distances, int threads) {
+  std::vector<tvt::Features> all;
+  for (std::size_t k = 0; k < xs.size(); ++k) {
+    all.push_back(features(xs[k], dtype, shapes[k], strides[k], size));
+  }
+  const tvt::MapOutputs out{nullptr, nullptr, at<const float>(teacher), teacher_rows,
+                            at<float>(distances)};
+  call("attention_map_distances",
+       [&] { return tvt::attention_map_distances(all, out, threads); });
+}
+
 void attention_map_backward(Address x, std::int64_t dtype, const Shape& shape, const Shape& stride,
                             const Size& size, Address map, Address norm, Address grad_map,
                             Address grad, int threads) {
@@ -79,6 +96,23 @@ void attention_map_backward(Address x, std::int64_t dtype, const Shape& shape, c
                                   at<const float>(grad_map), at<void>(grad)};
   call("attention_map_backward", [&] {
     return tvt::attention_map_backward(features(x, dtype, shape, stride, size), gradient, threads);
+  });
+}
+
+void packed_attention(Address qkv, std::int64_t dtype, const Shape& shape, const Size& stride,
+                      double scale, Address out, int set, int threads) {
+  const tvt::PackedAttention task{at<const void>(qkv),
+                                  at<void>(out),
+                                  static_cast<tvt::DType>(dtype),
+                                  shape[0],
+                                  shape[1],
+                                  shape[2],
+                                  shape[3],
+                                  stride[0],
+                                  stride[1],
+                                  scale};
+  call("packed_attention", [&] {
+    return tvt::packed_attention(task, static_cast<tvt::AttentionSet>(set), threads);
   });
 }
 
@@ -91,10 +125,12 @@ void segment_norms(Address addresses, Address lengths, Address dtypes, std::int6
 }
 
 void slice_norms(Address weight, std::int64_t dtype, std::int64_t row_stride, Address sizes,
-                 std::int64_t n, Address norms, int threads) {
+                 std::int64_t n, std::int64_t rows, std::int64_t columns, Address norms,
+                 int threads) {
+  const tvt::Slices slices{at<const std::int64_t>(sizes), n, rows, columns};
   call("slice_norms", [&] {
     return tvt::slice_norms(at<const void>(weight), static_cast<tvt::DType>(dtype), row_stride,
-                            at<const std::int64_t>(sizes), n, at<float>(norms), threads);
+                            slices, at<float>(norms), threads);
   });
 }
 
@@ -114,6 +150,27 @@ void indexed_uniform(Address out, const Shape& shape, std::uint64_t key, double 
     return tvt::indexed_uniform(filled, key, static_cast<float>(scale), static_cast<float>(shift),
                                 threads);
   });
+}
+
+// Outputs in the order of tvt::AttentionOutputs; 0 where one is not asked for.
+void self_attention_stats(Address q, Address k, std::int64_t dtype, const Shape& shape,
+                          const Shape& q_stride, const Shape& k_stride, double scale,
+                          const std::array<Address, 6>& out, int threads) {
+  const tvt::Heads heads{at<const void>(q),
+                         at<const void>(k),
+                         static_cast<tvt::DType>(dtype),
+                         shape[0],
+                         shape[1],
+                         shape[2],
+                         shape[3],
+                         {q_stride[0], q_stride[1], q_stride[2]},
+                         {k_stride[0], k_stride[1], k_stride[2]},
+                         scale};
+  const tvt::AttentionOutputs outputs{at<float>(out[0]), at<float>(out[1]),
+                                      at<float>(out[2]), at<float>(out[3]),
+                                      at<const float>(out[4]), at<float>(out[5])};
+  call("self_attention_stats",
+       [&] { return tvt::self_attention_stats(heads, outputs, threads); });
 }
 
 py::dict build_info() {
@@ -141,10 +198,14 @@ py::dict build_info() {
 PYBIND11_MODULE(_C, m) {
   m.doc() = "CPU kernels of tvtfast.kernels. Addresses are not checked here; kernels/native does it.";
   m.def("attention_map", &attention_map);
+  m.def("attention_map_distances", &attention_map_distances);
   m.def("attention_map_backward", &attention_map_backward);
+  m.def("packed_attention", &packed_attention);
+  m.def("packed_attention_set", [] { return static_cast<int>(tvt::attention_set()); });
   m.def("segment_norms", &segment_norms);
   m.def("slice_norms", &slice_norms);
   m.def("indexed_normal", &indexed_normal);
   m.def("indexed_uniform", &indexed_uniform);
+  m.def("self_attention_stats", &self_attention_stats);
   m.def("build_info", &build_info);
 }

@@ -21,6 +21,12 @@
 #define TVT_INLINE inline
 #endif
 
+#if defined(__GNUC__) || defined(__clang__)
+#define TVT_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define TVT_PREFETCH(address) static_cast<void>(address)
+#endif
+
 namespace tvt {
 
 // Instruction set the clones run on: "x86-64-v4", "x86-64-v3" or "baseline".

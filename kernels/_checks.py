@@ -5,12 +5,13 @@ Feature tensors of either layout become views ``[B, H, W, C]``: the layout lives
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from .spec import SUPPORTED_DTYPES
+from .spec import STATISTICS, SUPPORTED_DTYPES
 
 
 def check_dtype(function: str, name: str, tensor: Tensor) -> None:
@@ -69,6 +70,29 @@ def feature_view(
     return view, tuple(leading)
 
 
+def feature_views(
+    function: str, xs: Sequence[Tensor], prefix_tokens: int, grid: Sequence[int] | None
+) -> tuple[list[Tensor], tuple[int, ...]]:
+    """:func:`feature_view` of tensors that differ in nothing but their number of channels."""
+    if len(xs) == 0:
+        raise ValueError(f"{function}: xs is empty; pass at least one tensor")
+    pairs = [feature_view(function, x, prefix_tokens, grid) for x in xs]
+    views, leading = [view for view, _ in pairs], pairs[0][1]
+    first = views[0]
+    for k, (view, own) in enumerate(pairs):
+        if own != leading or view.shape[1:3] != first.shape[1:3]:
+            raise ValueError(
+                f"{function}: xs[{k}] has shape {tuple(xs[k].shape)} and xs[0]"
+                f" {tuple(xs[0].shape)}; they may differ in channels only"
+            )
+        if view.dtype != first.dtype or view.device != first.device:
+            raise ValueError(
+                f"{function}: xs[{k}] is {view.dtype} on {view.device} and xs[0] {first.dtype} on"
+                f" {first.device}; convert one with .to()"
+            )
+    return views, leading
+
+
 def target_size(function: str, view: Tensor, size: Sequence[int] | None) -> list[int]:
     """Size of the map: ``size``, or the grid of the features."""
     if size is None:
@@ -98,48 +122,96 @@ def teacher_rows(
             f" (grid {size[0]} x {size[1]} from features {view.shape[1]} x {view.shape[2]});"
             " pass size=(height, width) of the teacher's grid, or a teacher_map of this grid"
         )
-    shape = teacher.shape[:-1]
+    return folded(function, "teacher_map", teacher, leading, 1)
+
+
+def folded(function: str, name: str, tensor: Tensor, leading: tuple[int, ...], kept: int) -> Tensor:
+    """``tensor`` as ``[T, ...]`` with its last ``kept`` dimensions; entry ``b`` of a flattened
+    ``leading`` meets ``b % T``.
+
+    Nothing is copied for what is the same along leading dimensions; what broadcasts over inner ones
+    is.
+    """
+    shape, last = tensor.shape[:-kept], tensor.shape[-kept:]
+    check_broadcast(function, name, shape, "x", leading)
+    if shape == leading:
+        return tensor.reshape(math.prod(leading), *last)
+    while len(shape) and shape[0] == 1:
+        tensor, shape = tensor.squeeze(0), shape[1:]
+    tail = leading[len(leading) - len(shape) :]
+    return tensor.expand(*tail, *last).reshape(math.prod(tail), *last)
+
+
+def check_broadcast(
+    function: str, name: str, shape: Sequence[int], other: str, leading: Sequence[int]
+) -> None:
+    """Raise ``ValueError`` unless leading dimensions ``shape`` broadcast to ``leading``."""
     tail = leading[len(leading) - len(shape) :]
     if len(shape) > len(leading) or any(n not in (1, m) for n, m in zip(shape, tail, strict=False)):
         raise ValueError(
-            f"{function}: teacher_map has leading shape {tuple(shape)}, which does not broadcast to"
-            f" that of x, {leading}; give it the trailing part of it, or ones"
-        )
-    if shape == leading:
-        return teacher.reshape(-1, positions)
-    while len(shape) and shape[0] == 1:
-        teacher, shape = teacher.squeeze(0), shape[1:]
-    if len(shape) == 0:
-        return teacher.unsqueeze(0)
-    return teacher.expand(*tail[len(tail) - len(shape) :], positions).reshape(-1, positions)
-
-
-def check_slice_limits(weight: Tensor, sizes: Tensor) -> None:
-    """Raise ``ValueError`` where a slice is not a leading block of ``weight``."""
-    limits = torch.tensor(weight.shape)
-    outside = ((sizes < 0) | (sizes > limits)).any(dim=1)
-    if bool(outside.any()):
-        row = int(outside.int().argmax())
-        raise ValueError(
-            f"slice_norms: sizes[{row}] = {tuple(sizes[row].tolist())} is outside weight; allowed"
-            f" are 0 to {weight.shape[0]} rows and 0 to {weight.shape[1]} columns"
+            f"{function}: {name} has leading shape {tuple(shape)}, which does not broadcast to"
+            f" that of {other}, {tuple(leading)}; give it the trailing part of it, or ones"
         )
 
 
-def slice_sizes(sizes: Tensor | Sequence[Sequence[int]]) -> Tensor:
+def slice_sizes(function: str, sizes: Tensor | Sequence[Sequence[int]]) -> Tensor:
     """Sizes as an int64 tensor ``[n, 2]`` on the CPU."""
     if not isinstance(sizes, Tensor):
         sizes = torch.tensor([tuple(size) for size in sizes], dtype=torch.int64).reshape(-1, 2)
     if sizes.dim() != 2 or sizes.shape[1] != 2 or sizes.is_floating_point() or sizes.is_complex():
         raise ValueError(
-            f"slice_norms: sizes is {tuple(sizes.shape)} {sizes.dtype}; pass integers [n, 2],"
+            f"{function}: sizes is {tuple(sizes.shape)} {sizes.dtype}; pass integers [n, 2],"
             " one (rows, columns) per slice"
         )
     if sizes.device.type not in ("cpu", "meta"):
         raise ValueError(
-            f"slice_norms: sizes is on {sizes.device}; keep it on the CPU, where it is checked"
+            f"{function}: sizes is on {sizes.device}; keep it on the CPU, where it is checked"
         )
     return sizes.to(torch.int64)
+
+
+def attention_arguments(
+    function: str, q: Tensor, k: Tensor, statistics: Sequence[str]
+) -> list[str]:
+    """Refuse queries and keys that do not fit together; the names of the statistics as a list."""
+    check_dtype(function, "q", q)
+    check_dtype(function, "k", k)
+    if q.dtype != k.dtype:
+        raise TypeError(f"{function}: q is {q.dtype} and k is {k.dtype}; convert one with .to()")
+    if q.dim() != 4 or q.shape != k.shape or q.shape[-1] == 0:
+        raise ValueError(
+            f"{function}: q has shape {tuple(q.shape)} and k {tuple(k.shape)}; both are"
+            " [B, H, N, D] (images, heads, tokens, channels of a head) with at least one channel"
+        )
+    if q.device != k.device:
+        raise ValueError(f"{function}: q is on {q.device}, k on {k.device}; move one to the other")
+    names = list(statistics)
+    if isinstance(statistics, str) or len(set(names)) < len(names) or set(names) - set(STATISTICS):
+        raise ValueError(
+            f"{function}: statistics={statistics!r}; pass a sequence of different names of"
+            f" {', '.join(STATISTICS)}"
+        )
+    return names
+
+
+def key_map(function: str, teacher: Tensor | None, q: Tensor) -> Tensor | None:
+    """Teacher map over the keys as rows ``[B, N]``."""
+    if teacher is None:
+        return None
+    check_dtype(function, "teacher", teacher)
+    if teacher.device != q.device:
+        raise ValueError(
+            f"{function}: teacher is on {teacher.device}, q on {q.device}; move one to the other"
+        )
+    images, _, tokens, _ = q.shape
+    shape = (1,) * (2 - teacher.dim()) + tuple(teacher.shape)
+    if len(shape) != 2 or shape[0] not in (1, images) or shape[1] != tokens:
+        raise ValueError(
+            f"{function}: teacher has shape {tuple(teacher.shape)}; it is a map over the keys,"
+            f" {(images, tokens)} or one row of it; give prefix tokens the value they shall have,"
+            " such as torch.nn.functional.pad(map, (1, 0)) for one class token"
+        )
+    return teacher.expand(images, tokens)
 
 
 def _pair(function: str, name: str, value: Sequence[int]) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 
@@ -16,6 +18,18 @@ def empty_gradient(x: Tensor) -> Tensor:
         return x.new_empty(x.shape)
     images, height, width, channels = x.shape
     return x.new_empty((images, channels, height, width)).permute(0, 2, 3, 1)
+
+
+def differences(xs: Sequence[Tensor], other: Tensor) -> tuple[str, ...]:
+    """Why a list that one call walks, and another argument of it, cannot be read alike."""
+    found = []
+    dtypes = sorted({str(x.dtype).removeprefix("torch.") for x in xs})
+    if len(dtypes) > 1:
+        found.append(f"tensors are {', '.join(dtypes)} (allowed: one dtype)")
+    devices = sorted({str(tensor.device) for tensor in (*xs, other)})
+    if len(devices) > 1:
+        found.append(f"arguments are on {', '.join(devices)} (allowed: one device)")
+    return tuple(found)
 
 
 def is_walkable(x: Tensor) -> bool:

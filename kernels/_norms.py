@@ -9,6 +9,7 @@ from torch import Tensor
 
 from . import _checks, _transforms, dispatch, library
 from ._segments import SegmentTable, is_dense, tensor_kinds
+from ._slices import SliceTable
 from .reference import segment_norms as reference_segments
 from .reference import slice_norms as reference_slices
 
@@ -84,8 +85,27 @@ def segment_norms(
     return norms
 
 
+def pack_slices(sizes: Tensor | Sequence[Sequence[int]]) -> SliceTable:
+    """Prepare sizes of slices once, for repeated :func:`slice_norms` calls.
+
+    Args:
+        sizes: As in :func:`slice_norms`.
+
+    Returns:
+        A table for weights of any shape that holds the slices, and of any device. Its first use on
+        a device copies it there; later calls copy nothing and can be captured in a CUDA graph.
+
+    Raises:
+        ValueError: ``sizes`` is not ``[n, 2]`` integers on the CPU.
+    """
+    return SliceTable(_checks.slice_sizes("pack_slices", sizes))
+
+
 def slice_norms(
-    weight: Tensor, sizes: Tensor | Sequence[Sequence[int]], *, backend: str | None = None
+    weight: Tensor,
+    sizes: Tensor | Sequence[Sequence[int]] | SliceTable,
+    *,
+    backend: str | None = None,
 ) -> Tensor:
     """L2 norm of leading blocks of one matrix, from one read of it.
 
@@ -94,7 +114,7 @@ def slice_norms(
     Args:
         weight: ``[O, I]``, fp32, fp16, bf16 or fp64, any strides.
         sizes: Integers ``[n, 2]`` on the CPU, one ``(o, i)`` per slice, ``0 <= o <= O``,
-            ``0 <= i <= I``.
+            ``0 <= i <= I``, or a table of :func:`pack_slices`.
         backend: ``auto``, or a name of :func:`~tvtfast.kernels.backends`.
 
     Returns:
@@ -102,9 +122,10 @@ def slice_norms(
         result has no history, except inside ``torch.func`` transforms, where plain PyTorch computes
         it.
 
-    Squares are bucketed between the distinct sizes and summed in fp64. All slices begin at the
-    origin, so nothing is subtracted and nothing cancels; the native backend returns the same bits
-    whatever the number of threads, the triton backend on every run. Error bound:
+    Squares are bucketed between the distinct sizes and summed in fp64; each slice is then one
+    lookup, so a million slices cost little more than a hundred. All slices begin at the origin, so
+    nothing is subtracted and nothing cancels; the native backend returns the same bits whatever the
+    number of threads, the triton backend on every run. Error bound:
     :func:`tvtfast.kernels.spec.norm_tolerance`.
 
     Raises:
@@ -118,13 +139,25 @@ def slice_norms(
             f"slice_norms: weight has shape {tuple(weight.shape)}; pass a matrix [O, I]"
             " (a convolution's weight as weight.flatten(1), its columns counted in elements)"
         )
-    pairs = _checks.slice_sizes(sizes)
     if _transforms.takes_reference("slice_norms", backend):
-        _checks.check_slice_limits(weight, pairs)
-        return reference_slices.norms(weight, pairs)
+        return reference_slices.norms(weight, _slice_table(weight, sizes))
     with torch.no_grad():
-        norms: Tensor = _ops.slice_norms.default(weight, pairs, backend=backend)
+        if isinstance(sizes, SliceTable) or (_transforms.is_plain(weight) and not weight.is_meta):
+            table = _slice_table(weight, sizes)
+            norms: Tensor = dispatch.run("slice_norms", (weight, table), backend)
+        else:
+            pairs = _checks.slice_sizes("slice_norms", sizes)
+            norms = _ops.slice_norms.default(weight, pairs, backend=backend)
     return norms
+
+
+def _slice_table(
+    weight: Tensor, sizes: Tensor | Sequence[Sequence[int]] | SliceTable
+) -> SliceTable:
+    if not isinstance(sizes, SliceTable):
+        sizes = SliceTable(_checks.slice_sizes("slice_norms", sizes))
+    sizes.check(weight)
+    return sizes
 
 
 def _check_segments(function: str, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -23,14 +23,18 @@ def active() -> bool:
     return bool(functorch) or forward_ad._current_level >= 0
 
 
+def records_gradients(*tensors: Tensor) -> bool:
+    """Whether autograd records what is computed from these tensors."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
 def is_plain(*tensors: Tensor) -> bool:
     """Whether nothing watches the operators: no autograd, compiler, tracer or tensor subclass.
 
     A plain call goes to the backend at once; the registered operator would add some 10 us.
     """
-    recording = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
     return not (
-        recording
+        records_gradients(*tensors)
         or torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack()
         or torch._C._get_tracing_state()
@@ -38,15 +42,23 @@ def is_plain(*tensors: Tensor) -> bool:
     )
 
 
-def takes_reference(operator: str, backend: str | None) -> bool:
-    """Whether a transform is active, which only the reference can serve."""
-    if not active():
+def takes_reference(operator: str, backend: str | None, *differentiated: Tensor) -> bool:
+    """Whether only the reference can serve.
+
+    It alone can inside a transform and, for operators that have no derivative of their own, where
+    gradients of the tensors ``differentiated`` are recorded.
+    """
+    if active():
+        where = "inside a torch.func transform or forward-mode differentiation"
+    elif records_gradients(*differentiated):
+        where = "whose gradients are recorded"
+    else:
         return False
     name = requested(backend)
     if name not in (AUTO, reference.NAME):
         raise BackendError(
-            f"{operator}: backend {name!r} cannot serve a call inside a torch.func transform or"
-            " forward-mode differentiation; use backend='auto' or 'reference' there"
+            f"{operator}: backend {name!r} cannot serve a call {where}; use backend='auto' or"
+            " 'reference' there"
         )
     return True
 

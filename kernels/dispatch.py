@@ -19,15 +19,23 @@ from torch import Tensor
 
 from . import cuda, native, reference, triton
 from .cuda import attention_map as cuda_attention_map
+from .cuda import attention_map_distances as cuda_attention_map_distances
 from .cuda import indexed as cuda_indexed
 from .cuda import segment_norms as cuda_segment_norms
 from .native import attention_map as native_attention_map
+from .native import attention_map_distances as native_attention_map_distances
 from .native import indexed as native_indexed
+from .native import packed_attention as native_packed_attention
 from .native import segment_norms as native_segment_norms
+from .native import self_attention_stats as native_self_attention_stats
 from .native import slice_norms as native_slice_norms
+from .reference import angle_distance as reference_angle_distance
 from .reference import attention_map as reference_attention_map
+from .reference import gram as reference_gram
 from .reference import indexed as reference_indexed
+from .reference import packed_attention as reference_packed_attention
 from .reference import segment_norms as reference_segment_norms
+from .reference import self_attention_stats as reference_self_attention_stats
 from .reference import slice_norms as reference_slice_norms
 from .spec import OPERATORS, Device
 from .triton import capability
@@ -88,9 +96,15 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
         _native(native_attention_map, native_attention_map.distance),
         _reference(reference_attention_map.distance),
     ),
+    "attention_map_distances": (
+        _triton(capability.attention_map_distances, "attention_map_distances", "distances"),
+        _cuda(cuda_attention_map_distances, cuda_attention_map_distances.distances),
+        _native(native_attention_map_distances, native_attention_map_distances.distances),
+        _reference(reference_attention_map.distances),
+    ),
     "attention_map_backward": (
         _cuda(cuda_attention_map, cuda_attention_map.backward),
-        _triton(capability.attention_map, "attention_map", "backward"),
+        _triton(capability.attention_map, "attention_map_backward", "backward"),
         _native(native_attention_map, native_attention_map.backward),
         _reference(reference_attention_map.backward),
     ),
@@ -116,6 +130,23 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
         _triton(capability.indexed, "indexed", "uniform_"),
         _native(native_indexed, native_indexed.uniform_),
         _reference(reference_indexed.uniform_),
+    ),
+    "self_attention_stats": (
+        _triton(capability.self_attention_stats, "self_attention_stats", "stats"),
+        _native(native_self_attention_stats, native_self_attention_stats.stats),
+        _reference(reference_self_attention_stats.stats),
+    ),
+    "packed_attention": (
+        _native(native_packed_attention, native_packed_attention.forward),
+        _reference(reference_packed_attention.forward),
+    ),
+    "gram": (
+        _triton(capability.gram, "gram", "forward"),
+        _reference(reference_gram.forward),
+    ),
+    "angle_distance": (
+        _triton(capability.angle_distance, "angle_distance", "forward"),
+        _reference(reference_angle_distance.forward),
     ),
 }
 """Implementations of every operator, fastest first; a new backend is one more entry in each."""

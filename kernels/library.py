@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from . import dispatch
-from ._checks import check_slice_limits
 from ._layout import empty_gradient
+from ._slices import SliceTable
+from .reference import angle_distance as reference_angle_distance
+from .reference import gram as reference_gram
 from .spec import OPERATORS, accumulation_dtype
 
 NAMESPACE = "tvtfast"
@@ -45,6 +47,13 @@ def _attention_map_distance_fake(
     return torch.empty_like(norm), values, norm
 
 
+def _attention_map_distances_fake(
+    xs: Sequence[Tensor], teacher: Tensor, size: Sequence[int], *, backend: str | None = None
+) -> Tensor:
+    x = xs[0]
+    return x.new_empty((len(xs), x.shape[0]), dtype=accumulation_dtype(x.dtype))
+
+
 def _attention_map_backward_fake(
     x: Tensor,
     map: Tensor,
@@ -72,19 +81,63 @@ def _indexed_fake(
     return None
 
 
+def _self_attention_stats_fake(
+    q: Tensor,
+    k: Tensor,
+    teacher: Tensor | None,
+    scale: float,
+    statistics: Sequence[str],
+    *,
+    backend: str | None = None,
+) -> list[Tensor]:
+    images, heads, tokens, _ = q.shape
+    dtype = accumulation_dtype(q.dtype)
+    shapes = [
+        (images, tokens, tokens) if name == "head_mean" else (images, heads, tokens)
+        for name in statistics
+    ]
+    if teacher is not None:
+        shapes.append((images, heads, tokens))
+    return [q.new_empty(shape, dtype=dtype) for shape in shapes]
+
+
+def _packed_attention_fake(
+    qkv: Tensor, num_heads: int, scale: float, *, backend: str | None = None
+) -> Tensor:
+    return qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3)
+
+
+def _gram_fake(
+    x: Tensor, y: Tensor | None, relative: bool, *, backend: str | None = None
+) -> Tensor:
+    matrices, rows, _ = x.shape
+    columns = rows if y is None else y.shape[1]
+    return x.new_empty((matrices, rows, columns), dtype=accumulation_dtype(x.dtype))
+
+
+def _angle_distance_fake(student: Tensor, teacher: Tensor, *, backend: str | None = None) -> Tensor:
+    return student.new_empty(student.shape[0])
+
+
 def _slice_norms_kernel(weight: Tensor, sizes: Tensor, *, backend: str | None = None) -> Any:
-    check_slice_limits(weight, sizes)
-    return dispatch.run("slice_norms", (weight, sizes), backend)
+    table = SliceTable(sizes.to(torch.int64))
+    table.check(weight)
+    return dispatch.run("slice_norms", (weight, table), backend)
 
 
 _FAKES: dict[str, Callable[..., Any]] = {
     "attention_map": _attention_map_fake,
     "attention_map_distance": _attention_map_distance_fake,
+    "attention_map_distances": _attention_map_distances_fake,
     "attention_map_backward": _attention_map_backward_fake,
     "segment_norms": _segment_norms_fake,
     "slice_norms": _slice_norms_fake,
     "indexed_normal_": _indexed_fake,
     "indexed_uniform_": _indexed_fake,
+    "self_attention_stats": _self_attention_stats_fake,
+    "packed_attention": _packed_attention_fake,
+    "gram": _gram_fake,
+    "angle_distance": _angle_distance_fake,
 }
 
 for _name, _operator in OPERATORS.items():
@@ -155,5 +208,43 @@ torch.library.register_autograd(
     f"{NAMESPACE}::attention_map_distance",
     _distance_backward,
     setup_context=_save_distance,
+    lib=_library,
+)
+
+
+def _save_gram(
+    ctx: Any, inputs: tuple[Any, ...], keyword_only_inputs: dict[str, Any], output: Any
+) -> None:
+    x, y, ctx.relative = inputs
+    ctx.save_for_backward(x, y)
+
+
+def _gram_backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    x, y = ctx.saved_tensors
+    if y is None:
+        return reference_gram.backward(x, ctx.relative, grad), None, None
+    grad_x = reference_gram.backward_x(y, grad) if ctx.needs_input_grad[0] else None
+    grad_y = reference_gram.backward_y(x, y, grad) if ctx.needs_input_grad[1] else None
+    return grad_x, grad_y, None
+
+
+def _save_grams(
+    ctx: Any, inputs: tuple[Any, ...], keyword_only_inputs: dict[str, Any], output: Any
+) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _angle_distance_backward(ctx: Any, grad: Tensor) -> Any:
+    pull_back = torch.func.vjp(reference_angle_distance.forward, *ctx.saved_tensors)[1]
+    return pull_back(grad)
+
+
+torch.library.register_autograd(
+    f"{NAMESPACE}::gram", _gram_backward, setup_context=_save_gram, lib=_library
+)
+torch.library.register_autograd(
+    f"{NAMESPACE}::angle_distance",
+    _angle_distance_backward,
+    setup_context=_save_grams,
     lib=_library,
 )

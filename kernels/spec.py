@@ -22,6 +22,10 @@ SUPPORTED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 """Input dtypes of every operator."""
 
 
+STATISTICS = ("class_row", "column_sums", "row_entropy", "head_mean")
+"""What ``self_attention_stats`` can be asked for; teacher products come with a teacher."""
+
+
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """Format of results and, at least, of sums: fp64 for fp64 inputs, else fp32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
@@ -40,7 +44,8 @@ class Operator:
         schema: Its ``torch.library`` schema; the name of the operator is the text before ``(``.
         tolerance: ``tolerance(dtype, length, extent=0)``: bound of the error for inputs of
             ``dtype``, ``length`` terms per sum and, where features are resized, a longest side of
-            ``extent``. What the bound is relative to is stated at each rule.
+            ``extent``. What the bound is relative to, and any other argument, is stated at each
+            rule.
         traffic: Bytes that must cross the memory bus, from the arguments of the operator.
         flops: Floating-point operations that must be done, from the arguments of the operator.
         example: ``example(device="cpu")``: arguments of a typical fp32 call on a device.
@@ -92,6 +97,63 @@ def norm_tolerance(dtype: torch.dtype, length: int, extent: int = 0) -> float:
     return 1.01 * roundoff(accumulation_dtype(dtype)) + (length + 2) * roundoff(torch.float64)
 
 
+def attention_tolerance(
+    dtype: torch.dtype, length: int, extent: float = 0, tokens: int = 1
+) -> float:
+    """Error of statistics of attention weights over ``tokens`` keys and ``length`` channels.
+
+    Relative to the weight or the sum of weights; for products to the sum of ``P |t|``; for
+    entropies absolute, divided by ``1 + log(tokens)``. ``extent`` is the largest
+    ``scale ||q|| ||k||``, which bounds every score. A score errs by at most 2 ``length`` u
+    ``extent`` (tensor cores may truncate where they add), 12 u ``extent`` more where fp32 factors
+    are split in two of 11 bits, and 2 u ``extent`` for scale and base; a weight has twice that
+    error (numerator and sum), as much again from a log-sum-exp that is stored, and that of the
+    exponential and the division, 16 u. A sum over tokens adds a random walk of sqrt(tokens) u, of
+    which 4 standard deviations are allowed, once in the weight and once in the statistic. A weight
+    below the smallest normal number may be 0.
+    """
+    u = roundoff(accumulation_dtype(dtype))
+    weight = u * (16 + 4 * (length + 8) * extent + 4 * math.sqrt(tokens))
+    return weight + 4 * u * math.sqrt(tokens)
+
+
+def packed_attention_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
+    """Error of attention relative to the largest value of its head.
+
+    ``length`` is the longer of tokens and head width, ``extent`` the largest
+    ``scale sum_d |q_d k_d|``. A sum of ``length`` products carries a random-walk error of
+    sqrt(length) u, with 4 standard deviations allowed, and 4 u more for the factor, the exponent
+    and the exponential; in a logit it is relative to ``extent``, and enters numerator and
+    denominator. The products with the values and the sum of probabilities carry the same error,
+    relative to the largest value. In fp16 and bf16 a probability may be rounded before it weighs a
+    value, and before it enters the sum, and the result is rounded: 3 roundoffs of the dtype.
+    """
+    u = roundoff(accumulation_dtype(dtype))
+    return u * (2 * extent + 2) * (4 + 4 * math.sqrt(length)) + 3 * roundoff(dtype)
+
+
+def gram_tolerance(dtype: torch.dtype, length: int, extent: int = 0) -> float:
+    """Error of an inner product relative to the product of both lengths.
+
+    A random walk of ``length`` roundings, of which 4 standard deviations are allowed. Tensor cores
+    truncate: 16 products at a time cost 2 u, without exception and in one direction, so they sum at
+    most 1024 products, 128 u and within the bound, before the rest is rounded. Relative rows carry
+    2 u from their subtraction.
+    """
+    return roundoff(accumulation_dtype(dtype)) * (8 + 4 * math.sqrt(length))
+
+
+def angle_tolerance(dtype: torch.dtype, length: int, extent: int = 0) -> float:
+    """Error of an angle distance relative to the spread of the samples, the largest entry of a Gram
+    matrix over the smallest squared distance of samples that do not coincide.
+
+    A sum of four entries is off by 9 u of the largest, a squared distance by 6, so an angle is off
+    by 21 u spread; two angles differ by at most 2, and the square of their difference moves by
+    2 * 2 * 42 u spread. The mean adds what a random walk of ``length`` samples does.
+    """
+    return roundoff(accumulation_dtype(dtype)) * (176 + 4 * math.sqrt(length))
+
+
 def exact(dtype: torch.dtype, length: int, extent: int = 0) -> float:
     """Backends agree bit for bit."""
     return 0.0
@@ -113,6 +175,15 @@ def _distance_bytes(x: Tensor, teacher: Tensor, size: Sequence[int]) -> int:
 
 def _distance_flops(x: Tensor, teacher: Tensor, size: Sequence[int]) -> int:
     return _map_flops(x, size) + 3 * x.shape[0] * size[0] * size[1]
+
+
+def _distances_bytes(xs: Sequence[Tensor], teacher: Tensor, size: Sequence[int]) -> int:
+    results = len(xs) * xs[0].shape[0] * accumulation_dtype(xs[0].dtype).itemsize
+    return sum(x.nbytes for x in xs) + teacher.nbytes + results
+
+
+def _distances_flops(xs: Sequence[Tensor], teacher: Tensor, size: Sequence[int]) -> int:
+    return sum(_distance_flops(x, teacher, size) for x in xs)
 
 
 def _backward_bytes(x: Tensor, map: Tensor, norm: Tensor, grad: Tensor, size: Sequence[int]) -> int:
@@ -147,6 +218,54 @@ def _fill_flops(tensor: Tensor, key: int, first: float, second: float) -> int:
     return 2 * tensor.numel()
 
 
+def _attention_bytes(
+    q: Tensor, k: Tensor, teacher: Tensor | None, scale: float, statistics: Sequence[str]
+) -> int:
+    images, heads, tokens, _ = q.shape
+    rows = heads * (len(statistics) - ("head_mean" in statistics) + (teacher is not None))
+    values = images * tokens * (rows + (tokens if "head_mean" in statistics else 0))
+    read = q.nbytes + k.nbytes + (0 if teacher is None else teacher.nbytes)
+    return read + values * accumulation_dtype(q.dtype).itemsize
+
+
+def _attention_flops(
+    q: Tensor, k: Tensor, teacher: Tensor | None, scale: float, statistics: Sequence[str]
+) -> int:
+    images, heads, tokens, channels = q.shape
+    per_weight = 2 * channels + 3 + 2 * (len(statistics) + (teacher is not None))
+    return images * heads * tokens * tokens * per_weight
+
+
+def _packed_attention_bytes(qkv: Tensor, num_heads: int, scale: float) -> int:
+    return qkv.nbytes + qkv.nbytes // 3
+
+
+def _packed_attention_flops(qkv: Tensor, num_heads: int, scale: float) -> int:
+    return 4 * qkv.shape[1] * qkv.numel() // 3
+
+
+def _gram_bytes(x: Tensor, y: Tensor | None, relative: bool) -> int:
+    matrices, rows, _ = x.shape
+    columns = rows if y is None else y.shape[1]
+    written = matrices * rows * columns * accumulation_dtype(x.dtype).itemsize
+    return x.nbytes + (0 if y is None else y.nbytes) + written
+
+
+def _gram_flops(x: Tensor, y: Tensor | None, relative: bool) -> int:
+    matrices, rows, length = x.shape
+    pairs = rows * (rows + 1) // 2 if y is None else rows * y.shape[1]
+    return 2 * matrices * pairs * length
+
+
+def _angle_bytes(student: Tensor, teacher: Tensor) -> int:
+    return student.nbytes + teacher.nbytes + student.shape[0] * student.dtype.itemsize
+
+
+def _angle_flops(student: Tensor, teacher: Tensor) -> int:
+    matrices, samples, _ = student.shape
+    return 13 * matrices * samples * samples * (samples + 1) // 2
+
+
 def _features(device: Device) -> Tensor:
     return torch.ones(2, 14, 14, 192, device=device)
 
@@ -157,6 +276,11 @@ def _map_example(device: Device = "cpu") -> tuple[Any, ...]:
 
 def _distance_example(device: Device = "cpu") -> tuple[Any, ...]:
     return _features(device), torch.full((2, 196), 1 / 14, device=device), [14, 14]
+
+
+def _distances_example(device: Device = "cpu") -> tuple[Any, ...]:
+    x, teacher, size = _distance_example(device)
+    return [x, x[..., :96]], teacher, size
 
 
 def _backward_example(device: Device = "cpu") -> tuple[Any, ...]:
@@ -177,6 +301,24 @@ def _fill_example(device: Device = "cpu") -> tuple[Any, ...]:
     return torch.empty(192, 192, device=device), 0, 0.0, 1.0
 
 
+def _attention_example(device: Device = "cpu") -> tuple[Any, ...]:
+    q, k = torch.ones(2, 2, 3, 197, 64, device=device)
+    return q, k, torch.ones(2, 197, device=device), 0.125, list(STATISTICS)
+
+
+def _packed_attention_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return torch.ones(2, 197, 3 * 192, device=device), 3, 0.125
+
+
+def _gram_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return torch.ones(1, 32, 3072, device=device), None, False
+
+
+def _angle_example(device: Device = "cpu") -> tuple[Any, ...]:
+    gram = torch.eye(32, device=device).unsqueeze(0)
+    return gram, gram
+
+
 OPERATORS = {
     operator.name: operator
     for operator in (
@@ -195,6 +337,14 @@ OPERATORS = {
             _distance_bytes,
             _distance_flops,
             _distance_example,
+        ),
+        Operator(
+            "attention_map_distances(Tensor[] xs, Tensor teacher, SymInt[] size,"
+            " *, str? backend=None) -> Tensor",
+            distance_tolerance,
+            _distances_bytes,
+            _distances_flops,
+            _distances_example,
         ),
         Operator(
             "attention_map_backward(Tensor x, Tensor map, Tensor norm, Tensor grad_map,"
@@ -233,6 +383,36 @@ OPERATORS = {
             _fill_bytes,
             _fill_flops,
             _fill_example,
+        ),
+        Operator(
+            "self_attention_stats(Tensor q, Tensor k, Tensor? teacher, float scale,"
+            " str[] statistics, *, str? backend=None) -> Tensor[]",
+            attention_tolerance,
+            _attention_bytes,
+            _attention_flops,
+            _attention_example,
+        ),
+        Operator(
+            "packed_attention(Tensor qkv, int num_heads, float scale, *, str? backend=None)"
+            " -> Tensor",
+            packed_attention_tolerance,
+            _packed_attention_bytes,
+            _packed_attention_flops,
+            _packed_attention_example,
+        ),
+        Operator(
+            "gram(Tensor x, Tensor? y, bool relative, *, str? backend=None) -> Tensor",
+            gram_tolerance,
+            _gram_bytes,
+            _gram_flops,
+            _gram_example,
+        ),
+        Operator(
+            "angle_distance(Tensor student, Tensor teacher, *, str? backend=None) -> Tensor",
+            angle_tolerance,
+            _angle_bytes,
+            _angle_flops,
+            _angle_example,
         ),
     )
 }

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._layout import empty_gradient, is_walkable, walkable
-from ..native._extension import DTYPE_CODES
+from .. import _compiled
 from ._extension import extension, queue, tensor_reasons
 
 SIZE_LIMIT = 2**30
@@ -40,50 +39,18 @@ def forward(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 def distance(x: Tensor, teacher: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Distance ``[B]``, map and norm; image ``b`` meets row ``b % T`` of the teacher ``[T, N]``."""
-    values, norm, result = _run(x, size, teacher.to(torch.float32).contiguous())
+    values, norm, result = _run(x, size, teacher)
     return result, values, norm
-
-
-def _run(x: Tensor, size: Sequence[int], teacher: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    x = walkable(x)
-    size = tuple(size)
-    images = x.shape[0]
-    values = x.new_empty((images, size[0] * size[1]), dtype=torch.float32)
-    norm = x.new_empty(images, dtype=torch.float32)
-    result = x.new_empty(images if teacher is not None else 0, dtype=torch.float32)
-    elements = extension().attention_map_scratch(x.shape, size, x.device.index)
-    scratch = x.new_empty(elements, dtype=torch.float64)
-    extension().attention_map(
-        *_features(x, size),
-        values.data_ptr(),
-        norm.data_ptr(),
-        teacher.data_ptr() if teacher is not None else 0,
-        teacher.shape[0] if teacher is not None else 0,
-        result.data_ptr(),
-        scratch.data_ptr(),
-        *queue(x.device),
-    )
-    return values, norm, result
 
 
 def backward(x: Tensor, map: Tensor, norm: Tensor, grad_map: Tensor, size: Sequence[int]) -> Tensor:
     """Gradient ``[B, H, W, C]`` of the features, in their dtype."""
-    if not is_walkable(x):
-        return empty_gradient(x).copy_(backward(x.contiguous(), map, norm, grad_map, size))
-    gradient = empty_gradient(x)
-    map, norm, grad_map = (t.to(torch.float32).contiguous() for t in (map, norm, grad_map))
-    extension().attention_map_backward(
-        *_features(x, size),
-        map.data_ptr(),
-        norm.data_ptr(),
-        grad_map.data_ptr(),
-        gradient.data_ptr(),
-        *queue(x.device),
-    )
-    return gradient
+    kernel = extension().attention_map_backward
+    return _compiled.backward(kernel, x, map, norm, grad_map, size, *queue(x.device))
 
 
-def _features(
-    x: Tensor, size: Sequence[int]
-) -> tuple[int, int, Sequence[int], Sequence[int], Sequence[int]]:
-    return x.data_ptr(), DTYPE_CODES[x.dtype], x.shape, x.stride(), tuple(size)
+def _run(x: Tensor, size: Sequence[int], teacher: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    elements = extension().attention_map_scratch(x.shape, tuple(size), x.device.index)
+    scratch = x.new_empty(elements, dtype=torch.float64)
+    kernel = extension().attention_map
+    return _compiled.forward(kernel, x, teacher, size, scratch.data_ptr(), *queue(x.device))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._layout import empty_gradient, is_walkable, walkable
-from ._extension import DTYPE_CODES, extension, missing, tensor_reasons
+from .. import _compiled
+from ._extension import extension, missing, tensor_reasons
 
 
 def reasons(x: Tensor, *others: Tensor | Sequence[int]) -> tuple[str, ...]:
@@ -22,51 +22,19 @@ def reasons(x: Tensor, *others: Tensor | Sequence[int]) -> tuple[str, ...]:
 
 def forward(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Map ``[B, H* W*]`` and norm ``[B]`` of features ``[B, H, W, C]``."""
-    x = walkable(x)
-    values = torch.empty(x.shape[0], size[0] * size[1])
-    norm = torch.empty(x.shape[0])
-    extension().attention_map(
-        *_features(x, size), values.data_ptr(), norm.data_ptr(), 0, 0, 0, torch.get_num_threads()
-    )
+    kernel, threads = extension().attention_map, torch.get_num_threads()
+    values, norm, _ = _compiled.forward(kernel, x, None, size, threads)
     return values, norm
 
 
 def distance(x: Tensor, teacher: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Distance ``[B]``, map and norm; image ``b`` meets row ``b % T`` of the teacher ``[T, N]``."""
-    x = walkable(x)
-    teacher = teacher.to(torch.float32).contiguous()
-    values = torch.empty(x.shape[0], size[0] * size[1])
-    norm, result = torch.empty(x.shape[0]), torch.empty(x.shape[0])
-    extension().attention_map(
-        *_features(x, size),
-        values.data_ptr(),
-        norm.data_ptr(),
-        teacher.data_ptr(),
-        teacher.shape[0],
-        result.data_ptr(),
-        torch.get_num_threads(),
-    )
+    kernel, threads = extension().attention_map, torch.get_num_threads()
+    values, norm, result = _compiled.forward(kernel, x, teacher, size, threads)
     return result, values, norm
 
 
 def backward(x: Tensor, map: Tensor, norm: Tensor, grad_map: Tensor, size: Sequence[int]) -> Tensor:
     """Gradient ``[B, H, W, C]`` of the features, in their dtype."""
-    if not is_walkable(x):
-        return empty_gradient(x).copy_(backward(x.contiguous(), map, norm, grad_map, size))
-    gradient = empty_gradient(x)
-    map, norm, grad_map = (t.to(torch.float32).contiguous() for t in (map, norm, grad_map))
-    extension().attention_map_backward(
-        *_features(x, size),
-        map.data_ptr(),
-        norm.data_ptr(),
-        grad_map.data_ptr(),
-        gradient.data_ptr(),
-        torch.get_num_threads(),
-    )
-    return gradient
-
-
-def _features(
-    x: Tensor, size: Sequence[int]
-) -> tuple[int, int, Sequence[int], Sequence[int], Sequence[int]]:
-    return x.data_ptr(), DTYPE_CODES[x.dtype], x.shape, x.stride(), tuple(size)
+    kernel, threads = extension().attention_map_backward, torch.get_num_threads()
+    return _compiled.backward(kernel, x, map, norm, grad_map, size, threads)

@@ -5,25 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._slices import SliceTable
 from ._extension import DTYPE_CODES, extension, missing, tensor_reasons
 
 
-def reasons(weight: Tensor, sizes: Tensor) -> tuple[str, ...]:
+def reasons(weight: Tensor, table: SliceTable) -> tuple[str, ...]:
     """Why the extension cannot read this matrix."""
     return missing() + tensor_reasons("weight", weight)
 
 
-def norms(weight: Tensor, sizes: Tensor) -> Tensor:
-    """``||W[:o, :i]||`` for every row ``(o, i)`` of ``sizes`` ``[n, 2]``; ``[n]`` fp32."""
+def norms(weight: Tensor, table: SliceTable) -> Tensor:
+    """``||W[:o, :i]||`` for every row ``(o, i)`` of the table; ``[n]`` fp32."""
     weight = weight if weight.stride(1) == 1 else weight.contiguous()
-    sizes = sizes.contiguous()
-    result = torch.empty(sizes.shape[0])
+    result = torch.empty(len(table))
     extension().slice_norms(
         weight.data_ptr(),
         DTYPE_CODES[weight.dtype],
         weight.stride(0),
-        sizes.data_ptr(),
-        sizes.shape[0],
+        table.sizes.data_ptr(),
+        len(table),
+        table.rows,
+        table.columns,
         result.data_ptr(),
         torch.get_num_threads(),
     )

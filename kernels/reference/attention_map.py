@@ -39,6 +39,11 @@ def distance(x: Tensor, teacher: Tensor, size: Sequence[int]) -> tuple[Tensor, T
     return difference.square().mean(dim=-1).flatten(), values, norm
 
 
+def distances(xs: Sequence[Tensor], teacher: Tensor, size: Sequence[int]) -> Tensor:
+    """Distance ``[K, B]`` of features ``[B, H, W, C_k]``."""
+    return torch.stack([distance(x, teacher, size)[0] for x in xs])
+
+
 def backward(x: Tensor, map: Tensor, norm: Tensor, grad_map: Tensor, size: Sequence[int]) -> Tensor:
     """Gradient of the features.
 

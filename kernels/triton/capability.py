@@ -10,11 +10,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .._layout import differences
 from .._segments import SegmentTable, tensor_kinds
+from .._slices import SliceTable
 
 READABLE = (torch.float32, torch.float16, torch.bfloat16)
 OLDEST_DEVICE = (8, 0)
 """Compute capability of the first NVIDIA devices with bf16."""
+WIDEST_HEAD = 256
+"""Channels of a head whose tiles fit into shared memory."""
 INTERPRETER_VARIABLE = "TRITON_INTERPRET"
 
 
@@ -40,6 +44,20 @@ def attention_map(x: Tensor, *others: Tensor | Sequence[int]) -> tuple[str, ...]
     return missing() + found
 
 
+def attention_map_distances(
+    xs: Sequence[Tensor], teacher: Tensor, size: Sequence[int]
+) -> tuple[str, ...]:
+    """Reasons for distances of a list of features."""
+    found = (reason for x in tensor_kinds(xs) for reason in _tensor("a tensor", x))
+    reasons = (*missing(), *found, *differences(xs, teacher))
+    if reasons or xs[0].device.type != "cuda" or not torch.cuda.is_current_stream_capturing():
+        return reasons
+    return (
+        "a table cannot be copied to the device while a CUDA graph is captured (allowed: backend"
+        " 'cuda')",
+    )
+
+
 def segment_norms(tensors: Sequence[Tensor] | SegmentTable) -> tuple[str, ...]:
     """Reasons for norms of a list or table of tensors."""
     kinds = tensors.kinds if isinstance(tensors, SegmentTable) else tensor_kinds(tensors)
@@ -47,7 +65,7 @@ def segment_norms(tensors: Sequence[Tensor] | SegmentTable) -> tuple[str, ...]:
     return (*missing(), *found)
 
 
-def slice_norms(weight: Tensor, sizes: Tensor) -> tuple[str, ...]:
+def slice_norms(weight: Tensor, table: SliceTable) -> tuple[str, ...]:
     """Reasons for norms of slices of ``weight``."""
     return missing() + _tensor("weight", weight)
 
@@ -58,6 +76,31 @@ def indexed(tensor: Tensor, key: int, first: float, second: float) -> tuple[str,
     if any(n > 1 and step == 0 for n, step in zip(tensor.shape, tensor.stride(), strict=True)):
         found += ("tensor has a stride of 0 (allowed: an address for every element)",)
     return missing() + found
+
+
+def self_attention_stats(q: Tensor, *arguments: object) -> tuple[str, ...]:
+    """Reasons for statistics of attention; the others are checked to be like ``q``."""
+    found = _tensor("q", q)
+    if q.shape[-1] > WIDEST_HEAD:
+        found = (f"a head has {q.shape[-1]} channels (allowed: up to {WIDEST_HEAD})", *found)
+    return missing() + found
+
+
+def gram(x: Tensor, y: Tensor | None, relative: bool) -> tuple[str, ...]:
+    """Reasons for inner products of rows."""
+    return missing() + _tensor("x", x) + (() if y is None else _beside("y", y, "x", x))
+
+
+def angle_distance(student: Tensor, teacher: Tensor) -> tuple[str, ...]:
+    """Reasons for the distance of angles between samples."""
+    found = _tensor("student", student) + _beside("teacher", teacher, "student", student)
+    return missing() + found
+
+
+def _beside(name: str, other: Tensor, first_name: str, first: Tensor) -> tuple[str, ...]:
+    if other.device == first.device:
+        return ()
+    return (f"{name} is on {other.device}, {first_name} on {first.device} (allowed: one device)",)
 
 
 def _tensor(name: str, tensor: Tensor) -> tuple[str, ...]:

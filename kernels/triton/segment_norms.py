@@ -19,13 +19,12 @@ from torch import Tensor
 from .._segments import SegmentTable, is_dense
 from ..spec import SUPPORTED_DTYPES
 from ._alignment import VECTOR_BYTES
+from ._types import TYPES
 
 CHUNK = 1 << 14
 BLOCK = 2048
 WARPS = 8
 FINISH_BLOCK = 128
-
-_TYPES = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def norms(tensors: Sequence[Tensor] | SegmentTable) -> Tensor:
                 table.chunks.shape[1],
                 kind.first,
                 partials,
-                DTYPE=_TYPES[kind.dtype],
+                DTYPE=TYPES[kind.dtype],
                 ALIGNED=kind.aligned,
                 BLOCK=BLOCK,
                 num_warps=WARPS,

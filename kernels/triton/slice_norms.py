@@ -1,10 +1,13 @@
 """Norms of leading blocks of a matrix from one read of it.
 
 Rows and columns are cut at every distinct size, so that each slice is a whole number of tiles. One
-program sums the squares of one tile in fp64, then one program per slice adds its tiles in order.
+program sums the squares of one tile in fp64; a scan along each axis makes of the tiles the sums of
+all blocks that begin at the origin, in which every slice looks up its own.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,62 +16,115 @@ import triton.language as tl
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .._slices import SliceTable
+from . import NAME
 from ._alignment import common_unit
 
 ROWS = 32
 COLUMNS = 128
 WARPS = 4
-FINISH_BLOCK = 256
+SCAN_LENGTH = 64
+SCAN_LINES = 16
+LOOKUP_BLOCK = 1024
+NARROWEST = 2  # bytes per element
 
 
-def cut(sizes: NDArray[np.int64], widest: int) -> NDArray[np.int64]:
-    """Ends of pieces at most ``widest`` long, cut at every positive size; ascending."""
-    points = np.unique(sizes[sizes > 0])
-    return np.unique(np.concatenate([points, np.arange(widest, points.max(initial=0), widest)]))
+@dataclass(frozen=True)
+class DeviceTable:
+    """A slice table on the device.
 
-
-def norms(weight: Tensor, sizes: Tensor) -> Tensor:
-    """``||W[:o, :i]||`` for every row ``(o, i)`` of ``sizes`` ``[n, 2]``; ``[n]`` fp32.
-
-    The cuts are copied to the device on every call, which a CUDA graph cannot capture.
+    Attributes:
+        row_cuts: ``[R + 1]`` int32, limits of the rows of tiles.
+        column_cuts: ``[P + 1]`` int32, limits of the columns of tiles in elements / ``unit``.
+        unit: Power of two that divides all column cuts.
+        entries: ``[n]`` int32, number of the last tile of every slice; -1 for an empty slice.
     """
-    result = torch.empty(sizes.shape[0], device=weight.device)
-    if sizes.shape[0] == 0:
+
+    row_cuts: Tensor
+    column_cuts: Tensor
+    unit: int
+    entries: Tensor
+
+
+def norms(weight: Tensor, table: SliceTable) -> Tensor:
+    """``||W[:o, :i]||`` for every row ``(o, i)`` of the table; ``[n]`` fp32.
+
+    The table is copied to the device on its first call there; later calls copy nothing and can be
+    captured in a CUDA graph.
+    """
+    device = weight.device
+    key = (NAME, str(device))
+    cuts = table.packed.get(key)
+    if cuts is None:
+        cuts = table.packed[key] = pack(table, device)
+    result = torch.empty(len(table), device=device)
+    if len(table) == 0:
         return result
-    limits = sizes.numpy()
-    rows, columns = cut(limits[:, 0], ROWS), cut(limits[:, 1], COLUMNS)
+    rows, pieces = len(cuts.row_cuts) - 1, len(cuts.column_cuts) - 1
+    tiles = torch.empty(rows, pieces, dtype=torch.float64, device=device)
     row_stride, column_stride = weight.stride()
-    unit = 1
-    if column_stride == 1:
-        counts = (row_stride, *columns.tolist())
-        unit = common_unit(weight.data_ptr(), weight.element_size(), counts)
-    row_counts = np.searchsorted(rows, limits[:, 0], side="right")
-    column_counts = np.searchsorted(columns, limits[:, 1], side="right")
-    table = torch.from_numpy(
-        np.concatenate([[0], rows, [0], columns // unit, row_counts, column_counts])
-    ).to(weight.device)
-    row_cuts, column_cuts, slices = table.split([len(rows) + 1, len(columns) + 1, 2 * len(limits)])
-    tiles = torch.empty(len(rows), len(columns), dtype=torch.float64, device=weight.device)
+    unit = common_unit(weight.data_ptr(), weight.element_size(), (row_stride,))
     with torch.cuda.device_of(weight):
         if tiles.numel():
             _tile_kernel[(tiles.numel(),)](
                 weight,
                 row_stride // unit,
                 column_stride,
-                row_cuts,
-                column_cuts,
-                len(columns),
+                cuts.row_cuts,
+                cuts.column_cuts,
+                pieces,
                 tiles,
                 ADJACENT=column_stride == 1,
-                UNIT=unit,
+                ROW_UNIT=unit,
+                COLUMN_UNIT=cuts.unit,
                 ROWS=ROWS,
                 COLUMNS=COLUMNS,
                 num_warps=WARPS,
             )
-        _slice_kernel[(len(limits),)](
-            tiles, len(columns), slices, len(limits), result, BLOCK=FINISH_BLOCK, num_warps=WARPS
+            for lines, line_step, length, step in (
+                (rows, pieces, pieces, 1),
+                (pieces, 1, rows, pieces),
+            ):
+                _scan_kernel[(triton.cdiv(lines, SCAN_LINES),)](
+                    tiles,
+                    lines,
+                    line_step,
+                    length,
+                    step,
+                    LENGTH=SCAN_LENGTH,
+                    LINES=SCAN_LINES,
+                    num_warps=WARPS,
+                )
+        _lookup_kernel[(triton.cdiv(len(table), LOOKUP_BLOCK),)](
+            tiles, cuts.entries, len(table), result, BLOCK=LOOKUP_BLOCK, num_warps=WARPS
         )
+        if device.type == "cuda":
+            # The table may have been made on another stream and be dropped while this one reads.
+            cuts.entries.record_stream(torch.cuda.current_stream(device))
     return result
+
+
+def pack(table: SliceTable, device: torch.device) -> DeviceTable:
+    """Cut both axes at the sizes of a table, and copy the result to a device at once."""
+    sizes = table.sizes.numpy()
+    rows, row_counts = cut(sizes[:, 0], table.rows, ROWS)
+    columns, column_counts = cut(sizes[:, 1], table.columns, COLUMNS)
+    entries = (row_counts - 1) * (len(columns) - 1) + column_counts - 1
+    entries[(row_counts == 0) | (column_counts == 0)] = -1
+    unit = common_unit(0, NARROWEST, columns.tolist())
+    packed = torch.from_numpy(np.concatenate([rows, columns // unit, entries]).astype(np.int32))
+    parts = packed.to(device).split([len(rows), len(columns), len(entries)])
+    return DeviceTable(parts[0], parts[1], unit, parts[2])
+
+
+def cut(
+    sizes: NDArray[np.int64], largest: int, widest: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Limits of pieces at most ``widest`` long, cut at every size; pieces inside every size."""
+    limits = np.zeros(largest + 1, dtype=bool)
+    limits[sizes] = True
+    limits[::widest] = True
+    return np.flatnonzero(limits), (np.cumsum(limits) - 1)[sizes]
 
 
 @triton.jit(do_not_specialize=["row_units", "column_stride", "pieces"])
@@ -81,7 +137,8 @@ def _tile_kernel(
     pieces,
     tiles,
     ADJACENT: tl.constexpr,
-    UNIT: tl.constexpr,
+    ROW_UNIT: tl.constexpr,
+    COLUMN_UNIT: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
@@ -89,25 +146,33 @@ def _tile_kernel(
     row_piece = tile // pieces
     column_piece = tile % pieces
     row = tl.load(row_cuts + row_piece) + tl.arange(0, ROWS)
-    column = tl.load(column_cuts + column_piece) * UNIT + tl.arange(0, COLUMNS)
+    column = tl.load(column_cuts + column_piece) * COLUMN_UNIT + tl.arange(0, COLUMNS)
     row_end = tl.load(row_cuts + row_piece + 1)
-    column_end = tl.load(column_cuts + column_piece + 1) * UNIT
-    offset = (row * row_units * UNIT)[:, None]
-    offset += (column if ADJACENT else column * column_stride)[None, :]
+    column_end = tl.load(column_cuts + column_piece + 1) * COLUMN_UNIT
+    offset = (row.to(tl.int64) * row_units * ROW_UNIT)[:, None]
+    offset += (column if ADJACENT else column.to(tl.int64) * column_stride)[None, :]
     mask = (row < row_end)[:, None] & (column < column_end)[None, :]
     value = tl.load(weight + offset, mask=mask, other=0.0).to(tl.float32).to(tl.float64)
     tl.store(tiles + tile, tl.sum(tl.sum(value * value, 1), 0))
 
 
-@triton.jit(do_not_specialize=["pieces", "count"])
-def _slice_kernel(tiles, pieces, slices, count, result, BLOCK: tl.constexpr):
-    index = tl.program_id(0)
-    rows = tl.load(slices + index)
-    columns = tl.load(slices + count + index)
-    sums = tl.zeros([BLOCK], tl.float64)
-    for begin in range(0, rows * columns, BLOCK):
-        offset = begin + tl.arange(0, BLOCK)
-        row = offset // tl.maximum(columns, 1)
-        column = offset - row * columns
-        sums += tl.load(tiles + row * pieces + column, mask=offset < rows * columns, other=0.0)
-    tl.store(result + index, tl.sqrt(tl.sum(sums, 0)).to(tl.float32))
+@triton.jit(do_not_specialize=["lines", "line_step", "length", "step"])
+def _scan_kernel(tiles, lines, line_step, length, step, LENGTH: tl.constexpr, LINES: tl.constexpr):
+    """Replace every value of a line by the sum of the line up to it."""
+    line = tl.program_id(0) * LINES + tl.arange(0, LINES)
+    carry = tl.zeros([LINES], tl.float64)
+    for begin in range(0, length, LENGTH):
+        along = begin + tl.arange(0, LENGTH)
+        offset = (along * step)[:, None] + (line * line_step)[None, :]
+        mask = (along < length)[:, None] & (line < lines)[None, :]
+        value = tl.load(tiles + offset, mask=mask, other=0.0)
+        tl.store(tiles + offset, tl.cumsum(value, 0) + carry[None, :], mask=mask)
+        carry += tl.sum(value, 0)
+
+
+@triton.jit(do_not_specialize=["count"])
+def _lookup_kernel(sums, entries, count, result, BLOCK: tl.constexpr):
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    entry = tl.load(entries + index, mask=index < count, other=-1)
+    value = tl.load(sums + entry, mask=entry >= 0, other=0.0)
+    tl.store(result + index, tl.sqrt(value).to(tl.float32), mask=index < count)

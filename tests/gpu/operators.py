@@ -1,4 +1,4 @@
-"""Small calls of every CUDA operator, shared by the tests and the sanitizer run."""
+"""Small calls of every operator on a device, shared by the tests and the sanitizer run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from tvtfast import kernels
+from tvtfast.kernels.spec import STATISTICS
+from tvtfast.kernels.triton import capability
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 SIZES = (None, (7, 9), (3, 2))
@@ -35,7 +37,7 @@ def segments() -> list[Tensor]:
 
 
 def calls() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Every operator on shapes that reach every kernel."""
+    """Every CUDA operator on shapes that reach every kernel."""
     for dtype in DTYPES:
         for channels in (1, 24, 200):
             for layout, x in feature_layouts(dtype, channels):
@@ -46,6 +48,15 @@ def calls() -> Iterator[tuple[str, Callable[[], object]]]:
     yield "attention_map with scratch", lambda: _gradient(large, None)
     several = torch.randn(1, 640, 16, 16, device="cuda")
     yield "attention_map of several blocks", lambda: _gradient(several, None)
+    ragged = [torch.randn(3, width, 5, 8, device="cuda") for width in (1, 24, 200)]
+    teacher = torch.rand(40, device="cuda")
+    for backend in ("auto", "cuda"):
+        yield (
+            f"attention_map_distances {backend}",
+            lambda backend=backend: kernels.attention_map_distances(
+                ragged, teacher, backend=backend
+            ),
+        )
     yield "segment_norms", lambda: kernels.segment_norms(segments(), backend="cuda")
     for shape in ((), (1,), (7,), (5, 6), (2, 3, 4), (4, 3, 5, 7), (0, 5), (300, 1001)):
         for fill in (kernels.indexed_normal_, kernels.indexed_uniform_):
@@ -55,6 +66,40 @@ def calls() -> Iterator[tuple[str, Callable[[], object]]]:
                 lambda fill=fill, target=target: fill(target, seed=1, name="x", backend="cuda"),
             )
 
+    if not capability.missing():
+        for dtype in DTYPES:
+            for tokens, channels in ((1, 1), (7, 65), (50, 64), (197, 80), (65, 256)):
+                q, k = queries_and_keys(2, 3, tokens, channels, dtype)
+                name = f"self_attention_stats {dtype} N={tokens} D={channels}"
+                yield name, lambda q=q, k=k: joined_stats(q, k)
+
+
+def queries_and_keys(
+    images: int, heads: int, tokens: int, channels: int, dtype: torch.dtype
+) -> tuple[Tensor, ...]:
+    """``[B, H, N, D]`` as the parts of a fused projection."""
+    qkv = torch.randn(images, tokens, 3, heads, channels, device="cuda").to(dtype)
+    q, k, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    return q, k
+
+
+def joined_stats(q: Tensor, k: Tensor) -> Tensor:
+    """All statistics of attention in one tensor."""
+    teacher = torch.linspace(0, 1, q.shape[2], device="cuda")
+    values = kernels.self_attention_stats(
+        q, k, teacher=teacher, statistics=STATISTICS, backend="triton"
+    )
+    return torch.cat([value.flatten() for value in values if value is not None])
+
+
+def triton_calls() -> Iterator[tuple[str, Callable[[], object]]]:
+    """Operators that Triton alone serves on a device."""
+    for dtype in () if capability.missing() else DTYPES:
+        for rows, length in ((1, 1), (7, 197), (65, 130)):
+            x = torch.randn(2, 1 + rows, 1 + length, device="cuda").to(dtype)[:, 1:, 1:]
+            for name, operand in (("rows", x), ("columns", x.mT)):
+                yield f"gram {dtype} {rows} {name}", lambda x=operand: _relations(x)
+
 
 def _gradient(x: Tensor, size: tuple[int, int] | None) -> Tensor:
     x = x.detach().requires_grad_()
@@ -63,3 +108,8 @@ def _gradient(x: Tensor, size: tuple[int, int] | None) -> Tensor:
     distance = kernels.attention_map_distance(x, teacher, size=size, backend="cuda")
     (gradient,) = torch.autograd.grad(distance.sum(), x)
     return gradient
+
+
+def _relations(x: Tensor) -> Tensor:
+    kernels.gram(x, x[:1], backend="triton")
+    return kernels.relation_rkd_angle(x, x, backend="triton")

@@ -14,6 +14,7 @@ from torch import Tensor
 from tvtfast.kernels import (
     attention_map,
     attention_map_distance,
+    attention_map_distances,
     dispatch,
     indexed_normal_,
     indexed_uniform_,
@@ -23,6 +24,7 @@ from tvtfast.kernels import (
 )
 from tvtfast.kernels.cuda import _extension
 from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.triton import capability
 
 pytestmark = [
     pytest.mark.gpu,
@@ -145,6 +147,14 @@ def test_indexed_numbers_have_the_bits_of_the_cpu(
         )
 
 
+def test_distances_have_the_bits_of_the_dense_form() -> None:
+    teacher = torch.rand(3, 40, device="cuda")
+    xs = [x for width in (1, 24, 200) for _, x in operators.feature_layouts(torch.float16, width)]
+    expected = [attention_map_distance(x, teacher, backend="cuda") for x in xs]
+    actual = attention_map_distances(xs, teacher, backend="cuda")
+    assert torch.equal(actual, torch.stack(expected))
+
+
 def test_every_call_repeats_bit_for_bit() -> None:
     for name, call in operators.calls():
         torch.manual_seed(1)
@@ -183,7 +193,8 @@ def test_graph_capture() -> None:
     def step() -> tuple[Tensor, ...]:
         indexed_uniform_(drawn, seed=3, name="g", backend="cuda")
         distance = attention_map_distance(x, teacher, backend="cuda")
-        return distance, segment_norms(table, backend="cuda"), drawn
+        distances = attention_map_distances([x, x[:, :24]], teacher, backend="cuda")
+        return distance, distances, segment_norms(table, backend="cuda"), drawn
 
     step()
     torch.cuda.synchronize()
@@ -201,9 +212,12 @@ def test_graph_capture() -> None:
 def test_lists_are_not_captured() -> None:
     """A table copied inside a capture would be copied again, from memory long gone."""
     tensors = [torch.ones(4, device="cuda")]
+    x, teacher = torch.ones(1, 2, 2, 4, device="cuda"), torch.ones(1, 4, device="cuda")
     with torch.cuda.graph(torch.cuda.CUDAGraph()):
         reasons = dispatch.IMPLEMENTATIONS["segment_norms"][0].reasons(tensors)
+        ragged = capability.attention_map_distances([x], teacher, [2, 2])
     assert len(reasons) == 1 and "CUDA graph" in reasons[0]
+    assert capability.missing() or (len(ragged) == 1 and "CUDA graph" in ragged[0])
 
 
 @pytest.mark.parametrize("layout", ("tokens", "planes"))

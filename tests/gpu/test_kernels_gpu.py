@@ -11,14 +11,21 @@ from torch import Tensor
 from tvtfast.kernels import (
     attention_map,
     attention_map_distance,
+    attention_map_distances,
+    gram,
     indexed_normal_,
     indexed_uniform_,
     pack_segments,
+    pack_slices,
+    relation_rkd_angle,
     segment_norms,
+    self_attention_stats,
     slice_norms,
 )
+from tvtfast.kernels.reference import angle_distance as reference_angle_distance
 from tvtfast.kernels.reference import attention_map as reference
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.reference import self_attention_stats as reference_attention
+from tvtfast.kernels.spec import OPERATORS, STATISTICS, attention_tolerance
 from tvtfast.kernels.triton import capability
 
 pytestmark = pytest.mark.gpu
@@ -83,6 +90,19 @@ def test_attention_maps(
     assert gradient.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", ("tokens", "features", "cropped"))
+@pytest.mark.parametrize(("grid", "size"), [(14, 14), (8, 14), (33, 33)])
+def test_distances_have_the_bits_of_the_dense_form(
+    dtype: torch.dtype, layout: str, grid: int, size: int
+) -> None:
+    views = [feature_view(dtype, layout, grid, channels) for channels in (1, 7, 192, 216, 240, 513)]
+    xs, teacher = [view.permute(0, 3, 1, 2) for view in views], random(5, size * size).abs()
+    options = {"size": (size, size), "backend": "triton"}
+    expected = [attention_map_distance(x, teacher, **options) for x in xs]
+    assert torch.equal(attention_map_distances(xs, teacher, **options), torch.stack(expected))
+
+
 @pytest.mark.parametrize("packed", (False, True))
 def test_segment_norms(packed: bool) -> None:
     lengths = (1, 7, 197, 0, 16383, 16384, 16385, 1_000_003)
@@ -106,6 +126,53 @@ def test_slice_norms(dtype: torch.dtype) -> None:
         )
         bound = OPERATORS["slice_norms"].tolerance(torch.float32, weight.numel())
         assert ((actual - exact).abs() <= bound * exact).all()
+
+
+def gram_rows(dtype: torch.dtype, layout: str, rows: int, length: int) -> Tensor:
+    """Rows ``[K, n, M]``."""
+    if layout == "columns":
+        return random(3, 1 + length, rows, dtype=dtype)[:, 1:].mT
+    if layout == "unaligned":
+        return random(3, rows, 1 + length, dtype=dtype)[:, :, 1:]
+    return random(3, rows, length, dtype=dtype)
+
+
+def assert_products(actual: Tensor, x: Tensor, y: Tensor, dtype: torch.dtype) -> None:
+    bound = OPERATORS["gram"].tolerance(dtype, x.shape[-1])
+    lengths = x.norm(dim=-1).unsqueeze(-1) * y.norm(dim=-1).unsqueeze(-2)
+    assert ((actual - x @ y.mT).abs() <= bound * lengths).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("layout", ("rows", "columns", "unaligned"))
+@pytest.mark.parametrize(
+    ("rows", "length"), [(1, 1), (7, 197), (64, 42336), (65, 1000), (128, 37632), (216, 196)]
+)
+def test_gram(dtype: torch.dtype, layout: str, rows: int, length: int) -> None:
+    """Values of one sign, so that sums that truncate drift as far as they can."""
+    x = gram_rows(dtype, layout, rows, length).abs_()
+    y = random(1, 33, length, dtype=dtype).abs()
+    exact = x.double()
+    assert_products(gram(x, backend="triton"), exact, exact, dtype)
+    assert_products(gram(x, y, backend="triton"), exact, y.double(), dtype)
+    exact = exact - exact[:, :1]
+    assert_products(gram(x, relative=True, backend="triton"), exact, exact, dtype)
+
+
+@pytest.mark.parametrize("samples", (1, 2, 31, 64, 65, 128))
+@pytest.mark.parametrize("shared", (1, 3))
+def test_angle_distance(samples: int, shared: int) -> None:
+    student, teacher = (
+        gram(random(matrices, samples, 500), relative=True, backend="reference")
+        for matrices in (3, shared)
+    )
+    actual = torch.ops.tvtfast.angle_distance(student, teacher, backend="triton")
+    exact = reference_angle_distance.forward(student.double(), teacher.double())
+    squared = reference_angle_distance.squared_distances(teacher)
+    closest = torch.where(squared > 0, squared, torch.inf).min()
+    spread = 2 * teacher.max() / closest if samples > 1 else 0
+    bound = OPERATORS["angle_distance"].tolerance(torch.float32, samples)
+    assert ((actual - exact).abs() <= bound * spread).all()
 
 
 @pytest.mark.parametrize("dtype", (*DTYPES, torch.float64))
@@ -132,28 +199,119 @@ def test_indexed_strides() -> None:
     assert padded.count_nonzero() == 60
 
 
+def queries_and_keys(
+    images: int, heads: int, tokens: int, channels: int, dtype: torch.dtype
+) -> tuple[Tensor, ...]:
+    """``[B, H, N, D]`` as the parts of a fused projection."""
+    qkv = random(images, tokens, 3, heads, channels, dtype=dtype)
+    q, k, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    return q, k
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", (1, 48, 64, 65, 80, 256))
+@pytest.mark.parametrize("tokens", (1, 7, 50, 63, 64, 65, 197, 577))
+def test_self_attention_stats(dtype: torch.dtype, channels: int, tokens: int) -> None:
+    q, k = queries_and_keys(3, 5, tokens, channels, dtype)
+    teacher, scale = random(3, tokens), channels**-0.5
+    actual = self_attention_stats(q, k, teacher=teacher, statistics=STATISTICS, backend="triton")
+    wide = q.double(), k.double(), teacher.double()
+    names = (*STATISTICS, "teacher_products")
+    exact = dict(zip(names, reference_attention.stats(*wide, scale, STATISTICS), strict=True))
+    extent = scale * float(wide[0].norm(dim=-1).max() * wide[1].norm(dim=-1).max())
+    bound = attention_tolerance(dtype, channels, extent, tokens)
+    units = {
+        **exact,
+        "row_entropy": 1 + wide[2].new_tensor(tokens).log(),
+        "teacher_products": reference_attention.stats(*wide[:2], wide[2].abs(), scale, [])[0],
+    }
+    for name in names:
+        error = (getattr(actual, name) - exact[name]).abs()
+        assert (error <= bound * units[name] + tokens * 1e-37).all(), name
+
+
+def test_self_attention_stats_of_nans_and_strides() -> None:
+    q, k = random(2, 3, 2, 70, 24).unbind(0)
+    q[0, 1, 66, 2], k[1, 0, 69, 3] = torch.nan, torch.nan
+    expected = self_attention_stats(q, k, statistics=STATISTICS, backend="reference")
+    for one, other in (
+        (q, k),
+        (q.mT.contiguous().mT, k.permute(3, 1, 2, 0).contiguous().permute(3, 1, 2, 0)),
+    ):
+        actual = self_attention_stats(one, other, statistics=STATISTICS, backend="triton")
+        for value, exact in zip(actual[:4], expected[:4], strict=True):
+            torch.testing.assert_close(value, exact, rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def test_self_attention_stats_hold_no_map() -> None:
+    q, k = queries_and_keys(64, 3, 197, 64, torch.bfloat16)
+    self_attention_stats(q, k, backend="triton")
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    self_attention_stats(q, k, backend="triton")
+    used = torch.cuda.max_memory_allocated() - before
+    assert used < 64 * 3 * 197 * 197 * q.element_size() / 10
+
+
+def test_self_attention_stats_beyond_32_bits() -> None:
+    need_memory(16)
+    images = 60_000
+    qkv = torch.zeros(images, 65, 3, 3, 64, dtype=torch.bfloat16, device="cuda")
+    assert qkv.numel() > 2**31
+    qkv[-1] = random(65, 3, 3, 64).bfloat16()
+    q, k, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    every = self_attention_stats(q, k, backend="triton")
+    alone = self_attention_stats(q[-1:], k[-1:], backend="triton")
+    for value, last in zip(every[:3], alone[:3], strict=True):
+        assert torch.equal(value[-1:], last)
+
+
 def calls() -> dict[str, Callable[[], Tensor]]:
-    """Calls whose inputs exist already and stay where they are; all can be captured."""
+    """Calls whose inputs exist already and stay where they are."""
     x, teacher = random(64, 1 + 196, 216).bfloat16(), random(64, 196)
     student = random(64, 65, 216)
+    xs = [random(64, 1 + 196, channels).bfloat16() for channels in (192, 216, 240)]
     table = pack_segments([random(n) for n in (100_000, 5, 0, 33_333)])
     segment_norms(table, backend="triton")
+    weight, slices = random(640, 443), pack_slices(torch.randint(443, (5000, 2)))
+    slice_norms(weight, slices, backend="triton")
     target = torch.empty(640, 216, device="cuda")
+    q, k = queries_and_keys(8, 3, 197, 64, torch.bfloat16)
     values, norm = torch.ops.tvtfast.attention_map(student[:, 1:].unflatten(1, (8, 8)), [14, 14])
+    samples, others = x[:, 1:].flatten(1), random(64, 64 * 196).bfloat16()
     return {
         "map": lambda: attention_map(x, prefix_tokens=1, grid=(14, 14), backend="triton"),
         "distance": lambda: attention_map_distance(
             student, teacher, size=(14, 14), prefix_tokens=1, grid=(8, 8), backend="triton"
         ),
+        "distances": lambda: attention_map_distances(
+            xs, teacher, prefix_tokens=1, grid=(14, 14), backend="triton"
+        ),
         "backward": lambda: torch.ops.tvtfast.attention_map_backward(
             student[:, 1:].unflatten(1, (8, 8)), values, norm, teacher, [14, 14], backend="triton"
         ),
         "segments": lambda: segment_norms(table, backend="triton"),
+        "slices": lambda: slice_norms(weight, slices, backend="triton"),
         "normal": lambda: indexed_normal_(target, seed=1, name="w", backend="triton").clone(),
+        "attention": lambda: torch.stack(self_attention_stats(q, k, backend="triton")[:3]),
+        "gram": lambda: gram(samples, backend="triton"),
+        "angles": lambda: relation_rkd_angle(samples, others, backend="triton"),
     }
 
 
-CALLS = ("map", "distance", "backward", "segments", "normal")
+CAPTURED = (
+    "map",
+    "distance",
+    "backward",
+    "segments",
+    "slices",
+    "normal",
+    "attention",
+    "gram",
+    "angles",
+)
+CALLS = (*CAPTURED, "distances")
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -176,7 +334,7 @@ def test_side_stream(name: str) -> None:
     assert same
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", CAPTURED)
 def test_graph_capture(name: str) -> None:
     call = calls()[name]
     expected = call()
@@ -218,6 +376,17 @@ def test_offsets_beyond_32_bits(layout: str) -> None:
     bound = OPERATORS["attention_map_backward"].tolerance(torch.bfloat16, channels)
     assert (gradient[-1:] - exact).abs().max() <= bound * exact.abs().max()
     assert not gradient[:-1].any()
+
+
+def test_gram_beyond_32_bits() -> None:
+    need_memory(12)
+    x = torch.zeros(2**15 + 8, 4, 2**14 + 8, dtype=torch.bfloat16, device="cuda")
+    assert x.numel() > 2**31
+    x[-1] = random(4, x.shape[2]).bfloat16()
+    products = gram(x, backend="triton")
+    exact = x[-1:].double()
+    assert_products(products[-1:], exact, exact, torch.bfloat16)
+    assert not products[:-1].any()
 
 
 def test_fill_and_norm_beyond_32_bits() -> None:

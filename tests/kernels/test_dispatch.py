@@ -27,6 +27,10 @@ def served_by(monkeypatch: pytest.MonkeyPatch, operator: str) -> list[str]:
     return calls
 
 
+def has(operator: str, backend: str) -> bool:
+    return any(entry.backend == backend for entry in dispatch.IMPLEMENTATIONS[operator])
+
+
 def test_every_operator_has_every_backend() -> None:
     assert set(dispatch.IMPLEMENTATIONS) == set(OPERATORS)
     for entry in dispatch.IMPLEMENTATIONS.values():
@@ -36,6 +40,8 @@ def test_every_operator_has_every_backend() -> None:
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_examples_run(backend: str, operator: str) -> None:
+    if not has(operator, backend):
+        pytest.skip(f"{operator} has no backend {backend!r}")
     arguments = OPERATORS[operator].example()
     getattr(torch.ops.tvtfast, operator)(*arguments, backend=backend)
     assert OPERATORS[operator].traffic(*arguments) > 0
@@ -82,7 +88,8 @@ def test_missing_extension(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kernels.native_build_info() is None
     for explanation in kernels.explain():
         assert explanation.backend == "reference"
-        assert "not installed" in explanation.declined["native"][0]
+        if has(explanation.operator, "native"):
+            assert "not installed" in explanation.declined["native"][0]
 
 
 def test_all_reasons_are_given(monkeypatch: pytest.MonkeyPatch) -> None:

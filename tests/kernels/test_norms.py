@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tvtfast.kernels import pack_segments, segment_norms, slice_norms
+from tvtfast.kernels import pack_segments, pack_slices, segment_norms, slice_norms
 from tvtfast.kernels.spec import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -167,6 +167,29 @@ def test_slices_outside_do_not_poison_those_inside(backend: str) -> None:
     assert slice_norms(weight, [(2, 2), (1, 2)], backend=backend)[0] == 2
 
 
+def test_tables_of_slices(backend: str) -> None:
+    sizes = torch.tensor([(o, i) for o in (0, 1, 5, 9) for i in (0, 2, 7)])
+    table = pack_slices(sizes.int())
+    assert len(table) == 12 and repr(table) == "SliceTable(12 slices of up to 9 x 7)"
+    for weight in (torch.randn(9, 7), torch.randn(12, 10).half(), torch.randn(7, 9).t()):
+        expected = slice_norms(weight, sizes, backend=backend)
+        assert torch.equal(slice_norms(weight, table, backend=backend), expected)
+    assert torch.equal(table.sizes, sizes)
+    with pytest.raises(ValueError, match=r"sizes\[2\] = \(0, 7\).*0 to 9 rows and 0 to 6 columns"):
+        slice_norms(torch.ones(9, 6), table, backend=backend)
+    assert slice_norms(torch.ones(3, 3), pack_slices([]), backend=backend).shape == (0,)
+
+
+def test_many_slices(backend: str) -> None:
+    """Every size there is, many times over and in any order."""
+    weight = torch.randn(37, 53)
+    sizes = torch.stack([torch.randint(38, (20_000,)), torch.randint(54, (20_000,))], 1)
+    expected = torch.nn.functional.pad(weight.double().square().cumsum(0).cumsum(1), (1, 0, 1, 0))
+    expected = expected[sizes[:, 0], sizes[:, 1]].sqrt().tolist()
+    actual = slice_norms(weight, sizes, backend=backend)
+    assert_norms_close(actual, expected, torch.float32, weight.numel())
+
+
 @pytest.mark.parametrize("size", ((5, 1), (1, 7), (-1, 2)))
 def test_slices_outside_the_weight(backend: str, size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"sizes\[1\].*0 to 4 rows and 0 to 6 columns"):
@@ -176,6 +199,8 @@ def test_slices_outside_the_weight(backend: str, size: tuple[int, int]) -> None:
 def test_wrong_slices() -> None:
     with pytest.raises(ValueError, match="matrix.*flatten"):
         slice_norms(torch.ones(2, 3, 4), [(1, 1)])
+    with pytest.raises(ValueError, match=r"pack_slices: .*integers \[n, 2\]"):
+        pack_slices(torch.ones(3, 3, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"integers \[n, 2\]"):
         slice_norms(torch.ones(2, 3), torch.ones(3, dtype=torch.int64))
     with pytest.raises(ValueError, match="float32"):
@@ -196,6 +221,6 @@ def test_native_writes_its_outputs_and_nothing_else(native: str) -> None:
     _C.segment_norms(*columns, 3, at, 2)
     assert buffer[guard:-guard].tolist() == [2, 0, 3]
     weight, sizes = torch.ones(4, 4), torch.tensor([[4, 4], [0, 3], [1, 1]])
-    _C.slice_norms(weight.data_ptr(), 0, 4, sizes.data_ptr(), 3, at, 2)
+    _C.slice_norms(weight.data_ptr(), 0, 4, sizes.data_ptr(), 3, 4, 4, at, 2)
     assert buffer[guard:-guard].tolist() == [4, 0, 1]
     assert (buffer[:guard] == 123).all() and (buffer[-guard:] == 123).all()

@@ -103,7 +103,7 @@ def test_gradient_in_half_precision(poisoned: None) -> None:
 
 
 def assert_gradient(x: Tensor, size: tuple[int, int]) -> None:
-    from tvtfast.kernels.triton import attention_map as triton
+    from tvtfast.kernels.triton import attention_map_backward as triton
 
     values, norm = reference.forward(x, size)
     grad_map = torch.randn(values.shape)

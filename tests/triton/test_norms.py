@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tvtfast.kernels import pack_segments, segment_norms, slice_norms
+from tvtfast.kernels import pack_segments, pack_slices, segment_norms, slice_norms
 from tvtfast.kernels.spec import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -81,6 +81,34 @@ def test_slices_of_whole_vectors(poisoned: None) -> None:
     sizes = [(40, 192), (24, 96), (3, 144)]
     actual = slice_norms(weight, sizes, backend="triton")
     assert_norms(actual, [weight[:o, :i] for o, i in sizes])
+
+
+@pytest.mark.parametrize("shape", ((65, 10), (10, 65), (64, 64)))
+def test_every_size_is_a_cut(poisoned: None, shape: tuple[int, int]) -> None:
+    """Around the lines and the length of a block of the scan."""
+    weight = torch.randn(shape)
+    sizes = [(row, shape[1]) for row in range(shape[0] + 1)]
+    sizes += [(shape[0] - 1, column) for column in range(shape[1] + 1)]
+    actual = slice_norms(weight, sizes, backend="triton")
+    assert_norms(actual, [weight[:o, :i] for o, i in sizes])
+
+
+def test_more_slices_than_a_block(poisoned: None) -> None:
+    weight, sizes = torch.randn(3, 4), torch.randint(4, (1025, 2))
+    actual = slice_norms(weight, sizes, backend="triton")
+    assert_norms(actual, [weight[:o, :i] for o, i in sizes.tolist()])
+
+
+def test_a_table_is_packed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tvtfast.kernels.triton import slice_norms as triton
+
+    table = pack_slices(SIZES)
+    weights = [torch.randn(70, 197), torch.randn(100, 200).half(), torch.randn(197, 70).t()]
+    slice_norms(weights[0], table, backend="triton")
+    expected = [slice_norms(weight, SIZES, backend="triton") for weight in weights]
+    monkeypatch.delattr(triton, "pack")
+    for weight, norms in zip(weights, expected, strict=True):
+        assert torch.equal(slice_norms(weight, table, backend="triton"), norms)
 
 
 def test_slices_outside_do_not_poison_those_inside() -> None:

@@ -1,0 +1,20 @@
+// Headers of inline functions come before the pragma: other files, for any CPU, may share their code.
+#include <algorithm>
+#include <limits>
+
+#include "attention_head.h"
+
+#if TVT_HAS_CLONES
+// GCC 12 takes the undefined operands of its own intrinsics for mistakes.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC target("arch=x86-64-v4")
+#include "attention_avx512.h"
+#include "attention_tiles.h"
+
+namespace tvt {
+
+void attention_avx512(const AttentionHead& head) { attention_single<Avx512>(head); }
+
+}  // namespace tvt
+#endif

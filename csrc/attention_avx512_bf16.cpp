@@ -1,0 +1,83 @@
+// Headers of inline functions come before the pragma: other files, for any CPU, may share their code.
+#include <algorithm>
+#include <limits>
+
+#include "attention_head.h"
+
+#if TVT_HAS_CLONES
+// GCC 12 takes the undefined operands of its own intrinsics for mistakes.
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC target("arch=x86-64-v4,avx512bf16")
+#include "attention_avx512.h"
+#include "attention_tiles.h"
+
+namespace tvt {
+namespace {
+
+struct Avx512Bf16 : Avx512 {
+  using Avx512::store;
+  static TVT_INLINE void store(BFloat16* at, Vector value, std::int64_t count) {
+    _mm256_mask_storeu_epi16(at, first(count), (__m256i)_mm512_cvtneps_pbh(value));
+  }
+};
+
+// Two bf16 values in a step, multiplied exactly and summed in fp32; subnormal ones count as zero.
+struct Pair {
+  using Isa = Avx512Bf16;
+  using Element = BFloat16;
+  using Vector = Isa::Vector;
+  static constexpr std::int64_t kTerms = 2;
+
+  static TVT_INLINE Vector load(const BFloat16* values, std::int64_t count) {
+    const __mmask32 first = count >= 32 ? ~0u : (1u << count) - 1u;
+    return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(first, values));
+  }
+
+  // Pairs along the rows.
+  static TVT_INLINE Vector load_columns(const BFloat16* row, std::int64_t stride,
+                                        std::int64_t rows, std::int64_t count) {
+    const Vector high = rows == 2 ? Isa::load(row + stride, count) : Isa::zero();
+    const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(Isa::load(row, count)), 16);
+    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_castps_si512(high)));
+  }
+
+  static TVT_INLINE Vector multiply_add(Vector left, Vector right, Vector sum) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)left, (__m512bh)right);
+  }
+
+  // Probabilities are rounded to bf16 and written in pairs over the scores. Their sum is that of the rounded ones:
+  // the weights of the values then add up to one.
+  template <typename Attention, int N>
+  static void exponentiate(float* scores, std::int64_t tokens, const Vector (&maximum)[N],
+                           Vector (&sum)[N]) {
+    const Vector ones = _mm512_castsi512_ps(_mm512_set1_epi32(0x3f803f80));
+    const __m512i interleave = _mm512_set_epi16(
+        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+        19, 3, 18, 2, 17, 1, 16, 0);
+    for (int n = 0; n < N; ++n) sum[n] = Isa::zero();
+    for (std::int64_t t = 0; t < tokens; t += 2) {
+#pragma GCC unroll 3
+      for (int n = 0; n < N; ++n) {
+        const float* at = scores + (t * N + n) * Isa::kLanes;
+        const Vector low = Attention::exp2(Isa::subtract(Isa::load(at), maximum[n]));
+        Vector high = Isa::zero();
+        if (t + 1 < tokens) {
+          high = Attention::exp2(Isa::subtract(Isa::load(at + N * Isa::kLanes), maximum[n]));
+        }
+        const auto halves = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+        const Vector pairs =
+            _mm512_castsi512_ps(_mm512_permutexvar_epi16(interleave, halves));
+        sum[n] = multiply_add(ones, pairs, sum[n]);
+        Isa::store(scores + (t / 2 * N + n) * Isa::kLanes, pairs);
+      }
+    }
+  }
+};
+
+}  // namespace
+
+void attention_avx512_bf16(const AttentionHead& head) { Attention<Pair>::run(head); }
+
+}  // namespace tvt
+#endif

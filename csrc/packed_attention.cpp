@@ -1,0 +1,106 @@
+#include "packed_attention.h"
+
+#include <algorithm>
+#include <atomic>
+#include <new>
+#include <vector>
+
+#include "attention_head.h"
+#include "target.h"
+
+namespace tvt {
+namespace {
+
+constexpr std::int64_t kGrain = 1 << 19;  // multiplications per thread
+constexpr std::int64_t kItems = 8;        // items per thread, so that threads end together
+constexpr std::uintptr_t kAlignment = 64;
+
+using Kernel = void (*)(const AttentionHead&);
+
+Kernel kernel([[maybe_unused]] AttentionSet set, [[maybe_unused]] DType dtype) {
+#if TVT_HAS_CLONES
+  if (set == AttentionSet::avx512_bf16 && dtype == DType::bf16) return attention_avx512_bf16;
+  if (set == AttentionSet::avx512_bf16 || set == AttentionSet::avx512) return attention_avx512;
+  if (set == AttentionSet::avx2) return attention_avx2;
+#endif
+  return nullptr;
+}
+
+std::int64_t element_size(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
+
+// Item of the work: a part of the tiles of a head of an image.
+AttentionHead head_of(const PackedAttention& task, std::int64_t item, std::int64_t parts) {
+  const std::int64_t image = item / parts / task.heads, head = item / parts % task.heads;
+  const std::int64_t size = element_size(task.dtype), inner = task.heads * task.dim;
+  const char* q = static_cast<const char*>(task.qkv) +
+                  (image * task.image_stride + head * task.dim) * size;
+  AttentionHead result{};
+  result.q = q;
+  result.k = q + inner * size;
+  result.v = q + 2 * inner * size;
+  result.out =
+      static_cast<char*>(task.out) + (image * task.tokens * inner + head * task.dim) * size;
+  result.dtype = task.dtype;
+  result.row_stride = task.row_stride;
+  result.out_stride = inner;
+  result.tokens = task.tokens;
+  result.dim = task.dim;
+  result.scale = task.scale;
+  result.part = item % parts;
+  result.parts = parts;
+  return result;
+}
+
+float* align(float* memory) {
+  const std::uintptr_t behind = reinterpret_cast<std::uintptr_t>(memory) % kAlignment;
+  return behind == 0 ? memory : memory + (kAlignment - behind) / sizeof(float);
+}
+
+}  // namespace
+
+AttentionSet attention_set() {
+#if TVT_HAS_CLONES
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4")) {
+    return __builtin_cpu_supports("avx512bf16") ? AttentionSet::avx512_bf16 : AttentionSet::avx512;
+  }
+  if (__builtin_cpu_supports("x86-64-v3")) return AttentionSet::avx2;
+#endif
+  return AttentionSet::none;
+}
+
+Status packed_attention(const PackedAttention& task, AttentionSet set, int threads) try {
+  const Kernel run = kernel(set, task.dtype);
+  const std::int64_t heads = task.images * task.heads;
+  const std::int64_t work = heads * task.tokens * task.tokens * task.dim;
+  if (work == 0) return Status::ok;
+  const int workers = worth_threads(work, kGrain, threads);
+  const std::int64_t tiles = divide_up(task.tokens, kTileVectors * kMaxLanes);
+  const std::int64_t parts =
+      workers == 1 ? 1 : std::clamp(divide_up(kItems * workers, heads), std::int64_t{1}, tiles);
+
+  const std::int64_t scratch = AttentionScratch(task.tokens, task.dim).floats;
+  std::vector<float> memory(scratch * workers + kAlignment / sizeof(float));
+  float* const aligned = align(memory.data());
+
+  const std::int64_t items = heads * parts;
+  std::atomic<std::int64_t> next{0};
+#pragma omp parallel for schedule(static, 1) num_threads(workers)
+  for (int worker = 0; worker < workers; ++worker) {
+    std::int64_t item = next++;
+    while (item < items) {
+      const std::int64_t following = next++;
+      const AttentionHead upcoming = head_of(task, std::min(following, items - 1), parts);
+      AttentionHead head = head_of(task, item, parts);
+      head.upcoming = &upcoming;
+      head.scratch = aligned + worker * scratch;
+      run(head);
+      item = following;
+    }
+  }
+  return Status::ok;
+} catch (const std::bad_alloc&) {
+  return Status::out_of_memory;
+}
+
+}  // namespace tvt

@@ -1,0 +1,45 @@
+"""Multi-head attention in C++: scores of a few queries at a time, in cache."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._extension import DTYPE_CODES, extension, missing, tensor_reasons
+
+INSTRUCTION_SETS = ("avx512_bf16", "avx512", "avx2")
+"""Kernels in the order of ``tvt::AttentionSet`` in ``csrc/packed_attention.h``."""
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Kernels that the extension holds and this CPU runs, the fastest first."""
+    return INSTRUCTION_SETS[extension().packed_attention_set() :]
+
+
+def reasons(qkv: Tensor, num_heads: int, scale: float) -> tuple[str, ...]:
+    """Why the extension cannot serve this call."""
+    absent = missing()
+    if not absent and not instruction_sets():
+        absent = ("it has no kernel here (allowed: built by GCC 12 or newer, on x86 with AVX2)",)
+    return absent + tensor_reasons("qkv", qkv)
+
+
+def forward(
+    qkv: Tensor, num_heads: int, scale: float, *, instruction_set: str | None = None
+) -> Tensor:
+    """Attention ``[B, T, H D]`` of ``[B, T, 3 H D]``, by the fastest kernel or the named one."""
+    name = instruction_set or instruction_sets()[0]
+    qkv = qkv if qkv.stride(2) == 1 else qkv.contiguous()
+    images, tokens, width = qkv.shape
+    result = qkv.new_empty(images, tokens, width // 3)
+    extension().packed_attention(
+        qkv.data_ptr(),
+        DTYPE_CODES[qkv.dtype],
+        (images, tokens, num_heads, width // (3 * num_heads)),
+        qkv.stride()[:2],
+        scale,
+        result.data_ptr(),
+        INSTRUCTION_SETS.index(name),
+        torch.get_num_threads(),
+    )
+    return result
