@@ -9,7 +9,10 @@ from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
 from tvtfast.spaces.constraints import Constraints, InfeasibleError, parse_constraints
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
+from tvtfast.spaces.skeletons import Skeleton
+from tvtfast.spaces.steps import Step
 
 __all__ = [
     "AutoFormerArch",
@@ -18,9 +21,12 @@ __all__ = [
     "InfeasibleError",
     "ModelOptions",
     "NotEnumerableError",
+    "Paths",
     "PiTArch",
     "PiTSpace",
+    "Skeleton",
     "Space",
+    "Step",
     "available",
     "get",
     "parse_constraints",

@@ -8,14 +8,18 @@ and two-dimensional relative positions on keys and values.
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, ClassVar
 
 from tvtfast.spaces.base import Space, check_choice, take, whole
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.skeletons import Skeleton
+from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
 
 ORIGINAL_HEAD_DIM = 64
 MAX_RELATIVE_POSITION = 14
@@ -81,8 +85,9 @@ class AutoFormerSpace(Space[AutoFormerArch]):
                     f"{self.name}: {decision} has {len(values)} entries for depth {arch.depth}; "
                     "give one per block"
                 )
-            for block, value in enumerate(values):
-                check_choice(self.name, f"{decision}[{block}]", value, allowed)
+            if not set(values) <= set(allowed):
+                for block, value in enumerate(values):
+                    check_choice(self.name, f"{decision}[{block}]", value, allowed)
 
     def to_dict(self, arch: AutoFormerArch) -> dict[str, Any]:
         return {
@@ -170,45 +175,71 @@ class AutoFormerSpace(Space[AutoFormerArch]):
 
         return extreme(min), extreme(max)
 
-    def attention_dim(self, arch: AutoFormerArch, block: int) -> int:
-        """Total width of the heads of a block; q, k and v have this width each."""
-        if self.relative_position:
-            return ORIGINAL_HEAD_DIM * arch.num_heads[block]
-        return arch.hidden_dim
+    def _steps(self, arch: AutoFormerArch, options: ModelOptions) -> tuple[Step, ...]:
+        first, last = self._ends(arch.hidden_dim, options)
+        steps: list[Step] = [first]
+        for block, (heads, ratio) in enumerate(zip(arch.num_heads, arch.mlp_ratio, strict=True)):
+            steps += self._block(block, arch.hidden_dim, heads, ratio, first)
+        return (*steps, last)
 
-    def _params(self, arch: AutoFormerArch, options: ModelOptions) -> int:
-        dim = arch.hidden_dim
-        patches = _grid_size(options)
-        total = dim * (options.in_chans * options.patch_size**2 + 1)
-        total += options.num_prefix_tokens * dim + (patches + options.num_prefix_tokens) * dim
-        for block, ratio in enumerate(arch.mlp_ratio):
-            inner, hidden = self.attention_dim(arch, block), int(dim * ratio)
-            total += 4 * dim
-            total += 3 * inner * (dim + 1) + dim * (inner + 1)
-            total += hidden * (dim + 1) + dim * (hidden + 1)
-            if self.relative_position:
-                total += 4 * _RELATIVE_POSITIONS * ORIGINAL_HEAD_DIM
-        return total + 2 * dim + options.num_heads_out * options.num_classes * (dim + 1)
+    def _skeletons(self, options: ModelOptions) -> Iterator[Skeleton[AutoFormerArch]]:
+        for dim, depth in itertools.product(self.hidden_dims, self.depths):
+            first, last = self._ends(dim, options)
+            slots: list[tuple[tuple[Any, Step], ...]] = []
+            for block in range(depth):
+                attentions = {
+                    heads: self._block(block, dim, heads, self.mlp_ratios[0], first)[0]
+                    for heads in self.head_counts
+                }
+                mlps = {
+                    ratio: self._block(block, dim, self.head_counts[0], ratio, first)[1]
+                    for ratio in self.mlp_ratios
+                }
+                slots += (tuple(attentions.items()), tuple(mlps.items()))
+            yield Skeleton((first, last), tuple(slots), partial(_of_choices, dim, depth))
 
-    def _macs(self, arch: AutoFormerArch, options: ModelOptions) -> int:
-        dim = arch.hidden_dim
-        patches = _grid_size(options)
-        tokens = patches + options.num_prefix_tokens
-        total = patches * options.in_chans * options.patch_size**2 * dim
-        for block, ratio in enumerate(arch.mlp_ratio):
-            inner, hidden = self.attention_dim(arch, block), int(dim * ratio)
-            total += tokens * (4 * dim * inner + 2 * dim * hidden) + 2 * tokens**2 * inner
-            if self.relative_position:
-                total += 4 * tokens * _RELATIVE_POSITIONS * inner
-        return total + options.num_heads_out * dim * options.num_classes
+    def _ends(self, dim: int, options: ModelOptions) -> tuple[Embedding, Classifier]:
+        patch, prefix = options.patch_size, options.num_prefix_tokens
+        grid = (options.img_size[0] // patch, options.img_size[1] // patch)
+        tokens = grid[0] * grid[1] + prefix
+        return (
+            Embedding.of("patch_embed.", dim, patch, patch, options.in_chans, grid, prefix, tokens),
+            Classifier.of("", dim, options.num_classes, options.distilled),
+        )
+
+    def _block(
+        self, block: int, dim: int, heads: int, ratio: float, first: Embedding
+    ) -> tuple[Step, Step]:
+        return _block_steps(
+            block, dim, heads, ratio, first.grid, first.prefix_tokens, self.relative_position
+        )
+
+
+def _of_choices(dim: int, depth: int, choices: Sequence[Any]) -> AutoFormerArch:
+    return AutoFormerArch(dim, depth, tuple(choices[1::2]), tuple(choices[::2]))
+
+
+@cache
+def _block_steps(
+    block: int,
+    dim: int,
+    heads: int,
+    ratio: float,
+    grid: tuple[int, int],
+    prefix: int,
+    relative: bool,
+) -> tuple[Step, Step]:
+    name = f"blocks.{block}."
+    head_dim, distances = (
+        (ORIGINAL_HEAD_DIM, _RELATIVE_POSITIONS) if relative else (dim // heads, 0)
+    )
+    return (
+        SelfAttention.of(name, dim, heads, head_dim, grid, prefix, distances),
+        MLP.of(name, dim, int(dim * ratio), grid, prefix),
+    )
 
 
 _RELATIVE_POSITIONS = 2 * MAX_RELATIVE_POSITION + 2
-
-
-def _grid_size(options: ModelOptions) -> int:
-    height, width = options.img_size
-    return (height // options.patch_size) * (width // options.patch_size)
 
 
 SPACES = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from tvtfast.spaces.constraints import (
@@ -16,6 +17,9 @@ from tvtfast.spaces.constraints import (
     parse_constraints,
 )
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.paths import Paths
+from tvtfast.spaces.skeletons import Skeleton
+from tvtfast.spaces.steps import Step
 
 A = TypeVar("A")
 
@@ -63,11 +67,21 @@ class Space(ABC, Generic[A]):
     @abstractmethod
     def _crossover(self, first: A, second: A, rng: random.Random) -> A: ...
 
-    @abstractmethod
-    def _params(self, arch: A, options: ModelOptions) -> int: ...
+    def _steps(self, arch: A, options: ModelOptions) -> tuple[Step, ...]:
+        raise ValueError(
+            f"space {self.name!r} does not state the steps of its architectures; implement _steps, "
+            "or _params and _macs alone and score candidates one by one"
+        )
 
-    @abstractmethod
-    def _macs(self, arch: A, options: ModelOptions) -> int: ...
+    def _skeletons(self, options: ModelOptions) -> Iterator[Skeleton[A]]:
+        for arch in self._all():
+            yield Skeleton(self._steps(arch, options), (), partial(_without_choices, arch))
+
+    def _params(self, arch: A, options: ModelOptions) -> int:
+        return sum(step.params for step in self._steps(arch, options))
+
+    def _macs(self, arch: A, options: ModelOptions) -> int:
+        return sum(step.macs for step in self._steps(arch, options))
 
     @abstractmethod
     def _span(self, metric: str, options: ModelOptions) -> Window: ...
@@ -92,6 +106,31 @@ class Space(ABC, Generic[A]):
         windows = parse_constraints(constraints)
         resolved = ModelOptions.of(**options)
         return [arch for arch in self._all() if self._inside(arch, windows, resolved)]
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether its architectures are sequences of known layers, see `paths`."""
+        return type(self)._steps is not Space._steps
+
+    def paths(self, archs: Iterable[A | Mapping[str, Any] | str], **options: Any) -> Paths:
+        """A population as sequences of steps: parameters, FLOPs and whatever else is a sum over
+        layers are sums over them.
+
+        Raises:
+            ValueError: An architecture outside the space, or a space that does not state its steps.
+        """
+        resolved = ModelOptions.of(**options)
+        return Paths.of([self._steps(self.decode(arch), resolved) for arch in archs])
+
+    def skeletons(self, **options: Any) -> Iterator[Skeleton[A]]:
+        """The whole space as few architectures with slots in which layers are chosen; a space that
+        states none is listed, an architecture at a time.
+
+        Raises:
+            ValueError: A space that does not state its steps.
+            NotEnumerableError: One without slots that is too large to list.
+        """
+        return self._skeletons(ModelOptions.of(**options))
 
     def decode(self, encoded: A | Mapping[str, Any] | str) -> A:
         """Parse and validate a JSON string or a published dictionary.
@@ -232,14 +271,22 @@ class Space(ABC, Generic[A]):
         rng.shuffle(inside)
         return inside[:n]
 
+    def infeasible(self, constraints: Constraints | None, **options: Any) -> InfeasibleError:
+        """The error that says that no architecture lies inside the constraints, and what the space
+        spans."""
+        return self._infeasible(parse_constraints(constraints), ModelOptions.of(**options))
+
+    def _infeasible(self, windows: dict[str, Window], options: ModelOptions) -> InfeasibleError:
+        return InfeasibleError(
+            f"no architecture of {self.name!r} has {describe(windows)}; the space spans "
+            f"{self._ranges(windows, options)}; move the window into it, or widen it"
+        )
+
     def _refuse_disjoint(self, windows: dict[str, Window], options: ModelOptions) -> None:
         for metric, (low, high) in windows.items():
             least, most = self._span(metric, options)
             if high < least or low > most:
-                raise InfeasibleError(
-                    f"no architecture of {self.name!r} has {describe({metric: (low, high)})}; "
-                    f"the space spans {self._ranges(windows, options)}; move the window into it"
-                )
+                raise self._infeasible({metric: (low, high)}, options)
 
     def _ranges(self, windows: Mapping[str, Window], options: ModelOptions) -> str:
         return describe({metric: self._span(metric, options) for metric in windows})
@@ -258,6 +305,10 @@ class Space(ABC, Generic[A]):
 
 class NotEnumerableError(ValueError):
     """The space is too large to list."""
+
+
+def _without_choices(arch: A, choices: Sequence[Any]) -> A:
+    return arch
 
 
 def _rng(seed: int | random.Random) -> random.Random:

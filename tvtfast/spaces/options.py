@@ -63,8 +63,3 @@ class ModelOptions:
     def num_prefix_tokens(self) -> int:
         """Tokens before the patches: the class token and, if distilled, the distillation token."""
         return 2 if self.distilled else 1
-
-    @property
-    def num_heads_out(self) -> int:
-        """Classifier heads: one, or two with distillation."""
-        return 2 if self.distilled else 1

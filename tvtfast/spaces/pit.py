@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from tvtfast.spaces.base import Space, check_choice, take, whole
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.steps import MLP, Classifier, Embedding, Pooling, SelfAttention, Step
 
 _HEADS = tuple(itertools.combinations_with_replacement((2, 4, 8), 3))
 _DEPTHS = tuple(
@@ -122,31 +123,36 @@ class PiTSpace(Space[PiTArch]):
         values = [self._measure(metric, arch, options) for arch in self._all()]
         return min(values), max(values)
 
-    def _params(self, arch: PiTArch, options: ModelOptions) -> int:
-        grids, widths = stage_grids(options), arch.widths
-        height, width = grids[0]
-        total = widths[0] * (options.in_chans * options.patch_size**2 + 1)
-        total += widths[0] * (height * width + options.num_prefix_tokens)
-        for dim, depth in zip(widths, arch.depth, strict=True):
-            hidden = dim * arch.mlp_ratio
-            block = 4 * dim + 4 * dim * (dim + 1) + hidden * (dim + 1) + dim * (hidden + 1)
-            total += depth * block
-        for before, after in itertools.pairwise(widths):
-            total += after * (9 + 1) + after * (before + 1)
-        return (
-            total + 2 * widths[-1] + options.num_heads_out * options.num_classes * (widths[-1] + 1)
-        )
-
-    def _macs(self, arch: PiTArch, options: ModelOptions) -> int:
-        grids, widths = stage_grids(options), arch.widths
-        total = _area(grids[0]) * options.in_chans * options.patch_size**2 * widths[0]
-        for grid, dim, depth in zip(grids, widths, arch.depth, strict=True):
-            tokens = _area(grid) + options.num_prefix_tokens
-            block = tokens * (4 * dim**2 + 2 * dim**2 * arch.mlp_ratio) + 2 * tokens**2 * dim
-            total += depth * block
-        for grid, (before, after) in zip(grids[1:], itertools.pairwise(widths), strict=True):
-            total += _area(grid) * 9 * after + options.num_prefix_tokens * before * after
-        return total + options.num_heads_out * widths[-1] * options.num_classes
+    def _steps(self, arch: PiTArch, options: ModelOptions) -> tuple[Step, ...]:
+        grids, widths, prefix = stage_grids(options), arch.widths, options.num_prefix_tokens
+        patch = options.patch_size
+        steps: list[Step] = [
+            Embedding.of(
+                "patch_embed.",
+                widths[0],
+                patch,
+                patch // 2,
+                options.in_chans,
+                grids[0],
+                prefix,
+                _area(grids[0]),
+            )
+        ]
+        for stage, (dim, depth, heads, grid) in enumerate(
+            zip(widths, arch.depth, arch.num_heads, grids, strict=True)
+        ):
+            if stage:
+                name = f"pools.{stage - 1}."
+                before = grids[stage - 1]
+                steps.append(Pooling.of(name, widths[stage - 1], dim, before, grid, prefix))
+            for block in range(depth):
+                name = f"stages.{stage}.{block}."
+                steps += (
+                    SelfAttention.of(name, dim, heads, arch.base_dim, grid, prefix),
+                    MLP.of(name, dim, dim * arch.mlp_ratio, grid, prefix),
+                )
+        steps.append(Classifier.of("", widths[-1], options.num_classes, options.distilled))
+        return tuple(steps)
 
 
 def stage_grids(options: ModelOptions) -> tuple[tuple[int, int], ...]:

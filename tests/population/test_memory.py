@@ -1,0 +1,108 @@
+"""The peak of memory is known before anything is computed, and stays under the budget given."""
+
+from __future__ import annotations
+
+import weakref
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tvtfast import spaces
+from tvtfast.population import Population
+from tvtfast.population import memory as memory_module
+from tvtfast.population.memory import MemoryPlan, peak_bytes, plan_memory
+from tvtfast.population.tree import prefix_tree
+
+CPU = torch.device("cpu")
+
+
+class LiveBytes(TorchDispatchMode):
+    """Bytes of all storages made inside that are still alive, and their peak."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
+        self.known = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        before = {
+            leaf.untyped_storage()._cdata
+            for leaf in tree_leaves((args, kwargs))
+            if isinstance(leaf, torch.Tensor)
+        }
+        result = function(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if not isinstance(leaf, torch.Tensor):
+                continue
+            storage = leaf.untyped_storage()
+            if storage._cdata in before or storage._cdata in self.known:
+                continue
+            self.known.add(storage._cdata)
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self.release, storage._cdata, storage.nbytes())
+        return result
+
+    def release(self, key, size):
+        self.known.discard(key)
+        self.now -= size
+
+
+@pytest.mark.parametrize(
+    ("space", "options"),
+    [
+        ("autoformer-tiny", {"img_size": 64, "patch_size": 8}),
+        ("autoformer-original-tiny", {"img_size": 64, "patch_size": 8}),
+        ("pit", {"img_size": 96}),
+    ],
+)
+@pytest.mark.parametrize("share", (1.0, 0.3))
+def test_peak_stays_under_the_budget(space, options, share, monkeypatch):
+    monkeypatch.setattr(memory_module, "_CPU_NODES", 16)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # other threads are not watched
+    archs = spaces.get(space).sample(16, 0, **options)
+    images = torch.randn(4, 3, options["img_size"], options["img_size"])
+    population = Population(archs, space=space, **options)
+    for step in population.paths.steps:  # weights are not part of the budget
+        for matrix in step.matrices:
+            population.bank.weight(matrix), population.bank.bias(matrix)
+    for _ in population.features(images):
+        pass
+    root = prefix_tree(population.paths, range(len(population)))
+    most = peak_bytes(root, len(images), plan_memory(root, 4, torch.float32, CPU, 2**40))
+    least = peak_bytes(root, len(images), MemoryPlan(1, 1, torch.float32))
+    budget = int(least + share * (most - least))
+    population.memory = budget
+    count = 0
+    with LiveBytes() as live:
+        for entry in population.features(images):
+            count += sum(map(len, entry.rows))
+            del entry
+    assert count == len(population)
+    assert live.peak <= budget
+    assert live.peak > 0.2 * budget, "the estimate is of the right size"
+
+
+def test_a_budget_that_is_too_small():
+    population = Population(
+        spaces.get("autoformer-tiny").sample(2, 0), space="autoformer-tiny", memory=10_000
+    )
+    with pytest.raises(MemoryError, match=r"take 1?\d MiB at the least and 0 MiB may be used"):
+        next(population.features(torch.zeros(8, 3, 224, 224)))
+
+
+def test_plans_shrink_with_the_budget():
+    paths = spaces.get("autoformer-tiny").paths(spaces.get("autoformer-tiny").sample(40, 0))
+    root = prefix_tree(paths, range(40))
+    budgets = [2**20 * size for size in (4096, 1024, 256, 64)]
+    monkeypatched = MemoryPlan(64, 2**18, torch.bfloat16)
+    peaks = [peak_bytes(root, 8, monkeypatched)]
+    for _ in range(6):
+        monkeypatched = monkeypatched.halved()
+        peaks.append(peak_bytes(root, 8, monkeypatched))
+    assert peaks == sorted(peaks, reverse=True)
+    for budget in budgets:
+        plan = plan_memory(root, 8, torch.bfloat16, CPU, budget)
+        assert peak_bytes(root, 8, plan) <= budget

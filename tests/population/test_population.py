@@ -1,0 +1,188 @@
+"""A population gives what its candidates give one by one, in whatever order and cuts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import tvtfast
+from tvtfast import proxies, spaces
+from tvtfast.models import last_features
+from tvtfast.population import Population
+from tvtfast.population import memory as memory_module
+from tvtfast.population import population as population_module
+
+CASES = [
+    ("autoformer-tiny", {"img_size": 32, "patch_size": 8, "num_classes": 10}),
+    ("autoformer-tiny", {"img_size": (16, 32), "patch_size": 8, "distilled": True}),
+    ("autoformer-original-tiny", {"img_size": (16, 32), "patch_size": 8}),
+    ("pit", {"img_size": 48, "num_classes": 7}),
+    ("pit", {"img_size": (48, 64), "distilled": True}),
+]
+
+
+def draw_images(options, count=3):
+    side = options["img_size"]
+    size = (side, side) if isinstance(side, int) else side
+    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(0))
+
+
+def features_of(population, images, **arguments):
+    found = {}
+    for entry in population.features(images, **arguments):
+        for rows, x in zip(entry.rows, entry.features.x, strict=True):
+            for row in rows:
+                assert row not in found, "a candidate comes once"
+                found[row] = x, entry.features.grid, entry.features.prefix_tokens
+    return found
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]['img_size']}")
+def case(request):
+    name, options = request.param
+    space = spaces.get(name)
+    archs = space.sample(5, 0, **options)
+    return space, [*archs, archs[1]], options, draw_images(options)
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64))
+def test_features_of_modules(case, dtype):
+    space, archs, options, images = case
+    population = Population(archs, space=space, seed=3, dtype=dtype, **options)
+    found = features_of(population, images)
+    assert sorted(found) == list(range(len(archs)))
+    bound = 1e-5 if dtype == torch.float32 else 1e-13
+    for row, arch in enumerate(archs):
+        module = tvtfast.build(arch, space=space, seed=3, **options).to(dtype)
+        with torch.no_grad():
+            expected = last_features(module, images.to(dtype))
+        x, grid, prefix_tokens = found[row]
+        assert (grid, prefix_tokens) == (expected.grid, expected.prefix_tokens)
+        assert (x - expected.x).abs().max() <= bound * expected.x.abs().max()
+
+
+def test_half_precision_is_close(case):
+    space, archs, options, images = case
+    exact = features_of(Population(archs, space=space, **options), images)
+    half = features_of(Population(archs, space=space, dtype=torch.bfloat16, **options), images)
+    for row, (x, _, _) in exact.items():
+        assert half[row][0].dtype == torch.bfloat16
+        difference = half[row][0].float() - x
+        # every layer rounds what it adds and what it carries to 8 bits: errors of 2^-9, some 60 of
+        # them, at random
+        assert difference.norm() <= 4 * 60**0.5 * 2**-9 * x.norm()
+
+
+def test_counts_and_weight_norms(case):
+    space, archs, options, _ = case
+    population = Population(archs, space=space, seed=1, **options)
+    modules = [tvtfast.build(arch, space=space, seed=1, **options) for arch in archs]
+    assert population.params.tolist() == [
+        sum(parameter.numel() for parameter in module.parameters()) for module in modules
+    ]
+    assert population.flops.tolist() == [space.flops(arch, **options) for arch in archs]
+    norms = [proxies.weight_norm(module).item() for module in modules]
+    np.testing.assert_allclose(population.weight_norms(), norms, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("threads", "tokens", "nodes"), [(1, 1, 1), (1, 40, 3), (1, 10**6, 64), (3, 40, 1)]
+)
+def test_order_cuts_and_company_change_nothing(case, monkeypatch, threads, tokens, nodes):
+    space, archs, options, images = case
+    expected = features_of(Population(archs, space=space, **options), images)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(memory_module, "_CPU_TOKENS", tokens)
+    monkeypatch.setattr(memory_module, "_CPU_NODES", nodes)
+    order = [4, 2, 0, 5, 1, 3]
+    cut = Population([archs[row] for row in order], space=space, **options)
+    found = features_of(cut, images)
+    part = features_of(cut, images, rows=[1, 3])
+    assert sorted(part) == [1, 3]
+    for place, row in enumerate(order):
+        scale = expected[row][0].abs().max()
+        assert (found[place][0] - expected[row][0]).abs().max() <= 1e-5 * scale
+        if place in part:
+            assert (part[place][0] - expected[row][0]).abs().max() <= 1e-5 * scale
+
+
+def test_common_beginnings_are_computed_once(monkeypatch):
+    space = spaces.get("autoformer-tiny")
+    (arch,) = space.sample(1, 0)
+    last = [3, 4][arch.num_heads[-1] == 3]
+    sibling = {**space.to_dict(arch), "num_heads": [*arch.num_heads[:-1], last]}
+    calls = []
+    original = population_module.forward
+
+    def counting(*arguments):
+        for nodes, x in original(*arguments):
+            calls.append(len(nodes))
+            yield nodes, x
+
+    monkeypatch.setattr(population_module, "forward", counting)
+    population = Population([arch, sibling, arch], space=space, img_size=32)
+    assert len(features_of(population, torch.zeros(1, 3, 32, 32))) == 3
+    # the embedding and two layers per block; the last block twice
+    assert sum(calls) == 1 + 2 * arch.depth + 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+)
+def test_no_memory_left_halves_the_plan_and_goes_on(case, monkeypatch, error):
+    space, archs, options, images = case
+    expected = features_of(Population(archs, space=space, **options), images)
+    monkeypatch.setattr(memory_module, "_CPU_NODES", 8)
+    plans = []
+    original = population_module.forward
+
+    def failing(root, images, bank, plan, workers):
+        plans.append(plan)
+        for number, result in enumerate(original(root, images, bank, plan, workers)):
+            if plan.nodes_per_batch > 2 and number > 4:
+                raise error
+            yield result
+
+    monkeypatch.setattr(population_module, "forward", failing)
+    found = features_of(Population(archs, space=space, **options), images)
+    assert [plan.nodes_per_batch for plan in plans] == [8, 4, 2]
+    for row, (x, _, _) in expected.items():
+        assert (found[row][0] - x).abs().max() <= 1e-5 * x.abs().max()
+
+
+def test_no_memory_left_at_the_smallest_plan(monkeypatch):
+    def failing(*arguments):
+        raise torch.OutOfMemoryError("out of memory")
+        yield
+
+    monkeypatch.setattr(population_module, "forward", failing)
+    archs = spaces.get("pit").sample(1, 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        next(Population(archs, space="pit").features(torch.zeros(1, 3, 224, 224)))
+
+
+def test_bad_input_is_refused():
+    archs = spaces.get("autoformer-tiny").sample(1, 0)
+    with pytest.raises(ValueError, match="at least one architecture"):
+        Population([], space="autoformer-tiny")
+    with pytest.raises(ValueError, match="hidden_dim is 7"):
+        Population(
+            [{"hidden_dim": 7, "depth": 1, "mlp_ratio": [4], "num_heads": [3]}],
+            space="autoformer-tiny",
+        )
+    population = Population(archs, space="autoformer-tiny")
+    for shape in ((1, 3, 32, 32), (3, 224, 224), (0, 3, 224, 224)):
+        with pytest.raises(ValueError, match=r"made for images \[B, 3, 224, 224\]"):
+            next(population.features(torch.zeros(shape)))
+
+
+def test_spaces_without_stated_layers(monkeypatch):
+    space = spaces.get("pit")
+    monkeypatch.setattr(type(space), "_steps", spaces.Space._steps)
+    with pytest.raises(ValueError, match="does not state the steps"):
+        Population([space.enumerate()[0]], space=space)

@@ -1,0 +1,155 @@
+"""The weights that all candidates of a population share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from tvtfast import kernels
+from tvtfast.initialization import Constant, Normal, ParameterInit, draw_, framework_init
+from tvtfast.spaces.steps import Matrix, Step
+
+Rule = Callable[[str, nn.Module], ParameterInit | None]
+
+_TABLE = ParameterInit(Normal(0.02))
+
+
+class WeightBank:
+    """Index-keyed weights of the steps of one population, each drawn once.
+
+    A weight whose distribution does not depend on its shape is drawn at the largest shape that the
+    population uses, and narrower candidates read a slice of it; the others (framework defaults,
+    scaled by their fan-in) are drawn per shape. Either way the values are those that
+    `tvtfast.initialize_` gives the module of a single candidate.
+
+    Args:
+        steps: The steps whose weights will be asked for.
+        rule: How a model draws its parameters, see `tvtfast.initialization.DeclaresInit`.
+        seed: Seed of the weights.
+        device: Where they live.
+        dtype: What they are handed out in; they are drawn in fp32.
+    """
+
+    def __init__(
+        self,
+        steps: Iterable[Step],
+        rule: Rule,
+        *,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self._rule, self._seed, self._device, self._dtype = rule, seed, device, dtype
+        self._lock = threading.Lock()
+        self._uses: dict[tuple[str, ParameterInit], list[Matrix]] = {}
+        for step in steps:
+            for matrix in step.matrices:
+                uses = self._uses.setdefault((matrix.name, self._weight_init(matrix)), [])
+                if matrix not in uses:
+                    uses.append(matrix)
+        self._drawn: dict[tuple[str, ParameterInit], Tensor] = {}
+        self._weights: dict[Matrix, Tensor] = {}
+        self._biases: dict[Matrix, Tensor | None] = {}
+        self._tables: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        self._units: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def weight(self, matrix: Matrix) -> Tensor:
+        """Weight of a layer, in the shape its module has."""
+        with self._lock:
+            if matrix not in self._weights:
+                weight = self._slice(matrix).reshape(matrix.shape)
+                self._weights[matrix] = weight.to(self._dtype)
+            return self._weights[matrix]
+
+    def bias(self, matrix: Matrix) -> Tensor | None:
+        """Bias of a layer; ``None`` where it is zero."""
+        with self._lock:
+            if matrix not in self._biases:
+                self._biases[matrix] = self._draw_bias(matrix)
+            return self._biases[matrix]
+
+    def table(self, name: str, shape: Sequence[int]) -> Tensor:
+        """A parameter that belongs to no layer: class token, positions."""
+        key = name, tuple(shape)
+        with self._lock:
+            if key not in self._tables:
+                table = torch.empty(key[1], device=self._device)
+                draw_(table, name, self._seed, _TABLE)
+                self._tables[key] = table.to(self._dtype)
+            return self._tables[key]
+
+    def unit(self, dim: int) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a norm layer: ones and zeros, with which PyTorch's fp32 kernel on the
+        CPU takes half the time that it takes without."""
+        with self._lock:
+            if dim not in self._units:
+                ones = torch.ones(dim, device=self._device, dtype=self._dtype)
+                self._units[dim] = ones, torch.zeros_like(ones)
+            return self._units[dim]
+
+    def norms(self, step: Step) -> tuple[float, ...]:
+        """L2 norms of the matrices of a step, from one table of all slices of each weight."""
+        return tuple(self._norms[matrix] for matrix in step.matrices)
+
+    def _draw_bias(self, matrix: Matrix) -> Tensor | None:
+        init = self._init(matrix, "bias")
+        if init.distribution == Constant(0.0):
+            return None
+        bias = torch.empty(matrix.groups * matrix.rows, device=self._device)
+        draw_(bias, f"{matrix.name}.bias", self._seed, init)
+        return bias.to(self._dtype)
+
+    @cached_property
+    def _norms(self) -> dict[Matrix, float]:
+        return {
+            matrix: norm
+            for key, uses in self._uses.items()
+            for matrix, norm in zip(uses, self._slice_norms(key), strict=True)
+        }
+
+    def _slice_norms(self, key: tuple[str, ParameterInit]) -> list[float]:
+        uses = self._uses[key]
+        drawn = self._largest(key)
+        area = drawn[0, 0, 0].numel()
+        sizes = torch.tensor([(matrix.rows, matrix.columns * area) for matrix in uses])
+        norms = [kernels.slice_norms(group.flatten(1), sizes) for group in drawn]
+        return torch.stack(norms).double().square().sum(dim=0).sqrt().tolist()
+
+    def _slice(self, matrix: Matrix) -> Tensor:
+        drawn = self._largest((matrix.name, self._weight_init(matrix)))
+        return drawn[:, : matrix.rows, : matrix.columns]
+
+    def _largest(self, key: tuple[str, ParameterInit]) -> Tensor:
+        """A weight at the largest shape in use, ``[groups, rows, columns, *kernel]``."""
+        if key not in self._drawn:
+            name, init = key
+            uses = self._uses[key]
+            first = uses[0]
+            rows, columns = max(m.rows for m in uses), max(m.columns for m in uses)
+            weight = torch.empty(
+                first.groups * rows, columns, *first.shape[2:], device=self._device
+            )
+            draw_(weight, f"{name}.weight", self._seed, init)
+            self._drawn[key] = weight.unflatten(0, (first.groups, rows))
+        return self._drawn[key]
+
+    def _weight_init(self, matrix: Matrix) -> ParameterInit:
+        return self._init(matrix, "weight")
+
+    def _init(self, matrix: Matrix, kind: str) -> ParameterInit:
+        owner = _owner(matrix)
+        declared = self._rule(f"{matrix.name}.{kind}", owner)
+        return declared or framework_init(owner, kind, getattr(owner, kind))
+
+
+def _owner(matrix: Matrix) -> nn.Module:
+    """A layer like the one that holds the matrix, without memory."""
+    outputs = matrix.groups * matrix.rows
+    with torch.device("meta"):
+        if matrix.kernel:
+            return nn.Conv2d(matrix.columns, outputs, matrix.kernel)
+        return nn.Linear(matrix.columns, outputs)

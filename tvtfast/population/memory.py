@@ -1,0 +1,155 @@
+"""How much of a population is computed at once, decided from shapes before anything is launched."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from tvtfast.population.schedule import IMAGES, Batch, schedule
+from tvtfast.population.tree import Node
+from tvtfast.spaces.steps import MLP, SelfAttention
+
+_CPU_TOKENS = 2048
+_CPU_NODES = 4
+_CUDA_TOKENS = 2**18
+_CUDA_NODES = 256
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a prefix tree is cut.
+
+    Args:
+        nodes_per_batch: Nodes whose activations are made together; at least all children of one.
+        tokens_per_call: Tokens that go through one layer at once.
+        dtype: Of activations.
+        workers: Threads that make calls at the same time.
+    """
+
+    nodes_per_batch: int
+    tokens_per_call: int
+    dtype: torch.dtype
+    workers: int = 1
+
+    @property
+    def smallest(self) -> bool:
+        """Whether it cannot be halved."""
+        return self.nodes_per_batch == 1 and self.tokens_per_call == 1
+
+    def halved(self) -> MemoryPlan:
+        """A plan that takes about half the memory."""
+        return replace(
+            self,
+            nodes_per_batch=max(1, self.nodes_per_batch // 2),
+            tokens_per_call=max(1, self.tokens_per_call // 2),
+        )
+
+    def slices(self, rows: int, images: int, tokens: int) -> Iterator[tuple[slice, slice]]:
+        """Rows and images that go through one call: several rows with all their images, or some
+        images of one row, in equal parts for all workers."""
+        together = self.tokens_per_call // max(1, images * tokens)
+        if together > 1 and self.workers == 1:
+            for start in range(0, rows, together):
+                yield slice(start, min(start + together, rows)), slice(0, images)
+            return
+        parts = math.ceil(images * tokens / self.tokens_per_call)
+        size = math.ceil(images / (self.workers * math.ceil(parts / self.workers)))
+        for row in range(rows):
+            for start in range(0, images, size):
+                yield slice(row, row + 1), slice(start, min(start + size, images))
+
+
+def plan_memory(
+    root: Node,
+    images: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    budget: int | None = None,
+    workers: int = 1,
+) -> MemoryPlan:
+    """The largest plan whose activations fit.
+
+    Args:
+        root: The prefix tree.
+        images: Images per candidate.
+        dtype: Of matrix products and attention.
+        device: Where everything is computed.
+        budget: Bytes that activations may take; default half of what is free.
+        workers: Threads that make calls at the same time.
+
+    Raises:
+        MemoryError: Not even the smallest plan fits; the message says what it needs.
+    """
+    limit = free_memory(device) // 2 if budget is None else budget
+    cuda = device.type == "cuda"
+    plan = MemoryPlan(
+        _CUDA_NODES if cuda else _CPU_NODES,
+        _CUDA_TOKENS if cuda else _CPU_TOKENS,
+        dtype,
+        workers,
+    )
+    while (needed := peak_bytes(root, images, plan)) > limit:
+        if plan.smallest:
+            raise MemoryError(
+                f"activations of {images} images take {needed / 2**20:.0f} MiB at the least and "
+                f"{limit / 2**20:.0f} MiB may be used; raise memory=..., or take fewer images"
+            )
+        plan = plan.halved()
+    return plan
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; PyTorch has no exception of its own for that on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can be allocated on a device now."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
+    """Bytes of activations and temporaries that are held at once, at most; weights, and the images
+    themselves, come on top."""
+    held = {IMAGES: 0}
+    peak = 0
+    for batch in schedule(root, plan.nodes_per_batch):
+        step: Any = batch.nodes[0].step
+        held[batch.number] = (
+            len(batch.nodes) * images * step.tokens * step.width * plan.dtype.itemsize
+        )
+        peak = max(peak, sum(held.values()) + _temporary_bytes(batch, images, plan))
+        if batch.last_of_source:
+            del held[batch.source]
+        if batch.is_leaf:
+            # features of some of the nodes may be copied for their reader
+            peak = max(peak, sum(held.values()) + held[batch.number])
+            del held[batch.number]
+    return peak
+
+
+def _temporary_bytes(batch: Batch, images: int, plan: MemoryPlan) -> int:
+    steps: list[Any] = [step for run in batch.runs for step in run.steps]
+    rows = max(run.stop - run.start for run in batch.runs)
+    tokens = max(step.tokens for step in steps)
+    at_once = min(plan.workers * max(plan.tokens_per_call, tokens), images * rows * tokens)
+    return at_once * max(map(_values_per_token, steps)) * plan.dtype.itemsize
+
+
+def _values_per_token(step: Any) -> int:
+    """What a call of `tvtfast.population.layers` makes beside its result."""
+    if isinstance(step, MLP):
+        return 2 * step.dim + 2 * step.hidden
+    if isinstance(step, SelfAttention):
+        squares = 8 * step.heads * step.tokens if step.relative_positions else 0
+        return 2 * step.dim + 8 * step.inner + squares
+    return 3 * step.width

@@ -1,0 +1,140 @@
+"""In which order the nodes of a prefix tree are computed, and what is in memory meanwhile.
+
+The tree is walked depth first, a batch of nodes of one shape at a time: the activations of a node
+are held until its last child has been computed, and no longer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from tvtfast.population.tree import Node
+from tvtfast.spaces.steps import Step
+
+IMAGES = -1
+"""Number of the batch that stands for the images."""
+
+_Parents = list[tuple[int, list[Node]]]
+"""Rows, with the children to compute from them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive parents that have the same next steps.
+
+    Args:
+        start: Row of the first parent in its batch of activations.
+        stop: Row after the last.
+        steps: Next steps of each.
+        targets: Per step, the row of the new batch that each parent's child goes to.
+    """
+
+    start: int
+    stop: int
+    steps: tuple[Step, ...]
+    targets: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One computation: children of parents that lie in one batch of activations.
+
+    Args:
+        source: Number of the batch the parents lie in, or ``IMAGES``.
+        runs: What to compute from them.
+        nodes: The new nodes, in the order of their rows.
+        number: Number of the new batch.
+        last_of_source: Whether nothing else is computed from the source.
+        is_leaf: Whether nothing is computed from the new batch.
+    """
+
+    source: int
+    runs: tuple[Run, ...]
+    nodes: tuple[Node, ...]
+    number: int
+    last_of_source: bool
+    is_leaf: bool
+
+
+def schedule(root: Node, nodes_per_batch: int) -> Iterator[Batch]:
+    """Batches of at most ``nodes_per_batch`` new nodes (or all children of one parent).
+
+    New nodes are ordered by their own next steps, so that those with equal ones lie side by side.
+    """
+    counter = itertools.count()
+    stack = [(IMAGES, deque(_batches([root], nodes_per_batch)))]
+    while stack:
+        source, pending = stack[-1]
+        parents = pending.popleft()
+        if not pending:
+            stack.pop()
+        nodes = sorted(
+            (child for _, children in parents for child in children),
+            key=lambda node: node.choices,
+        )
+        number = next(counter)
+        following = deque(_batches(nodes, nodes_per_batch))
+        if following:
+            stack.append((number, following))
+        yield Batch(
+            source,
+            _runs(parents, nodes),
+            tuple(nodes),
+            number,
+            last_of_source=not pending,
+            is_leaf=not following,
+        )
+
+
+def _batches(nodes: Sequence[Node], limit: int) -> Iterator[_Parents]:
+    """Parents, as rows with their next steps, whose children are layers of one kind and shape."""
+    layers: dict[tuple[object, ...], _Parents] = {}
+    for row, node in enumerate(nodes):
+        split: dict[tuple[object, ...], list[Node]] = {}
+        for number in node.choices:
+            child = node.children[number]
+            assert child.step is not None
+            split.setdefault(_layer(child.step), []).append(child)
+        for layer, children in split.items():
+            layers.setdefault(layer, []).append((row, children))
+    for parents in layers.values():
+        batch: _Parents = []
+        size = 0
+        for row, children in parents:
+            if batch and size + len(children) > limit:
+                yield batch
+                batch, size = [], 0
+            batch.append((row, children))
+            size += len(children)
+        yield batch
+
+
+@cache
+def _layer(step: Step) -> tuple[object, ...]:
+    """Steps with the same key read the same weights and make activations of the same shape."""
+    return type(step), step.name, step.dim, step.width
+
+
+def _runs(parents: _Parents, nodes: Sequence[Node]) -> tuple[Run, ...]:
+    place = {node: row for row, node in enumerate(nodes)}
+    runs: list[tuple[int, list[list[Node]]]] = []
+    numbers: list[int] | None = None
+    for row, children in parents:
+        wanted = [child.number for child in children]
+        if wanted != numbers or row != runs[-1][0] + len(runs[-1][1]):
+            runs.append((row, []))
+            numbers = wanted
+        runs[-1][1].append(children)
+    return tuple(
+        Run(
+            start,
+            start + len(rows),
+            tuple(child.step for child in rows[0] if child.step is not None),
+            tuple(tuple(place[child] for child in column) for column in zip(*rows, strict=True)),
+        )
+        for start, rows in runs
+    )

@@ -1,0 +1,59 @@
+"""A population as sequences of steps."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tvtfast.spaces.steps import Step
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Architectures as rows of indices into the distinct steps they are made of.
+
+    Args:
+        steps: The distinct steps.
+        index: int32 ``[n, longest]``; a row that ends early is filled up with -1.
+    """
+
+    steps: tuple[Step, ...]
+    index: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, sequences: Sequence[tuple[Step, ...]]) -> Paths:
+        """Number the steps of some architectures in the order they come."""
+        numbers = {
+            step: number
+            for number, step in enumerate(dict.fromkeys(itertools.chain.from_iterable(sequences)))
+        }
+        lengths = np.fromiter(map(len, sequences), dtype=np.intp, count=len(sequences))
+        longest = int(lengths.max(initial=0))
+        index = np.full((len(sequences), longest), -1, dtype=np.int32)
+        index[np.arange(longest) < lengths[:, None]] = np.fromiter(
+            map(numbers.__getitem__, itertools.chain.from_iterable(sequences)), dtype=np.int32
+        )
+        return cls(tuple(numbers), index)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def total(self, values: Iterable[float] | npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """Sum along every path of one value per step, ``[n]``."""
+        padded = np.append(np.asarray(list(values)), 0)
+        total: npt.NDArray[np.generic] = padded[self.index].sum(axis=1)
+        return total
+
+    @property
+    def params(self) -> npt.NDArray[np.generic]:
+        """Parameter counts, int64 ``[n]``."""
+        return self.total([step.params for step in self.steps])
+
+    @property
+    def flops(self) -> npt.NDArray[np.generic]:
+        """FLOPs of one image, two per multiply-add, int64 ``[n]``."""
+        return self.total([2 * step.macs for step in self.steps])
