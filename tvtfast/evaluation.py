@@ -6,7 +6,7 @@ import contextlib
 import copy
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -111,6 +111,12 @@ class CandidateInputs:
             stack.enter_context(_seeded(self._seed, self.candidate.label, images.device))
             stack.enter_context(torch.autocast(images.device.type, dtype, enabled=half))
             return last_features(module, images, feature_fn=self.candidate.feature_fn)
+
+    @property
+    def teacher_features(self) -> SpatialFeatures:
+        assert self._view.teacher is not None
+        features = self._view.teacher.features
+        return replace(features, x=features.x.to(self.features.x.device))
 
     @property
     def teacher_size(self) -> tuple[int, int]:

@@ -18,27 +18,30 @@ Method: TypeAlias = "str | Callable[[pd.DataFrame], pd.Series[float]]"
 _STATISTICS = ("tau", "rho", "r")
 
 
-def _minmax(frame: pd.DataFrame) -> pd.DataFrame:
-    span = frame.max() - frame.min()
-    return ((frame - frame.min()) / span.where(span > 0)).fillna(0.0)
+def _minmax(frame: pd.DataFrame, sure: pd.DataFrame) -> pd.DataFrame:
+    span = sure.max() - sure.min()
+    return ((frame - sure.min()) / span.where(span > 0)).fillna(0.0)
 
 
-def _zscore(frame: pd.DataFrame) -> pd.DataFrame:
-    deviation = frame.std(ddof=0)
-    return ((frame - frame.mean()) / deviation.where(deviation > 0)).fillna(0.0)
+def _zscore(frame: pd.DataFrame, sure: pd.DataFrame) -> pd.DataFrame:
+    deviation = sure.std(ddof=0)
+    return ((frame - sure.mean()) / deviation.where(deviation > 0)).fillna(0.0)
 
 
-_METHODS: Mapping[str, Callable[[pd.DataFrame], pd.Series[float]]] = {
-    "minmax_sum": lambda frame: _minmax(frame).sum(axis=1),
-    "rank_sum": lambda frame: frame.rank(method="average").sum(axis=1),
-    "zscore_sum": lambda frame: _zscore(frame).sum(axis=1),
-    "product": lambda frame: _minmax(frame).prod(axis=1),
+_METHODS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], pd.Series[float]]] = {
+    "minmax_sum": lambda frame, sure: _minmax(frame, sure).sum(axis=1),
+    "rank_sum": lambda frame, sure: frame.rank(method="average").sum(axis=1),
+    "zscore_sum": lambda frame, sure: _zscore(frame, sure).sum(axis=1),
+    "product": lambda frame, sure: _minmax(frame, sure).prod(axis=1),
 }
 METHODS = tuple(_METHODS)
 
 
 def combine(
-    frame: pd.DataFrame, higher_is_better: Mapping[str, bool], method: Method = "minmax_sum"
+    frame: pd.DataFrame,
+    higher_is_better: Mapping[str, bool],
+    method: Method = "minmax_sum",
+    partial: pd.DataFrame | None = None,
 ) -> pd.Series[float]:
     """One score per row from several columns; higher is better.
 
@@ -51,10 +54,14 @@ def combine(
         method: ``minmax_sum`` (each column scaled to 0..1, added), ``rank_sum`` (average ranks,
             added), ``zscore_sum`` (standardised, added), ``product`` (scaled to 0..1, multiplied),
             or a function of the oriented frame that returns one value per row.
+        partial: Which entries are estimates, of candidates that went out of a race. They take no
+            part in scaling, and a row with one stays below every row without.
 
     Raises:
         ValueError: An unknown method, no column, or a function returning the wrong length.
     """
+    import pandas as pd
+
     if not len(frame.columns):
         raise ValueError("there is no proxy to combine; name at least one")
     if isinstance(method, str) and method not in _METHODS:
@@ -62,8 +69,13 @@ def combine(
     signs = [1.0 if higher_is_better[column] else -1.0 for column in frame.columns]
     oriented = frame.astype("float64") * signs
     usable = oriented[np.isfinite(oriented).all(axis=1)]
+    rough = (
+        pd.DataFrame(False, index=usable.index, columns=usable.columns)
+        if partial is None
+        else partial.loc[usable.index, usable.columns]
+    )
     if isinstance(method, str):
-        scores, name = _METHODS[method](usable), method
+        scores, name = _METHODS[method](usable, usable.mask(rough)), method
     else:
         scores, name = method(usable), getattr(method, "__name__", "score")
         if len(scores) != len(usable):
@@ -72,6 +84,10 @@ def combine(
                 "needed"
             )
         scores = _series(scores, usable.index)
+    estimated = rough.any(axis=1)
+    if estimated.any() and not estimated.all():
+        ceiling = np.nextafter(scores[~estimated].min(), -np.inf)
+        scores = scores.where(~estimated, scores.clip(upper=ceiling))
     return scores.reindex(frame.index).rename(name)
 
 
@@ -88,7 +104,8 @@ def rank(
 
     Returns:
         One value per row, in the order and with the index of the table; NaN where a candidate
-        misses a score.
+        misses a score. Candidates that went out of a race rank below all others: their scores are
+        estimates, and at most that of the last of the others.
 
     Raises:
         ValueError: An unknown method or column.
@@ -98,7 +115,8 @@ def rank(
     if unknown:
         known = ", ".join(table.higher_is_better)
         raise ValueError(f"the table has no proxy {', '.join(unknown)}; it has {known}")
-    return combine(table.to_pandas()[chosen], table.higher_is_better, method)
+    partial = table.status[chosen] == "partial"
+    return combine(table.to_pandas()[chosen], table.higher_is_better, method, partial)
 
 
 def correlate(

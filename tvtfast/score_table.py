@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast.files import replacing
+from tvtfast.racing import RaceSummary
 from tvtfast.store import STATUSES
 
 if TYPE_CHECKING:
@@ -21,10 +22,13 @@ class ScoreTable:
 
     Attributes:
         candidates: What was scored: architectures or modules.
-        status: Per candidate and proxy ``ok``, ``nan``, ``unsupported``, ``error`` or ``oom``.
+        status: Per candidate and proxy ``ok``, ``partial`` (estimated from some of the images),
+            ``nan``, ``unsupported``, ``error`` or ``oom``.
         reasons: Per candidate and proxy what happened; empty where the status is ``ok``.
         higher_is_better: Direction of every proxy of the table.
-        scored: The proxies that were asked for: no baselines, no combinations.
+        scored: The proxies that were asked for: no combinations, and baselines only where nothing
+            else was asked for.
+        race: What the race spent, if there was one.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class ScoreTable:
         candidates: Sequence[Any],
         higher_is_better: Mapping[str, bool],
         scored: Sequence[str],
+        race: RaceSummary | None = None,
     ) -> None:
         self._values = values
         self.status = status
@@ -43,17 +48,23 @@ class ScoreTable:
         self.candidates = list(candidates)
         self.higher_is_better = dict(higher_is_better)
         self.scored = tuple(scored)
+        self.race = race
 
     def to_pandas(self) -> pd.DataFrame:
         """A copy of the values: ``arch`` (canonical JSON, or the name of a module), ``params``,
-        ``flops``, one column per proxy, NaN where the status is not ``ok``, and with several weight
-        draws the deviation ``<proxy>_std`` beside the mean."""
+        ``flops``, one column per proxy, NaN where the status is neither ``ok`` nor ``partial``,
+        and with several weight draws the deviation ``<proxy>_std`` beside the mean."""
         return self._values.copy()
 
     def counts(self) -> dict[str, int]:
         """Number of cells per status."""
         found = self.status.to_numpy().ravel().tolist()
         return {status: found.count(status) for status in STATUSES}
+
+    def trouble(self) -> dict[str, int]:
+        """Number of cells without a value, by status."""
+        without = STATUSES[STATUSES.index("partial") + 1 :]
+        return {status: n for status, n in self.counts().items() if n and status in without}
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write values, statuses and reasons as CSV; all of it or nothing."""
@@ -77,7 +88,7 @@ class ScoreTable:
         return len(self._values)
 
     def __repr__(self) -> str:
-        trouble = {name: n for name, n in self.counts().items() if n and name != "ok"}
+        trouble = self.trouble()
         return (
             f"ScoreTable({len(self)} candidates{', ' if trouble else ''}{trouble or ''})\n"
             + repr(self._values)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,9 @@ from tvtfast.evaluation import (
     View,
     mixed_seed,
 )
+from tvtfast.joint_racing import ImageScores, obstacle, race_population
+from tvtfast.joint_scoring import JointScorer, scorable_jointly, step_values, weight_bank
+from tvtfast.ledger import Ledger
 from tvtfast.models import (
     FeatureFn,
     SpatialFeatures,
@@ -33,15 +38,15 @@ from tvtfast.models import (
     UnsupportedModelError,
     load_teacher,
 )
+from tvtfast.population import is_out_of_memory
 from tvtfast.proxies import BASELINES, CombinedProxy, Proxy
-from tvtfast.ranking import combine
-from tvtfast.score_table import ScoreTable, integer_columns
-from tvtfast.spaces import ModelOptions, Space
+from tvtfast.racing import RaceSummary
+from tvtfast.ranking import Method
+from tvtfast.score_table import ScoreTable
+from tvtfast.spaces import ModelOptions, Space, Step
 from tvtfast.spaces import get as get_space
-from tvtfast.store import STATUSES, Cell, ScoreStore, score_key
-
-if TYPE_CHECKING:
-    pass
+from tvtfast.store import Cell, ScoreStore, StoreError
+from tvtfast.tabulating import tabulate
 
 PROTOCOLS = ("fixed", "paper")
 ON_ERROR = ("record", "raise")
@@ -71,9 +76,14 @@ def score(
     protocol: str = "fixed",
     feature_fn: FeatureFn | None = None,
     store: ScoreStore | str | os.PathLike[str] | None = None,
+    memory: int | None = None,
     **model_options: Any,
 ) -> ScoreTable:
     """Score untrained candidates.
+
+    Architectures whose space states its layers are computed together: one bank of weights, common
+    beginnings once, no module built (`tvtfast.population.Population`); all other candidates, and
+    proxies that are neither means over images nor sums over layers, one by one.
 
     All candidates see one frozen batch; the teacher runs once; student and teacher are in
     evaluation mode; the weights of architectures are drawn by index (`tvtfast.initialize_`).
@@ -93,8 +103,9 @@ def score(
         seed: First seed of the weights; and of the images, when they are drawn.
         init_seeds: Number of weight draws; with more than one, scores are means and the table has a
             ``<proxy>_std`` column.
-        dtype: ``float32``, ``bfloat16`` or ``float16`` (autocast; weights and statistics stay
-            fp32), or ``float64``.
+        dtype: ``float32``, ``bfloat16``, ``float16`` or ``float64``. Modules run under autocast for
+            half precision; architectures have weights and activations in it. Products of fp32 use
+            tf32 where ``torch.set_float32_matmul_precision`` allows it.
         device: Where architectures are built and the teacher runs; default the GPU if there is one.
         on_error: ``record`` keeps going and notes status and reason, ``raise`` stops at the first.
         progress: Show a progress bar.
@@ -103,6 +114,8 @@ def score(
             batch per candidate where ``images`` is a data set.
         feature_fn: How to read features of modules, see `tvtfast.models.extract_features`.
         store: Keep scores of architectures in this SQLite file and never compute one twice.
+        memory: Bytes that activations of architectures may take together; default half of what is
+            free on the device.
         **model_options: ``num_classes`` (default the batch's, else 100), ``img_size`` (default the
             batch's, else 224), ``patch_size``, ``distilled``, ``drop_path_rate``.
 
@@ -130,6 +143,7 @@ def score(
         protocol=protocol,
         feature_fn=feature_fn,
         store=store,
+        memory=memory,
         **model_options,
     )
     return scorer(candidates)
@@ -160,6 +174,7 @@ class Scorer:
         protocol: str = "fixed",
         feature_fn: FeatureFn | None = None,
         store: ScoreStore | str | os.PathLike[str] | None = None,
+        memory: int | None = None,
         **model_options: Any,
     ) -> None:
         _check_choice("dtype", dtype, DTYPES)
@@ -168,13 +183,18 @@ class Scorer:
         if init_seeds < 1:
             raise ValueError(f"init_seeds is {init_seeds}; give 1 or more")
         self.space = None if space is None else get_space(space)
-        self.single, self.combined = proxy_table.resolve(
-            [*BASELINES, *([proxies] if isinstance(proxies, str) else proxies)]
+        asked = [proxies] if isinstance(proxies, str) else list(proxies)
+        self.single, self.combined = proxy_table.resolve([*BASELINES, *asked])
+        self.scored = (
+            tuple(proxy.name for proxy in self.single if proxy.name not in BASELINES)
+            or tuple(name for name in BASELINES if name in asked)
+            or BASELINES
         )
         resolved_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.conditions = Conditions(resolved_device, dtype, paper=protocol == "paper")
         self.seeds = range(seed, seed + init_seeds)
         self.on_error, self.protocol = on_error, protocol
+        self.memory = memory
         self.evaluated = 0
         self.progress, self.feature_fn = progress, feature_fn
         self.store = store if isinstance(store, ScoreStore) else ScoreStore(store)
@@ -193,19 +213,148 @@ class Scorer:
 
     def __call__(self, candidates: Iterable[Any]) -> ScoreTable:
         """Score a population, see `score`."""
+        ledger = self._ledger(candidates)
+        self.evaluated += ledger.unfinished
+        self._score_all(ledger)
+        return self._table(ledger)
+
+    def race_obstacle(self, method: Method = "minmax_sum") -> str | None:
+        """Why `race` is not possible; ``None`` where it is."""
+        images = 0 if self.batch is None else len(self.batch)
+        return obstacle(self.space, self.single, self.scored, method, images, self.conditions.paper)
+
+    def race(
+        self, candidates: Iterable[Any], method: Method = "minmax_sum", top_k: int = 10
+    ) -> ScoreTable:
+        """Score a population on few images, and on more only those that may still be among the
+        best: see `tvtfast.racing`.
+
+        The ``top_k`` best are complete and score what `score` gives. Candidates that went out have
+        status ``partial`` and an estimate for a value. Scores of single images are kept in the
+        store, so that a race that was stopped goes on where it was. Where candidates cannot be
+        scored together after all, the whole population is scored as ever.
+
+        Args:
+            candidates: Architectures of the space.
+            method: How the proxies are combined.
+            top_k: The best to find.
+
+        Raises:
+            ValueError: A race is not possible, or ``top_k`` below 1.
+        """
+        reason = self.race_obstacle(method)
+        if reason is not None:
+            raise ValueError(f"a race is not possible: {reason}; score all candidates instead")
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; give 1 or more")
+        ledger = self._ledger(candidates)
+        summary = self._race(ledger, top_k) if ledger.unfinished else None
+        self._score_all(ledger)
+        return self._table(ledger, summary)
+
+    def _table(self, ledger: Ledger, race: RaceSummary | None = None) -> ScoreTable:
+        return tabulate(ledger, self.single, self.combined, scored=self.scored, race=race)
+
+    def _ledger(self, candidates: Iterable[Any]) -> Ledger:
         population = as_candidates(candidates, self.space, self.options, self.feature_fn)
-        rows = [
-            self._score_candidate(candidate)
-            for candidate in tqdm(
-                population, desc="scoring", unit="candidate", disable=not self.progress
-            )
-        ]
-        return self._table(population, rows)
+        return Ledger(population, self.single, self._seeds_of, self._fields, self.store)
+
+    def _score_all(self, ledger: Ledger) -> None:
+        with tqdm(
+            total=len(ledger.population),
+            desc="scoring",
+            unit="candidate",
+            disable=not (self.progress and ledger.unfinished),
+        ) as bar:
+            bar.update(len(ledger.population) - ledger.unfinished)
+            ledger.on_done = bar.update
+            if not self.conditions.paper:
+                self._score_jointly(ledger, self.single)
+            self._score_one_by_one(ledger)
+
+    def _race(self, ledger: Ledger, top_k: int) -> RaceSummary | None:
+        """Race, and enter all scores; or enter none, where something fails on the way."""
+        assert self.batch is not None
+        sums = [proxy for proxy in self.single if proxy.per_step is not None]
+        means = [proxy for proxy in self.single if proxy.per_step is None]
+        computed = {row for row, proxy, _ in ledger.missing() if proxy in sums}
+        self._score_jointly(ledger, sums)
+        images = len(self.batch)
+        with tqdm(
+            total=len(ledger.population) * images,
+            desc="racing",
+            unit="image",
+            disable=not self.progress,
+        ) as bar:
+            try:
+                scores = ImageScores(
+                    ledger,
+                    means,
+                    self._seeds_of,
+                    images,
+                    partial(self._joint, ledger.population),
+                    self.store,
+                    bar.update,
+                )
+                ranked = [proxy for proxy in sums if proxy.name in self.scored]
+                race, cells = race_population(ledger, ranked, scores, images, top_k, self.seeds[0])
+            except StoreError:
+                raise
+            except Exception:
+                self.evaluated += ledger.unfinished
+                return None
+            bar.total = bar.n  # what was left out is not going to come
+            bar.refresh()
+        self.evaluated += len(computed | scores.computed)
+        ledger.put((task, cell) for task, cell in cells if self._may_enter(cell))
+        return race.summary
+
+    def _joint(self, population: Sequence[Any], seed: int) -> JointScorer:
+        return JointScorer(population, seed, self.conditions, self._view, self.memory)
+
+    def _may_enter(self, cell: Cell) -> bool:
+        """Whether it is not a failure that is to be raised, when it is met one by one."""
+        return cell.status in ("ok", "partial") or self.on_error == "record"
 
     def features(self, candidate: Any) -> SpatialFeatures:
         """Last-block features of one candidate for the frozen batch, with the first seed."""
         population = as_candidates([candidate], self.space, self.options, self.feature_fn)
         return CandidateInputs(population[0], self.seeds[0], self._view, self.conditions).features
+
+    def step_values(self, steps: Sequence[Step]) -> list[float]:
+        """Summands of the score for some steps of the space, higher is better; means over weight
+        draws.
+
+        Raises:
+            ValueError: The score is not that of one proxy that is a sum over layers.
+        """
+        proxy = self._additive_proxy()
+        assert self.space is not None
+        draws = [
+            step_values(proxy, steps, weight_bank(self.space, steps, seed, self.conditions))
+            for seed in self._seeds_of(proxy)
+        ]
+        sign = 1.0 if proxy.higher_is_better else -1.0
+        return [sign * math.fsum(values) / len(values) for values in zip(*draws, strict=True)]
+
+    def _additive_proxy(self) -> Proxy:
+        scored = [proxy for proxy in self.single if proxy.name in self.scored]
+        told = [
+            proxy.name if proxy.per_step else f"{proxy.name} (not a sum over layers)"
+            for proxy in scored
+        ] + [f"{proxy.name} (scaled over a population)" for proxy in self.combined]
+        if len(told) > 1 or scored[0].per_step is None:
+            raise ValueError(
+                "the best architectures are found exactly for one proxy that is a sum over layers, "
+                f"and the proxies are {', '.join(told)}; give one such as "
+                "proxies=['weight_norm'], or another strategy"
+            )
+        if self.conditions.paper and scored[0].needs:
+            raise ValueError(
+                "the best architectures are found exactly where candidates share their weights; "
+                "give protocol='fixed', or another strategy"
+            )
+        return scored[0]
 
     @property
     def teacher_features(self) -> SpatialFeatures | None:
@@ -244,26 +393,45 @@ class Scorer:
             )
         return TeacherMaps(features)
 
-    def _score_candidate(self, candidate: Candidate) -> dict[str, list[Cell]]:
-        planned = [(proxy, seed) for proxy in self.single for seed in self._seeds_of(proxy)]
-        fields = {plan: self._fields(candidate, *plan) for plan in planned}
-        stored = self.store.get(score_key(entry) for entry in fields.values() if entry is not None)
-        prepared: dict[int, CandidateInputs] = {}
-        cells: dict[str, list[Cell]] = {proxy.name: [] for proxy in self.single}
-        for proxy, seed in planned:
-            entry = fields[proxy, seed]
-            cell = None if entry is None else stored.get(score_key(entry))
-            if cell is None:
-                if seed not in prepared:
-                    prepared[seed] = CandidateInputs(
-                        candidate, seed, self._shown_to(candidate), self.conditions
+    def _score_jointly(self, ledger: Ledger, wanted: Sequence[Proxy]) -> None:
+        """Score together what can be, with some of the proxies; what fails on the way is left to be
+        scored one by one, which tells which candidate failed and why."""
+        for seed in self.seeds:
+            tasks = [
+                (row, candidate, proxy)
+                for row, proxy, draw in ledger.missing()
+                if draw == seed
+                and proxy in wanted
+                and scorable_jointly(candidate := ledger.population[row], proxy)
+            ]
+            together = {row: candidate for row, candidate, _ in tasks}
+            proxies = dict.fromkeys(proxy for _, _, proxy in tasks)
+            if not together:
+                continue
+            rows = list(together)
+            try:
+                joint = self._joint(list(together.values()), seed)
+                for found in joint.scores(list(proxies)):
+                    ledger.put(
+                        ((rows[row], proxy, seed), cell)
+                        for row, proxy, cell in found
+                        if self._may_enter(cell)
                     )
-                cell = self._evaluate(proxy, prepared[seed])
-                if entry is not None:
-                    self.store.put(entry, cell)
-            cells[proxy.name].append(cell)
-        self.evaluated += bool(prepared)
-        return cells
+            except StoreError:
+                raise
+            except Exception:
+                continue
+
+    def _score_one_by_one(self, ledger: Ledger) -> None:
+        for row, tasks in itertools.groupby(ledger.missing(), key=lambda task: task[0]):
+            candidate = ledger.population[row]
+            view = self._shown_to(candidate)
+            prepared: dict[int, CandidateInputs] = {}
+            for task in tasks:
+                _, proxy, seed = task
+                if seed not in prepared:
+                    prepared[seed] = CandidateInputs(candidate, seed, view, self.conditions)
+                ledger.put([(task, self._evaluate(proxy, prepared[seed]))])
 
     def _seeds_of(self, proxy: Proxy) -> range:
         return self.seeds if "weights" in proxy.needs else self.seeds[:1]
@@ -274,7 +442,7 @@ class Scorer:
         fields = {"candidate": candidate.identity, "proxy": proxy.name, "version": proxy.version}
         if proxy.needs:
             fields |= {
-                "dtype": self.conditions.dtype,
+                "dtype": _precision(self.conditions.dtype),
                 "device": self.conditions.device.type,
                 "protocol": self.protocol,
             }
@@ -322,68 +490,17 @@ class Scorer:
             raise ScoringError(f"{inputs.candidate.label}, {proxy.name}: {reason}")
         return Cell(value, status, reason, time.perf_counter() - started)
 
-    def _table(
-        self, population: Sequence[Candidate], rows: Sequence[Mapping[str, Sequence[Cell]]]
-    ) -> ScoreTable:
-        import pandas as pd
 
-        values: dict[str, list[Any]] = {"arch": [candidate.label for candidate in population]}
-        status: dict[str, list[str]] = {}
-        reasons: dict[str, list[str]] = {}
-        for proxy in self.single:
-            merged = [_merge(row[proxy.name]) for row in rows]
-            values[proxy.name] = [cell.value for cell in merged]
-            status[proxy.name] = [cell.status for cell in merged]
-            reasons[proxy.name] = [cell.reason for cell in merged]
-            if len(self._seeds_of(proxy)) > 1:
-                values[f"{proxy.name}_std"] = [_deviation(row[proxy.name]) for row in rows]
-        frame = pd.DataFrame(values)
-        directions = {proxy.name: proxy.higher_is_better for proxy in self.single}
-        for combined in self.combined:
-            parts = list(combined.parts)
-            frame[combined.name] = combine(frame[parts], directions, combined.method)
-            worst = [
-                max((status[part][i] for part in parts), key=STATUSES.index) for i in frame.index
-            ]
-            status[combined.name] = worst
-            reasons[combined.name] = [
-                "; ".join(f"{part}: {reasons[part][i]}" for part in parts if reasons[part][i])
-                for i in frame.index
-            ]
-            directions[combined.name] = combined.higher_is_better
-        return ScoreTable(
-            integer_columns(frame),
-            pd.DataFrame(status),
-            pd.DataFrame(reasons),
-            candidates=[candidate.source for candidate in population],
-            higher_is_better=directions,
-            scored=[proxy.name for proxy in self.single if proxy.name not in BASELINES]
-            or list(BASELINES),
-        )
-
-
-def _merge(cells: Sequence[Cell]) -> Cell:
-    """Mean over weight draws; the first draw that failed speaks for all."""
-    for cell in cells:
-        if cell.status != "ok":
-            return replace(cell, value=math.nan)
-    return Cell(math.fsum(cell.value for cell in cells) / len(cells))
-
-
-def _deviation(cells: Sequence[Cell]) -> float:
-    mean = _merge(cells).value
-    variance = math.fsum((cell.value - mean) ** 2 for cell in cells) / (len(cells) - 1)
-    return math.sqrt(variance)
+def _precision(dtype: str) -> str:
+    """The dtype, and what else decides how exact its matrix products are."""
+    products = torch.get_float32_matmul_precision()
+    return dtype if dtype != "float32" or products == "highest" else f"{dtype}, {products} products"
 
 
 def _status_of(error: Exception) -> str:
     if isinstance(error, UnsupportedModelError):
         return "unsupported"
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(
-        error
-    ):
-        return "oom"
-    return "error"
+    return "oom" if isinstance(error, MemoryError) or is_out_of_memory(error) else "error"
 
 
 def _dataset_of(images: Images | None) -> VisionDataset | None:

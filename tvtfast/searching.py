@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from tvtfast.files import replacing
 from tvtfast.machine import machine, versions
@@ -22,21 +22,28 @@ from tvtfast.search_result import SearchResult, order_of
 from tvtfast.spaces import Constraints, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.store import ScoreStore
-from tvtfast.strategies import Budget, Strategy
+from tvtfast.strategies import Budget, Strategy, choose
 from tvtfast.strategies import get as get_strategy
 
 STORE = "scores.sqlite"
+
+_RACED = 40
+_IMAGES = 16
+
+Scoring: TypeAlias = Callable[[list[Any]], ScoreTable]
 
 
 def search(
     space: str | Space[Any],
     *,
-    strategy: str | Strategy = "random",
-    trials: int = 1000,
+    strategy: str | Strategy | None = None,
+    trials: int | None = None,
     constraints: Constraints | None = None,
     proxies: Sequence[str | Proxy | CombinedProxy] = ("teacher_aware", "weight_norm"),
     method: Method = "minmax_sum",
     seed: int = 0,
+    racing: bool | None = None,
+    top_k: int = 10,
     run_dir: str | os.PathLike[str] | None = None,
     **scoring: Any,
 ) -> SearchResult:
@@ -48,25 +55,35 @@ def search(
 
     Args:
         space: The space, or its name.
-        strategy: ``random``, or a strategy of your own (`tvtfast.strategies`).
-        trials: Number of distinct architectures to score.
+        strategy: ``random``; ``exhaustive``: every architecture inside the constraints; ``exact``:
+            the best by one proxy that is a sum over layers, found without scoring the others; or a
+            strategy of your own (`tvtfast.strategies`). Default ``exhaustive`` for spaces of at
+            most 10,000 architectures where ``trials`` is not given either, else ``random``.
+        trials: Number of distinct architectures to score; default 1000, and 10 for ``exact``.
+            ``exhaustive`` takes none.
         constraints: ``{"params": (low, high), "flops": (low, high)}``.
         proxies: What to score, see `tvtfast.score`.
         method: How the proxies are combined, see `tvtfast.rank`.
         seed: Seed of the strategy's draws and of the weights.
+        racing: Show candidates few images first, and more only to those that may still be among the
+            ``top_k`` best (`tvtfast.racing`). Default: where that is possible, with at least 40
+            candidates and 16 images. The ``top_k`` best are those of full scoring in nearly all
+            cases; the others get status ``partial`` and an estimate.
+        top_k: The best that a race finds.
         run_dir: Folder for ``scores.sqlite``, ``scores.csv``, ``scores.parquet``, ``best.json``,
             ``run.json``, ``report.html`` and figures; ``None`` keeps everything in memory.
         **scoring: The other arguments of `tvtfast.score`: ``teacher``, ``images``, ``dtype``, model
             options, ...
 
     Raises:
-        ValueError: Bad arguments (see `tvtfast.score`), or fewer than one trial.
-        InfeasibleError: The constraints leave fewer than ``trials`` architectures.
+        ValueError: Bad arguments (see `tvtfast.score`), fewer than one trial, trials for a strategy
+            that takes none, proxies that a strategy cannot serve, or ``racing=True`` where a race
+            is not possible.
+        InfeasibleError: The constraints leave no architecture, or fewer than ``random`` is to draw.
         StoreError: The run folder cannot be written; scores already there are kept.
     """
-    if trials < 1:
-        raise ValueError(f"trials is {trials}; give 1 or more")
     resolved_space = get_space(space)
+    strategy, trials = choose(resolved_space, strategy, trials)
     propose = get_strategy(strategy)
     folder = None if run_dir is None else Path(run_dir)
     timings: dict[str, float] = {}
@@ -76,12 +93,20 @@ def search(
             scorer = Scorer(
                 space=resolved_space, proxies=proxies, seed=seed, store=store, **scoring
             )
+        score = _scoring(scorer, racing, method, top_k)
         settings = _settings(scorer, strategy, trials, constraints, method, seed, resolved_space)
+        settings |= {"racing": racing, "top_k": top_k}
         run = {"settings": settings, "versions": versions(), "machine": machine()}
         _write_json(folder, "run.json", run | {"status": "running"})
         try:
-            budget = Budget(trials, constraints, seed, asdict(scorer.options))
-            table = _explore(resolved_space, propose, budget, scorer, method, timings)
+            budget = Budget(
+                resolved_space.size if trials is None else trials,
+                constraints,
+                seed,
+                asdict(scorer.options),
+                scorer.step_values,
+            )
+            table = _explore(resolved_space, propose, budget, score, method, timings)
             with _timed(timings, "ranking"):
                 scores = rank(table, method)
             result = SearchResult(
@@ -102,15 +127,36 @@ def search(
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             _write_json(folder, "run.json", run | {"status": status, "error": repr(error)})
             raise
-    _write_json(folder, "run.json", run | {"status": "finished", "seconds": timings})
+    race = None if table.race is None else table.race.describe()
+    _write_json(folder, "run.json", run | {"status": "finished", "seconds": timings, "race": race})
     return result
+
+
+def _scoring(scorer: Scorer, racing: bool | None, method: Method, top_k: int) -> Scoring:
+    """Score populations in full, or by races where that is asked for or worth it."""
+    if top_k < 1:
+        raise ValueError(f"top_k is {top_k}; give 1 or more")
+    if racing is False:
+        return scorer
+    reason = scorer.race_obstacle(method)
+    if reason is not None:
+        if racing:
+            raise ValueError(f"racing=True is not possible: {reason}; leave racing out")
+        return scorer
+
+    def score(population: list[Any]) -> ScoreTable:
+        images = 0 if scorer.batch is None else len(scorer.batch)
+        worth = images >= _IMAGES and len(population) >= max(_RACED, 2 * top_k)
+        return scorer.race(population, method, top_k) if racing or worth else scorer(population)
+
+    return score
 
 
 def _explore(
     space: Space[Any],
     propose: Strategy,
     budget: Budget,
-    scorer: Scorer,
+    score: Scoring,
     method: Method,
     timings: dict[str, float],
 ) -> ScoreTable:
@@ -123,7 +169,7 @@ def _explore(
         while True:
             seen |= {space.encode(arch): arch for arch in population}
             with _timed(timings, "scoring"):
-                table = scorer(population)
+                table = score(population)
             scores = rank(table, method).tolist()
             with _timed(timings, "proposing"):
                 population = proposals.send(scores)
@@ -131,13 +177,13 @@ def _explore(
         pass
     if table is None:
         raise ValueError("the strategy proposed no architecture; let it yield at least one")
-    return table if len(table) == len(seen) else scorer(list(seen.values()))
+    return table if len(table) == len(seen) else score(list(seen.values()))
 
 
 def _settings(
     scorer: Scorer,
     strategy: str | Strategy,
-    trials: int,
+    trials: int | None,
     constraints: Constraints | None,
     method: Method,
     seed: int,

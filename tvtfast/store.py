@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
-STATUSES = ("ok", "nan", "unsupported", "error", "oom")
+import numpy as np
+import numpy.typing as npt
+
+STATUSES = ("ok", "partial", "nan", "unsupported", "error", "oom")
 _FINAL = ("ok", "nan", "unsupported")
 _LOOKUP_BATCH = 500
 
-_SCHEMA = """
+_SCORES = """
 CREATE TABLE IF NOT EXISTS scores (
     key     TEXT PRIMARY KEY,
     fields  TEXT NOT NULL,
@@ -28,6 +31,18 @@ CREATE TABLE IF NOT EXISTS scores (
     seconds REAL NOT NULL
 ) WITHOUT ROWID
 """
+_IMAGE_SCORES = """
+CREATE TABLE IF NOT EXISTS image_scores (
+    key    TEXT NOT NULL,
+    images BLOB NOT NULL,
+    scores BLOB NOT NULL,
+    PRIMARY KEY (key, images)
+) WITHOUT ROWID
+"""
+_INDEX, _VALUE = "<i4", "<f8"
+
+ImageScores: TypeAlias = "tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]"
+"""Indices of images, and the scores of one candidate for them."""
 
 
 class StoreError(RuntimeError):
@@ -39,8 +54,9 @@ class Cell:
     """One score of one candidate.
 
     Args:
-        value: The score; NaN unless ``status`` is ``ok``.
-        status: ``ok``, ``nan`` (not a finite number), ``unsupported``, ``error`` or ``oom``.
+        value: The score; NaN unless ``status`` is ``ok`` or ``partial``.
+        status: ``ok``, ``partial`` (estimated from some of the images; never stored), ``nan`` (not
+            a finite number), ``unsupported``, ``error`` or ``oom``.
         reason: What happened, in one line; empty when ``ok``.
         seconds: What it took.
     """
@@ -84,43 +100,81 @@ class ScoreStore:
             )
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute(_SCHEMA)
+            self._connection.execute(_SCORES)
+            self._connection.execute(_IMAGE_SCORES)
 
     def get(self, keys: Iterable[str]) -> dict[str, Cell]:
         """The stored scores among ``keys`` that need not be computed again."""
-        wanted = list(keys)
-        found: dict[str, Cell] = {}
-        with self._explained():
-            for start in range(0, len(wanted), _LOOKUP_BATCH):
-                batch = wanted[start : start + _LOOKUP_BATCH]
-                marks = ",".join("?" * len(batch))
-                query = (
-                    f"SELECT key, value, status, reason, seconds FROM scores WHERE key IN ({marks})"
-                )
-                for key, value, status, reason, seconds in self._connection.execute(query, batch):
-                    if status in _FINAL:
-                        found[key] = Cell(
-                            math.nan if value is None else value, status, reason, seconds
-                        )
-        return found
+        columns = "key, value, status, reason, seconds"
+        return {
+            key: Cell(math.nan if value is None else value, status, reason, seconds)
+            for key, value, status, reason, seconds in self._rows("scores", columns, keys)
+            if status in _FINAL
+        }
 
-    def put(self, fields: Mapping[str, Any], cell: Cell) -> None:
-        """Keep a score; one that is already there stays unless it may be computed again."""
-        value = cell.value if math.isfinite(cell.value) else None
-        with self._explained():
-            self._connection.execute(
+    def get_images(self, keys: Iterable[str]) -> Iterator[tuple[str, ImageScores]]:
+        """What is stored of single images; a key may come several times."""
+        for key, images, scores in self._rows("image_scores", "key, images, scores", keys):
+            yield key, (np.frombuffer(images, _INDEX), np.frombuffer(scores, _VALUE))
+
+    def _rows(self, table: str, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+        wanted = list(keys)
+        for start in range(0, len(wanted), _LOOKUP_BATCH):
+            batch = wanted[start : start + _LOOKUP_BATCH]
+            marks = ",".join("?" * len(batch))
+            query = f"SELECT {columns} FROM {table} WHERE key IN ({marks})"
+            with self._explained():
+                found = self._connection.execute(query, batch).fetchall()
+            yield from found
+
+    def put_images(self, scores: Iterable[tuple[str, ImageScores]]) -> None:
+        """Keep scores of single images, all or none; those of a score that is not complete yet are
+        lost no more than others."""
+        rows = [
+            (key, np.asarray(images, _INDEX).tobytes(), np.asarray(values, _VALUE).tobytes())
+            for key, (images, values) in scores
+        ]
+        with self._explained(), self._transaction():
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO image_scores VALUES (?, ?, ?)", rows
+            )
+
+    def put(self, scores: Iterable[tuple[Mapping[str, Any], Cell]]) -> None:
+        """Keep scores, all or none; one that is already there stays unless it may be computed
+        again.
+
+        Args:
+            scores: What determines each score, and the score.
+        """
+        rows = [
+            (
+                score_key(fields),
+                _canonical(fields),
+                cell.value if math.isfinite(cell.value) else None,
+                cell.status,
+                cell.reason,
+                cell.seconds,
+            )
+            for fields, cell in scores
+        ]
+        with self._explained(), self._transaction():
+            self._connection.executemany(
                 "INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
                 "value = excluded.value, status = excluded.status, reason = excluded.reason, "
                 f"seconds = excluded.seconds WHERE status NOT IN {_FINAL}",
-                (
-                    score_key(fields),
-                    _canonical(fields),
-                    value,
-                    cell.status,
-                    cell.reason,
-                    cell.seconds,
-                ),
+                rows,
             )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite itself ends it when the disk is full
+                self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
 
     def __len__(self) -> int:
         with self._explained():

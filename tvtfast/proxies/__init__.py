@@ -10,12 +10,14 @@ from tvtfast.proxies.base import (
     resolve,
 )
 from tvtfast.proxies.complexity import BASELINES
+from tvtfast.proxies.relations import RELATIONS
 from tvtfast.proxies.teacher_aware import TEACHER_AWARE, teacher_aware
 from tvtfast.proxies.tvt import TVT
 from tvtfast.proxies.weight_norm import WEIGHT_NORM, weight_norm
 
 __all__ = [
     "BASELINES",
+    "RELATIONS",
     "TEACHER_AWARE",
     "TVT",
     "WEIGHT_NORM",

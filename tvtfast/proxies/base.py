@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,13 +47,36 @@ class ProxyInputs(Protocol):
         """Attention map of the teacher's last stage at a size, ``[B, H*W]``. Needs ``teacher``."""
 
     @property
+    def teacher_features(self) -> SpatialFeatures:
+        """Last-stage features of the teacher for the batch. Needs ``teacher``."""
+
+    @property
     def teacher_size(self) -> tuple[int, int]:
         """Grid of the teacher's last stage. Needs ``teacher``."""
+
+
+class StepInputs(Protocol):
+    """One layer of a candidate, as a proxy that is a sum over layers sees it."""
+
+    @property
+    def params(self) -> int:
+        """Parameter count."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one image."""
+
+    @property
+    def weight_norms(self) -> Sequence[float]:
+        """L2 norms of its convolution and linear weights. Needs ``weights``."""
 
 
 @dataclass(frozen=True)
 class Proxy:
     """A score of one untrained candidate.
+
+    ``compute`` says what it is for a single candidate. Where the score is a mean over images or a
+    sum over layers, say that too, and whole populations are scored at once, with equal results.
 
     Args:
         name: Column name.
@@ -63,6 +86,9 @@ class Proxy:
         deterministic: Whether equal inputs give equal bits.
         version: Raise it whenever the value changes; stored scores of other versions are not used.
         description: One line for listings, with the source.
+        per_image: Score of every image, ``[*, B]``, from ``features`` of one candidate or of
+            several ``[K, B, P+N, C]``; the score is its mean over images.
+        per_step: Summand of one layer; the score is the sum over layers.
     """
 
     name: str
@@ -72,6 +98,8 @@ class Proxy:
     deterministic: bool = True
     version: int = 1
     description: str = ""
+    per_image: Callable[[ProxyInputs], Tensor] | None = None
+    per_step: Callable[[StepInputs], float] | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.needs) - set(NEEDS))

@@ -41,10 +41,13 @@ def _spatial(features: SpatialFeatures | Tensor) -> SpatialFeatures:
     return features if isinstance(features, SpatialFeatures) else SpatialFeatures(features)
 
 
-def _compute(inputs: ProxyInputs) -> float:
+def _per_image(inputs: ProxyInputs) -> Tensor:
     size = common_size(inputs.features.size, inputs.teacher_size)
-    distances = inputs.features.attention_map_distance(inputs.teacher_map(size), size)
-    return -distances.double().mean().item()
+    return -inputs.features.attention_map_distance(inputs.teacher_map(size), size)
+
+
+def _compute(inputs: ProxyInputs) -> float:
+    return _per_image(inputs).double().mean().item()
 
 
 TEACHER_AWARE = register(
@@ -53,5 +56,6 @@ TEACHER_AWARE = register(
         _compute,
         needs=frozenset({"weights", "images", "teacher"}),
         description="likeness of student and teacher attention maps (TVT, arXiv 2311.14337)",
+        per_image=_per_image,
     )
 )

@@ -40,5 +40,6 @@ WEIGHT_NORM = register(
         _compute,
         needs=frozenset({"weights"}),
         description="sum of the L2 norms of all weights (TVT, arXiv 2311.14337)",
+        per_step=lambda step: sum(step.weight_norms),
     )
 )

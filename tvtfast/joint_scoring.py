@@ -1,0 +1,194 @@
+"""Proxies that are sums over layers or means over images, for whole populations at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tvtfast.candidates import ArchCandidate, Candidate
+from tvtfast.evaluation import DTYPES, Conditions, TeacherMaps, View
+from tvtfast.ledger import value_cell
+from tvtfast.models import SpatialFeatures, parameter_rule
+from tvtfast.population import Population, WeightBank
+from tvtfast.proxies import Proxy
+from tvtfast.spaces import Space, Step
+from tvtfast.store import Cell
+
+PerImage = Mapping[str, npt.NDArray[np.float64]]
+"""Scores of some candidates by proxy, ``[K, B]``."""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """`tvtfast.proxies.StepInputs` of one step."""
+
+    step: Step
+    bank: WeightBank
+
+    @property
+    def params(self) -> int:
+        return self.step.params
+
+    @property
+    def macs(self) -> int:
+        return self.step.macs
+
+    @property
+    def weight_norms(self) -> Sequence[float]:
+        return self.bank.norms(self.step)
+
+
+@dataclass(frozen=True)
+class FeaturesView:
+    """What ``per_image`` may read of `tvtfast.proxies.ProxyInputs`, for several candidates."""
+
+    features: SpatialFeatures
+    images: Tensor
+    shown: Tensor | slice
+    teacher: TeacherMaps | None
+
+    @property
+    def teacher_size(self) -> tuple[int, int]:
+        assert self.teacher is not None
+        return self.teacher.features.size
+
+    def teacher_map(self, size: tuple[int, int]) -> Tensor:
+        assert self.teacher is not None
+        return self.teacher.at(size)[self.shown]
+
+
+class JointScorer:
+    """Candidates of one space, scored as one population with one draw of the weights.
+
+    Args:
+        candidates: Those to score, of one space and with the same options.
+        seed: Seed of the weights.
+        conditions: Device and precision.
+        view: Images and teacher.
+        memory: Bytes that activations may take, see `tvtfast.population.Population`.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[ArchCandidate],
+        seed: int,
+        conditions: Conditions,
+        view: View,
+        memory: int | None,
+    ) -> None:
+        first = candidates[0]
+        self._view = view
+        self.population = Population(
+            [candidate.source for candidate in candidates],
+            space=first.space,
+            seed=seed,
+            device=conditions.device,
+            dtype=DTYPES[conditions.dtype],
+            memory=memory,
+            **asdict(first.options),
+        )
+
+    def scores(self, proxies: Sequence[Proxy]) -> Iterator[list[tuple[int, Proxy, Cell]]]:
+        """Cells of all candidates, some at a time, as they are ready: row, proxy, cell."""
+        started = time.perf_counter()
+        for proxy in proxies:
+            if proxy.per_step is not None:
+                values = self.sums(proxy).tolist()
+                share = (time.perf_counter() - started) / len(values)
+                yield [(row, proxy, value_cell(value, share)) for row, value in enumerate(values)]
+                started = time.perf_counter()
+        means = [proxy for proxy in proxies if proxy.per_step is None]
+        if not means:
+            return
+        for rows, found in self.per_image(means):
+            share = (time.perf_counter() - started) / (len(means) * sum(map(len, rows)))
+            yield [
+                (row, proxy, value_cell(float(value), share))
+                for proxy in means
+                for equal, value in zip(rows, found[proxy.name].mean(axis=1), strict=True)
+                for row in equal
+            ]
+            started = time.perf_counter()
+
+    def step_values(self, proxy: Proxy) -> list[float]:
+        """Summand of every distinct step of the population."""
+        return step_values(proxy, self.population.paths.steps, self.population.bank)
+
+    def sums(self, proxy: Proxy) -> npt.NDArray[np.generic]:
+        """Scores that are sums over layers, ``[n]``."""
+        return self.population.paths.total(self.step_values(proxy))
+
+    def per_image(
+        self,
+        proxies: Sequence[Proxy],
+        rows: Sequence[int] | None = None,
+        images: Sequence[int] | None = None,
+    ) -> Iterator[tuple[tuple[tuple[int, ...], ...], PerImage]]:
+        """Scores of every image, in the order they are ready.
+
+        Args:
+            proxies: Proxies with ``per_image``.
+            rows: Candidates to score; default all.
+            images: Which images of the batch to show; default all.
+
+        Yields:
+            Candidates (several in one entry where architectures are equal) and their scores, the
+            images in the order they were asked for.
+        """
+        assert self._view.batch is not None
+        shown = (
+            slice(None)
+            if images is None
+            else torch.tensor(images, device=self._view.batch.images.device)
+        )
+        batch = self._view.batch.images[shown]
+        for found in self.population.features(batch, rows):
+            view = FeaturesView(found.features, batch, shown, self._view.teacher)
+            yield (
+                found.rows,
+                {
+                    # the protocol promises more than a proxy with per_image may read
+                    proxy.name: proxy.per_image(view).double().cpu().numpy()  # type: ignore
+                    for proxy in proxies
+                },
+            )
+
+
+def step_values(proxy: Proxy, steps: Sequence[Step], bank: WeightBank) -> list[float]:
+    """Summands of a proxy that is a sum over layers."""
+    assert proxy.per_step is not None
+    return [float(proxy.per_step(StepView(step, bank))) for step in steps]
+
+
+def weight_bank(
+    space: Space[Any], steps: Sequence[Step], seed: int, conditions: Conditions
+) -> WeightBank:
+    """The shared weights of some steps of a space.
+
+    Raises:
+        ValueError: No model of the space says how its parameters are drawn.
+    """
+    rule = parameter_rule(space)
+    if rule is None:
+        raise ValueError(
+            f"no model of space {space.name!r} states how its parameters are drawn; register one "
+            "with a static method parameter_init(name, owner)"
+        )
+    return WeightBank(steps, rule, seed=seed, device=conditions.device)
+
+
+def scorable_jointly(candidate: Candidate, proxy: Proxy) -> TypeGuard[ArchCandidate]:
+    """Whether a proxy of a candidate can be computed for many candidates at once."""
+    return (
+        (proxy.per_image is not None or proxy.per_step is not None)
+        and isinstance(candidate, ArchCandidate)
+        and candidate.space.has_steps
+        and parameter_rule(candidate.space) is not None
+    )
