@@ -9,6 +9,10 @@ from collections.abc import Sequence
 COMMANDS = {
     "search": "find the best architecture of a space without training any",
     "score": "score given architectures",
+    "teacher": "train a ConvNet teacher",
+    "distill": "train a student, guided by a teacher or plainly",
+    "export": "hand a trained student over: safetensors for timm, or ONNX",
+    "predict": "classify images with a trained student",
     "correlate": "judge proxies by how they rank architectures of known accuracy",
     "info": "show versions, machine, and which backend serves which operator",
 }
@@ -37,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.run(parser.parse_args(rest), parser)
     except KeyboardInterrupt:
         print(
-            "\ntvtfast: interrupted; every score computed so far is kept, run the same command to "
-            "continue",
+            "\ntvtfast: interrupted; every score and every finished epoch is kept, run the same "
+            "command to continue",
             file=sys.stderr,
         )
         return _INTERRUPTED
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         print(f"tvtfast: error: {error}", file=sys.stderr)
         return 2
     return 0

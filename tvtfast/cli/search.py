@@ -17,12 +17,14 @@ from tvtfast.cli.options import (
 )
 from tvtfast.cli.tables import candidates_table
 from tvtfast.files import replacing
+from tvtfast.racing import RaceSummary
 from tvtfast.reporting import CONFIG
 from tvtfast.search_result import SearchResult
 from tvtfast.searching import search
 from tvtfast.spaces import get as get_space
 
 _TOP = 5
+_TRIALS = 200
 
 
 def parser() -> ArgumentParser:
@@ -33,9 +35,26 @@ def parser() -> ArgumentParser:
     add_scoring_options(parser)
     add_rank_option(parser)
     parser.add_argument(
-        "--strategy", type=str, default="random", help=", ".join(strategies.available())
+        "--strategy",
+        type=str | None,
+        default=None,
+        help=f"{', '.join(strategies.available())}; default exhaustive for spaces of at most "
+        f"{strategies.LISTED:,} architectures where --trials is not given, else random",
     )
-    parser.add_argument("--trials", type=int, default=200, help="architectures to score")
+    parser.add_argument(
+        "--trials",
+        type=int | None,
+        default=None,
+        help=f"architectures to score; default {_TRIALS} for random, 10 for exact",
+    )
+    parser.add_argument(
+        "--racing",
+        type=bool | None,
+        default=None,
+        help="show candidates few images, and more to those that may be among the best; default "
+        "where it is possible and worth it",
+    )
+    parser.add_argument("--top-k", type=int, default=10, help="the best that a race finds")
     add_window_options(parser, default=(4.0, 7.0))
     parser.add_argument(
         "--output-dir",
@@ -49,6 +68,9 @@ def parser() -> ArgumentParser:
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Search, and print what was found and where it lies."""
     space = get_space(cfg.space)
+    strategy, trials = strategies.choose(space, cfg.strategy, cfg.trials)
+    if cfg.trials is None and strategy == "random":
+        trials = _TRIALS
     arguments = scoring_arguments(cfg, progress=True)
     folder = Path(cfg.output_dir or _default_folder(cfg))
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,10 +78,12 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         parser.save(cfg, target, skip_unset=False)
     result = search(
         space,
-        strategy=cfg.strategy,
-        trials=cfg.trials,
+        strategy=strategy,
+        trials=trials,
         constraints=constraints(cfg),
         method=cfg.method,
+        racing=cfg.racing,
+        top_k=cfg.top_k,
         run_dir=folder,
         **arguments,
     )
@@ -73,7 +97,7 @@ def _default_folder(cfg: Namespace) -> Path:
 def _summary(result: SearchResult, folder: Path) -> str:
     best = result.describe_best()
     table = result.table.to_pandas().assign(score=result.scores)
-    failed = {name: n for name, n in result.table.counts().items() if n and name != "ok"}
+    failed = result.table.trouble()
     lines = [
         "",
         f"best of {len(result.order):,} candidates of {result.space.name}: "
@@ -82,12 +106,18 @@ def _summary(result: SearchResult, folder: Path) -> str:
         candidates_table(table.loc[list(result.order[:_TOP])], result.space),
         "",
         _effort(result),
+        *([_race(result.table.race)] if result.table.race is not None else []),
         *([f"cells without a score: {failed}"] if failed else []),
         f"architecture  {folder / 'best.json'}",
         f"all scores    {folder / 'scores.csv'}",
         f"report        {folder / 'report.html'}",
     ]
     return "\n".join(lines)
+
+
+def _race(race: RaceSummary) -> str:
+    rungs = ", ".join(f"{rung.candidates:,} on {rung.images}" for rung in race.rungs)
+    return f"a race on {race.share:.0%} of the image passes: {rungs} of {race.images} images"
 
 
 def _effort(result: SearchResult) -> str:

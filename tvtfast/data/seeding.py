@@ -11,7 +11,7 @@ import torch
 
 
 @contextmanager
-def local_rng(seed: int, stream: int = 0) -> Iterator[None]:
+def local_rng(seed: int, *stream: int) -> Iterator[None]:
     """Seed ``random``, ``numpy.random`` and torch's CPU generator inside the block.
 
     Their states are put back on leaving, also after an exception. Device generators are neither
@@ -19,10 +19,11 @@ def local_rng(seed: int, stream: int = 0) -> Iterator[None]:
 
     Args:
         seed: Non-negative.
-        stream: Non-negative; streams of one seed are independent.
+        *stream: Non-negative, such as an epoch and the index of an image; streams of one seed are
+            independent. None is stream 0.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    words = np.random.SeedSequence(seed, spawn_key=(stream,)).generate_state(6)
+    words = np.random.SeedSequence(seed, spawn_key=stream or (0,)).generate_state(6)
     try:
         random.seed(int(words[0]) << 32 | int(words[1]))
         np.random.seed(words[2:4])

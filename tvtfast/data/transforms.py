@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from tvtfast._torchvision import ensure_torchvision
@@ -61,7 +61,7 @@ def train_transform(
     ensure_torchvision()
     from timm.data.transforms_factory import create_transform
 
-    transform: Transform = create_transform(
+    composed = create_transform(
         img_size,
         is_training=True,
         interpolation="bicubic",
@@ -72,7 +72,47 @@ def train_transform(
         mean=normalization.mean,
         std=normalization.std,
     )
+    for step in composed.transforms:
+        for operation in getattr(step, "ops", ()):
+            if operation.name == "PosterizeIncreasing":
+                operation.aug_fn = _posterize
+    transform: Transform = composed
     return transform
+
+
+def light_transform(
+    img_size: int, normalization: Normalization = IMAGENET_NORMALIZATION
+) -> Transform:
+    """Shifts alone: bicubic resize to a square, then a crop at a random offset of up to an eighth
+    of the side, beyond whose edges the border pixels repeat.
+
+    Args:
+        img_size: Side in pixels.
+        normalization: Channel mean and standard deviation.
+
+    Returns:
+        Function from an RGB PIL image to float32 ``[3, img_size, img_size]``. It draws from torch's
+        global generator.
+    """
+    _check_img_size(img_size)
+    ensure_torchvision()
+    from torchvision import transforms
+
+    transform: Transform = transforms.Compose(
+        [
+            transforms.Resize((img_size, img_size), transforms.InterpolationMode.BICUBIC),
+            transforms.RandomCrop(img_size, padding=-(-img_size // 8), padding_mode="edge"),
+            transforms.ToTensor(),
+            transforms.Normalize(normalization.mean, normalization.std),
+        ]
+    )
+    return transform
+
+
+def _posterize(image: Image.Image, bits: int, **options: Any) -> Image.Image:
+    """Keep the ``bits`` highest bits of every channel. At its largest magnitude RandAugment asks
+    for none, which is a black image; Pillow 13 refuses it, and timm hands it on."""
+    return ImageOps.posterize(image, bits) if bits else Image.new(image.mode, image.size)
 
 
 def _check_img_size(img_size: int) -> None:

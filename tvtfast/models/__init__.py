@@ -1,7 +1,8 @@
 """Candidate models, teachers, and how to read spatial features from either."""
 
+from tvtfast.models.attention_stats import attention_stats
 from tvtfast.models.autoformer import AutoFormer
-from tvtfast.models.builder import build, register_model
+from tvtfast.models.builder import build, parameter_rule, register_model
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.checkpoint import CheckpointError
 from tvtfast.models.cifar_resnet import CifarResNet
@@ -10,9 +11,11 @@ from tvtfast.models.features import (
     SpatialFeatures,
     UnsupportedModelError,
     extract_features,
+    features_and_outputs,
     last_features,
 )
 from tvtfast.models.pit import PiT
+from tvtfast.models.student import Student, StudentCard, load_student, save_student
 from tvtfast.models.teacher import Teacher, load_teacher
 
 __all__ = [
@@ -23,11 +26,18 @@ __all__ = [
     "FeatureFn",
     "PiT",
     "SpatialFeatures",
+    "Student",
+    "StudentCard",
     "Teacher",
     "UnsupportedModelError",
+    "attention_stats",
     "build",
     "extract_features",
+    "features_and_outputs",
     "last_features",
+    "load_student",
     "load_teacher",
+    "parameter_rule",
     "register_model",
+    "save_student",
 ]

@@ -47,7 +47,8 @@ class AutoFormer(CandidateModel):
         if options.distilled:
             self.head_dist = nn.Linear(dim, options.num_classes)
 
-    def parameter_init(self, name: str, owner: nn.Module) -> ParameterInit | None:
+    @staticmethod
+    def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
         """Linear weights ``N(0, 0.02^2)``, linear biases and the distillation head 0; the patch
         convolution keeps the framework's default."""
         if isinstance(owner, nn.Linear):
@@ -59,7 +60,7 @@ class AutoFormer(CandidateModel):
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
         self._check_images(images)
         x = self.patch_embed(images).flatten(2).transpose(1, 2)
-        x = torch.cat((self._prefix_tokens(len(x)), x), dim=1) + self.pos_embed
+        x = torch.cat((self._prefix_tokens(x.shape[0]), x), dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x, self.grid)
             yield SpatialFeatures(x, self.grid, self.num_prefix_tokens)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,6 +30,7 @@ class Attention(nn.Module):
             raise ValueError(f"width {dim} does not split into {num_heads} heads")
         self.num_heads = num_heads
         self.head_dim = head_dim or dim // num_heads
+        self.scale = float(self.head_dim**-0.5)
         inner = self.num_heads * self.head_dim
         self.qkv = nn.Linear(dim, 3 * inner)
         self.proj = nn.Linear(inner, dim)
@@ -36,6 +39,11 @@ class Attention(nn.Module):
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, self.head_dim))
         heads: tuple[Tensor, ...] = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         return heads
+
+    def queries_and_keys(self, x: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Vectors ``[B, H, T, *]`` whose products, times ``scale``, are the logits."""
+        q, k, _ = self._heads(x)
+        return q, k
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         q, k, v = self._heads(x)
@@ -66,20 +74,61 @@ class RelativePositionAttention(Attention):
         self.value_rows = nn.Parameter(torch.zeros(shape))
         self.value_columns = nn.Parameter(torch.zeros(shape))
 
+    def queries_and_keys(self, x: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Vectors ``[B, H, T, *]`` whose products, times ``scale``, are the logits.
+
+        The key's part in ``r(i, j)`` is whether it is a prefix token, its row and its column. What
+        query i gives to each, ``q_i . V[dy]`` and ``q_i . H[dx]``, becomes a channel of the query,
+        and the key has a 1 in the channels of its own.
+        """
+        q, k, _ = self._heads(x)
+        (height, width), tokens = grid, x.shape[1]
+        last = tokens - height * width - 1  # of the prefix tokens; a candidate has one or two
+        rows, columns = relative_distances(grid, tokens, self.max_distance, x.device)
+        patch = torch.arange(height * width, device=x.device)
+        # The last prefix token stands for all of them, one key for its row or column.
+        places = (
+            (self.key_rows, rows[:, last::width], patch // width),
+            (self.key_columns, columns[:, last : last + width + 1], patch % width),
+        )
+        queries, keys = [q], [k]
+        for vectors, distance, place in places:
+            shape = (*q.shape[:-1], distance.shape[1])
+            queries.append((q @ vectors.T).gather(-1, distance.expand(shape)))
+            own = F.one_hot(F.pad(place + 1, (last + 1, 0)), distance.shape[1])
+            keys.append(own.to(k.dtype).expand(shape))
+        return torch.cat(queries, dim=-1), torch.cat(keys, dim=-1)
+
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         q, k, v = self._heads(x)
-        rows, columns = relative_distances(grid, x.shape[1], self.max_distance, x.device)
-        shape = (*q.shape[:-1], x.shape[1])
-        rows, columns = rows.expand(shape), columns.expand(shape)
-        bias = (q @ self.key_rows.T).gather(-1, rows) + (q @ self.key_columns.T).gather(-1, columns)
-        scale = self.head_dim**-0.5
-        attention = ((q @ k.transpose(-2, -1) + bias) * scale).softmax(dim=-1)
-        mixed = attention @ v
-        buckets = attention.new_zeros((*attention.shape[:-1], 2 * self.max_distance + 2))
-        mixed = mixed + buckets.scatter_add(-1, rows, attention) @ self.value_rows
-        mixed = mixed + buckets.scatter_add(-1, columns, attention) @ self.value_columns
+        tables = (self.key_rows, self.key_columns, self.value_rows, self.value_columns)
+        mixed = relative_position_attention(q, k, v, tables, grid)
         projected: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return projected
+
+
+def relative_position_attention(
+    q: Tensor, k: Tensor, v: Tensor, tables: Sequence[Tensor], grid: tuple[int, int]
+) -> Tensor:
+    """The attention of `RelativePositionAttention`, ``[B, H, T, D] -> [B, H, T, D]``.
+
+    Args:
+        q: Queries.
+        k: Keys.
+        v: Values.
+        tables: ``[2 max_distance + 2, D]`` each, for rows and columns of keys, then of values.
+        grid: Height and width of the token grid; tokens before it are prefix tokens.
+    """
+    key_rows, key_columns, value_rows, value_columns = tables
+    distances = len(key_rows)
+    rows, columns = relative_distances(grid, q.shape[-2], distances // 2 - 1, q.device)
+    shape = (*q.shape[:-1], q.shape[-2])
+    rows, columns = rows.expand(shape), columns.expand(shape)
+    bias = (q @ key_rows.T).gather(-1, rows) + (q @ key_columns.T).gather(-1, columns)
+    attention = ((q @ k.transpose(-2, -1) + bias) * q.shape[-1] ** -0.5).softmax(dim=-1)
+    buckets = attention.new_zeros((*attention.shape[:-1], distances))
+    mixed = attention @ v + buckets.scatter_add(-1, rows, attention) @ value_rows
+    return mixed + buckets.scatter_add(-1, columns, attention) @ value_columns
 
 
 def relative_distances(

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
-from tvtfast.initialization import initialize_
+from tvtfast.initialization import ParameterInit, initialize_
 from tvtfast.models.autoformer import AutoFormer
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.pit import PiT
@@ -25,6 +26,14 @@ def register_model(
 ) -> None:
     """Declare how architectures of a type are built: ``model(arch, space, options)``."""
     _models[arch_type] = model
+
+
+def parameter_rule(
+    space: str | Space[Any],
+) -> Callable[[str, nn.Module], ParameterInit | None] | None:
+    """How models of a space draw their parameters, see `tvtfast.initialization.DeclaresInit`;
+    ``None`` where no model states it without being built."""
+    return getattr(_models.get(get_space(space).arch_type), "parameter_init", None)
 
 
 def build(

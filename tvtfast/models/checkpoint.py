@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 _WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
 _PREFIX = "module."
@@ -49,6 +50,20 @@ def load_weights(path: Path) -> dict[str, Tensor]:
             f"({_first_line(error)})"
         ) from error
     return _unwrap(content, path)
+
+
+def fit(module: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
+    """Load weights into a module.
+
+    Raises:
+        CheckpointError: They are those of another module.
+    """
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights in {os.fspath(path)} do not fit {type(module).__name__}: {error}"
+        ) from error
 
 
 def _unwrap(content: object, path: Path) -> dict[str, Tensor]:

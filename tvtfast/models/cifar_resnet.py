@@ -121,9 +121,13 @@ class CifarResNet(nn.Module):
             chosen = outputs if indices is None else [outputs[index] for index in indices]
         return chosen if intermediates_only else (outputs[-1], chosen)
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.stages(images)[-1].mean(dim=(2, 3)))
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Logits from the output of the last stage."""
+        logits: Tensor = self.linear(features.mean(dim=(2, 3)))
         return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.forward_head(self.stages(images)[-1])
 
 
 def from_state_dict(state: Mapping[str, Tensor]) -> CifarResNet | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tvtfast import kernels
@@ -22,6 +23,7 @@ class SpatialFeatures:
 
     Args:
         x: Tokens ``[B, P+N, C]`` when ``grid`` is given, else a feature map ``[B, C, H, W]``.
+            Tokens of several candidates of one width are ``[K, B, P+N, C]``.
         grid: ``(h, w)`` with ``h*w = N``, row by row.
         prefix_tokens: ``P``, the tokens before the patches.
     """
@@ -31,8 +33,7 @@ class SpatialFeatures:
     prefix_tokens: int = 0
 
     def __post_init__(self) -> None:
-        wanted = 4 if self.grid is None else 3
-        if self.x.ndim != wanted:
+        if self.x.ndim not in ((4,) if self.grid is None else (3, 4)):
             raise UnsupportedModelError(
                 f"features of shape {list(self.x.shape)} are not spatial; a map is [B, C, H, W], "
                 "tokens are [B, prefix + h*w, C] with grid=(h, w); choose a layer before pooling"
@@ -44,15 +45,34 @@ class SpatialFeatures:
         return self.grid or (self.x.shape[-2], self.x.shape[-1])
 
     def attention_map(self, size: tuple[int, int] | None = None) -> Tensor:
-        """Activation-based attention map ``[B, H*W]``, see `tvtfast.kernels.attention_map`."""
+        """Activation-based attention map ``[*, H*W]``, see `tvtfast.kernels.attention_map`."""
         return kernels.attention_map(self.x, **self._layout(size))
 
     def attention_map_distance(
         self, teacher_map: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        """Mean squared difference to a teacher map, ``[B]``, see
+        """Mean squared difference to a teacher map, ``[*]``, see
         `tvtfast.kernels.attention_map_distance`."""
         return kernels.attention_map_distance(self.x, teacher_map, **self._layout(size))
+
+    def samples(self) -> Tensor:
+        """Patch features of one image per row, ``[B, N*C]``, in the order they lie in."""
+        return self.x[:, self.prefix_tokens :].flatten(1) if self.grid else self.x.flatten(1)
+
+    def channels(self) -> Tensor:
+        """Patch features as channels over positions, ``[B, C, N]``."""
+        return self.x[:, self.prefix_tokens :].mT if self.grid else self.x.flatten(2)
+
+    def resized(self, size: tuple[int, int]) -> SpatialFeatures:
+        """The same features on another grid, as a map ``[B, C, H, W]`` of at least fp32 (bilinear,
+        align_corners=False, no antialiasing); itself where the grid is that size already."""
+        if size == self.size:
+            return self
+        wide = self.channels().to(torch.promote_types(self.x.dtype, torch.float32))
+        planes = wide.unflatten(2, self.size)
+        return SpatialFeatures(
+            F.interpolate(planes, size=size, mode="bilinear", align_corners=False)
+        )
 
     def _layout(self, size: tuple[int, int] | None) -> dict[str, Any]:
         resized = None if size in (None, self.size) else size
@@ -111,6 +131,33 @@ def last_features(
 ) -> SpatialFeatures:
     """Features of the last block or stage, see `extract_features`."""
     return extract_features(module, images, feature_fn=feature_fn, last_only=True)[-1]
+
+
+def features_and_outputs(
+    module: nn.Module, images: Tensor, *, feature_fn: FeatureFn | None = None
+) -> tuple[list[SpatialFeatures], Any]:
+    """Features of every block or stage, and what ``module(images)`` returns.
+
+    One pass where the model can continue from its features (a candidate of tvtfast; timm's
+    ``forward_intermediates`` and ``forward_head``), else two.
+
+    Args:
+        module: As in `extract_features`.
+        images: ``[B, 3, H, W]``.
+        feature_fn: As in `extract_features`.
+
+    Raises:
+        UnsupportedModelError: As in `extract_features`.
+    """
+    model: Any = module
+    if feature_fn is None and hasattr(module, "block_features"):
+        features = extract_features(module, images)
+        return features, model.forward_head(features[-1].x)
+    continues = hasattr(module, "forward_intermediates") and hasattr(module, "forward_head")
+    if feature_fn is None and continues:
+        final, found = model.forward_intermediates(images)
+        return [_as_map(module, f) for f in found], model.forward_head(final)
+    return extract_features(module, images, feature_fn=feature_fn), module(images)
 
 
 def _as_map(module: nn.Module, features: object) -> SpatialFeatures:

@@ -50,7 +50,8 @@ class PiT(CandidateModel):
         if options.distilled:
             self.head_dist = nn.Linear(widths[-1], options.num_classes)
 
-    def parameter_init(self, name: str, owner: nn.Module) -> ParameterInit | None:
+    @staticmethod
+    def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
         """The framework's defaults throughout, and 0 for the distillation head."""
         if name.startswith("head_dist."):
             return ParameterInit(Constant(0.0))
@@ -62,7 +63,7 @@ class PiT(CandidateModel):
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
         self._check_images(images)
         patches = self.patch_embed(images) + self.pos_embed
-        prefix = self._prefix_tokens(len(images))
+        prefix = self._prefix_tokens(images.shape[0])
         for stage, (blocks, grid) in enumerate(zip(self.stages, self.grids, strict=True)):
             if stage:
                 patches, prefix = self.pools[stage - 1](patches, prefix)

@@ -9,12 +9,10 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,14 +20,12 @@ from torch import Tensor, nn
 from tvtfast._torchvision import ensure_torchvision
 from tvtfast.hashing import fingerprint
 from tvtfast.initialization import initialize_
-from tvtfast.models.checkpoint import CheckpointError, load_weights
-from tvtfast.models.cifar_resnet import CifarResNet, from_state_dict
+from tvtfast.models import teacher_folder
+from tvtfast.models.checkpoint import CheckpointError, fit, load_weights
+from tvtfast.models.cifar_resnet import from_state_dict
 from tvtfast.models.features import FeatureFn, SpatialFeatures, extract_features
 from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
 
-_CARD = "teacher.json"
-_WEIGHTS = "model.safetensors"
-_FORMAT = "tvtfast-teacher"
 _CIFAR_INPUT = 32
 
 
@@ -119,39 +115,35 @@ class Teacher:
 
         Raises:
             FileExistsError: The folder exists.
-            ValueError: The network is not a CIFAR ResNet, so that no description of it can be
-            saved.
+            ValueError: The network is neither a CIFAR ResNet nor a timm model as timm builds it, so
+            that no description of it can be saved.
         """
-        if not isinstance(self.module, CifarResNet):
-            raise ValueError(
-                f"cannot describe a {type(self.module).__name__} in a teacher folder; save its "
-                "state_dict yourself and load it with load_teacher(timm_name, checkpoint=path)"
-            )
         folder = Path(folder)
+        card = teacher_folder.describe(self.module) | self._described(dataset, accuracy)
         if folder.exists():
             raise FileExistsError(f"{folder} exists; remove it or choose another teacher folder")
-        card = {
-            "format": _FORMAT,
-            "version": 1,
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            teacher_folder.write(unfinished, self.module, card)
+            unfinished.rename(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def update(self, folder: str | os.PathLike[str], *, dataset: str, accuracy: float) -> None:
+        """Write into a folder that may be a teacher folder already, as `save`; each file replaces
+        the one before it at once."""
+        card = teacher_folder.describe(self.module) | self._described(dataset, accuracy)
+        teacher_folder.write(Path(folder), self.module, card)
+
+    def _described(self, dataset: str, accuracy: float) -> dict[str, Any]:
+        return {
             "name": self.name,
-            "architecture": {
-                "depth": self.module.depth,
-                "num_classes": self.module.num_classes,
-                "shortcut": self.module.shortcut,
-            },
             "input_size": self.input_size,
             "normalization": self.normalization and asdict(self.normalization),
             "dataset": dataset,
             "accuracy": accuracy,
         }
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            (unfinished / _CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-            safetensors.torch.save_file(self.module.state_dict(), unfinished / _WEIGHTS)
-            unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_teacher(
@@ -189,7 +181,7 @@ def load_teacher(
         teacher = source
     elif isinstance(source, nn.Module):
         if checkpoint is not None:
-            _fit(source, load_weights(Path(checkpoint)), checkpoint)
+            fit(source, load_weights(Path(checkpoint)), checkpoint)
         teacher = Teacher(
             source,
             name=type(source).__name__,
@@ -214,28 +206,15 @@ def load_teacher(
 
 
 def _from_folder(folder: Path) -> Teacher:
-    card_path = folder / _CARD
-    try:
-        card = json.loads(card_path.read_text(encoding="utf-8"))
-        if card["format"] != _FORMAT or card["version"] != 1:
-            raise ValueError(f"format {card['format']!r} version {card['version']!r}")
-        module = CifarResNet(**card["architecture"])
-        described = card["normalization"]
-        normalization = described and Normalization(
-            tuple(described["mean"]), tuple(described["std"])
-        )
-        name, input_size = card["name"], card["input_size"]
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{folder} is not a teacher folder: it has no {_CARD}; train one, or give a checkpoint "
-            "file or the name of a timm model"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{card_path} does not describe a teacher ({type(error).__name__}: {error})"
-        ) from error
-    _fit(module, load_weights(folder / _WEIGHTS), folder / _WEIGHTS)
-    return Teacher(module, name=name, input_size=input_size, normalization=normalization)
+    module, card = teacher_folder.read(folder)
+    described = card["normalization"]
+    return Teacher(
+        module,
+        name=card["name"],
+        input_size=card["input_size"],
+        normalization=described
+        and Normalization(tuple(described["mean"]), tuple(described["std"])),
+    )
 
 
 def _from_file(path: Path, input_size: int | None, normalization: Normalization | None) -> Teacher:
@@ -278,7 +257,7 @@ def _from_timm(
     options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
     module = timm.create_model(name, pretrained=pretrained, **options)
     if checkpoint is not None:
-        _fit(module, load_weights(Path(checkpoint)), checkpoint)
+        fit(module, load_weights(Path(checkpoint)), checkpoint)
     elif not pretrained:
         initialize_(module)
         warnings.warn(
@@ -294,15 +273,6 @@ def _from_timm(
         normalization=normalization or own,
         feature_fn=feature_fn,
     )
-
-
-def _fit(module: nn.Module, weights: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the weights in {os.fspath(path)} do not fit {type(module).__name__}: {error}"
-        ) from error
 
 
 def _looks_like_path(source: str | os.PathLike[str]) -> bool:

@@ -1,0 +1,337 @@
+"""Training of students: what is learnt, what is written, and that it can be trusted."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import tvtfast
+from tvtfast.distill import TrainingError, distill
+from tvtfast.models import CheckpointError, load_student
+
+
+def start(small, folder, changes, *launcher):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *launcher, small.__file__, str(folder), json.dumps(changes)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def weights(folder):
+    """Weights after the last epoch."""
+    return torch.load(folder / "last.pt", weights_only=True)["objective"]
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The bits of a sum depend on the number of threads that share it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def finished(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "student"
+    return small.train(folder)
+
+
+def test_a_student_learns_from_its_teacher(finished):
+    first, *_, last = finished.history
+    assert last["guidance"] < first["guidance"] and last["loss"] < first["loss"]
+    assert set(first) == {
+        "epoch",
+        "lr",
+        "loss",
+        "classification",
+        "guidance",
+        "accuracy",
+        "seconds",
+    }
+    assert first["lr"] < 5e-4 and last["lr"] < max(row["lr"] for row in finished.history)
+    assert finished.accuracy == max(row["accuracy"] for row in finished.history)
+
+
+def test_the_folder_holds_the_best_weights_the_state_and_the_log(finished):
+    folder = finished.folder
+    names = {"config.json", "last.pt", "log.csv", "model.safetensors", "student.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    with open(folder / "log.csv", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [float(row["loss"]) for row in rows] == [row["loss"] for row in finished.history]
+    card = json.loads((folder / "student.json").read_text())
+    assert card["format"] == "tvtfast student" and card["version"] == 1
+    assert card["space"] == "test-small" and card["arch"]["hidden_dim"] == 16
+    assert card["classes"] == [str(digit) for digit in range(10)]
+    assert card["model_options"]["img_size"] == [16, 16]
+    assert card["recipe"]["distillation"]["guidance"] == "linear"
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+    loaded = load_student(folder)
+    assert loaded.card == finished.student.card and not loaded.module.training
+
+
+def test_the_same_command_changes_nothing_when_it_is_done(finished, small):
+    before = {path: path.stat().st_mtime_ns for path in finished.folder.iterdir()}
+    again = small.train(finished.folder)
+    assert again.history == finished.history
+    assert {path: path.stat().st_mtime_ns for path in finished.folder.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def long(small, tmp_path_factory):
+    return small.train(tmp_path_factory.mktemp("long") / "student", epochs=8)
+
+
+@pytest.mark.parametrize(("workers", "delay"), ((0, 0.0), (2, 0.2)))
+def test_killed_and_continued_is_the_same_to_the_bit(small, tmp_path, long, workers, delay):
+    folder = tmp_path / "student"
+    process = start(small, folder, {"workers": workers, "epochs": 8})
+    while not (folder / "last.pt").exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, output
+    continued = small.train(folder, epochs=8)
+    assert_same(weights(folder), weights(long.folder))
+    without_time = [
+        [{n: v for n, v in row.items() if n != "seconds"} for row in run.history]
+        for run in (continued, long)
+    ]
+    assert without_time[0] == without_time[1]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    (
+        {"paper": True, "guidance": "attention", "guidance_schedule": "cosine"},
+        {"offline": True, "augmentation": "strong"},
+        {"ema": 0.9, "clip_grad": 1.0, "dtype": "bfloat16", "plain": True},
+        {"logits": "soft", "temperature": 2.0, "guidance": "similarity"},
+        {"logits": "hard", "guidance": None, "dtype": "float16", "augmentation": "strong"},
+    ),
+)
+def test_every_option_stops_and_continues_to_the_bit(small, tmp_path, interrupted, changes):
+    whole = small.train(tmp_path / "whole", epochs=2, **changes)
+    with interrupted():
+        small.train(tmp_path / "stopped", epochs=2, **changes)
+    torch.rand(3)
+    small.train(tmp_path / "stopped", epochs=2, **changes)
+    assert_same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
+    assert ("logits" in whole.history[0]) == ("logits" in changes)
+
+
+def test_the_paper_switch_lets_the_teacher_drift(small, tmp_path):
+    teacher = small.teacher()
+    before = {name: value.clone() for name, value in teacher.module.state_dict().items()}
+    small.train(tmp_path / "drifts", epochs=1, teacher=teacher, paper=True)
+    assert_same(before, teacher.module.state_dict())
+    drifted = torch.load(tmp_path / "drifts" / "last.pt", weights_only=True)["drifted"]
+    assert not torch.equal(drifted["bn1.running_mean"], before["bn1.running_mean"])
+    assert torch.equal(drifted["conv1.weight"], before["conv1.weight"])
+    small.train(tmp_path / "frozen", epochs=1, teacher=teacher)
+    assert torch.load(tmp_path / "frozen" / "last.pt", weights_only=True)["drifted"] is None
+
+
+def test_two_processes_are_one_with_twice_the_batch(small, tmp_path):
+    """Losses differ by rounding alone: each is a mean over 32 images, summed in another order."""
+    common = {"optimizer": "sgd", "lr": 0.02, "epochs": 2, "drop_path_rate": 0.0}
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    process = start(small, tmp_path / "two", common | {"batch_size": 16}, *launcher)
+    one = small.train(tmp_path / "one", **common | {"batch_size": 32})
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    state = torch.load(tmp_path / "two" / "last.pt", weights_only=True)
+    for row, expected in zip(state["history"], one.history, strict=True):
+        for name in ("loss", "classification", "guidance"):
+            assert row[name] == pytest.approx(expected[name], rel=1e-5), name
+        assert row["accuracy"] == expected["accuracy"]
+    for name, value in weights(tmp_path / "one").items():
+        torch.testing.assert_close(state["objective"][name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_curves_go_to_tensorboard_where_it_is_installed(small, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "torch.utils.tensorboard", None)
+        with pytest.raises(ModuleNotFoundError, match=r"pip install 'tvtfast\[tensorboard\]'"):
+            small.train(tmp_path / "without", epochs=1, tensorboard=True)
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trained = small.train(tmp_path / "with", tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "with"))
+    events.Reload()
+    for name in ("loss", "guidance", "accuracy", "lr"):
+        curve = [(point.step, point.value) for point in events.Scalars(name)]
+        expected = [(row["epoch"], row[name]) for row in trained.history]
+        assert curve == [(step, pytest.approx(value)) for step, value in expected]
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(small, tmp_path, monkeypatch):
+    small_loss = tvtfast.distill.losses.DistillationLoss.forward
+
+    def broken(self, *arguments, progress=0.0, **options):
+        terms = small_loss(self, *arguments, progress=progress, **options)
+        return {n: t * float("nan") for n, t in terms.items()} if progress > 0.4 else terms
+
+    monkeypatch.setattr(tvtfast.distill.losses.DistillationLoss, "forward", broken)
+    message = r"no longer finite at step 2 of epoch 2 \(loss nan.* state after epoch 1 is kept"
+    with pytest.raises(TrainingError, match=message):
+        small.train(tmp_path / "student")
+    assert torch.load(tmp_path / "student" / "last.pt", weights_only=True)["epoch"] == 1
+    assert load_student(tmp_path / "student").card.recipe["epoch"] == 1
+
+
+def test_a_full_disk_stops_and_keeps_the_last_state(small, tmp_path, monkeypatch, finished):
+    """A limit on the size of files fails in the midst of a write, as a full disk does."""
+    from tvtfast.distill.run_folder import RunFolder
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    save = RunFolder.save
+
+    def save_then_fill(self, state, history):
+        save(self, state, history)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+
+    monkeypatch.setattr(RunFolder, "save", save_then_fill)
+    folder = tmp_path / "student"
+    try:
+        with pytest.raises(TrainingError, match=r"cannot write to .*after epoch 1 is kept.*space"):
+            small.train(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    monkeypatch.undo()
+    assert not [path for path in folder.iterdir() if path.suffix == ".tmp"]
+    assert load_student(folder).card.recipe["epoch"] == 1
+    small.train(folder)
+    assert_same(weights(folder), weights(finished.folder))
+
+
+def test_a_damaged_state_is_refused(small, tmp_path, finished):
+    folder = tmp_path / "student"
+    folder.mkdir()
+    whole = (finished.folder / "last.pt").read_bytes()
+    (folder / "last.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match=r"last\.pt cannot be read .* Remove it"):
+        small.train(folder)
+
+
+def test_another_training_is_not_continued(small, finished):
+    with pytest.raises(CheckpointError, match="another training .lr was 0.0005, now 0.001"):
+        small.train(finished.folder, lr=0.001)
+    with pytest.raises(CheckpointError, match="teacher was"):
+        small.train(finished.folder, plain=True)
+
+
+def test_missing_and_unfit_teachers(small, tmp_path):
+    with pytest.raises(ValueError, match="guidance 'linear' needs a teacher; give a teacher"):
+        small.train(tmp_path, plain=True, guidance="linear")
+    with pytest.raises(FileNotFoundError, match="no teacher at nowhere/teacher"):
+        small.train(tmp_path, teacher="nowhere/teacher")
+    with pytest.raises(ValueError, match="teacher knows 7 classes and the student 10"):
+        small.train(tmp_path, teacher=small.teacher(7), logits="soft")
+    with pytest.raises(ValueError, match=r"pair \(9, 0\) does not exist"):
+        small.train(tmp_path, pairs=((9, 0),))
+
+
+def test_a_timm_module_is_trained_and_loaded_again(small, tmp_path):
+    import timm
+
+    def build():
+        torch.manual_seed(0)
+        return timm.create_model(
+            "vit_tiny_patch16_224", img_size=16, patch_size=8, depth=2, num_classes=10
+        )
+
+    trained = small.train(tmp_path / "vit", student=build(), epochs=1, img_size=16)
+    assert "guidance" in trained.history[0]
+    with pytest.raises(ValueError, match="pass module="):
+        load_student(tmp_path / "vit")
+    again = load_student(tmp_path / "vit", module=build())
+    assert_same(again.module.state_dict(), trained.student.module.state_dict())
+
+
+def test_best_json_brings_space_and_options(small, tmp_path):
+    best = {
+        "space": "test-small",
+        "arch": small.SPACE.to_dict(small.ARCH),
+        "model_options": {"img_size": [24, 24], "patch_size": 8, "num_classes": 3},
+    }
+    (tmp_path / "best.json").write_text(json.dumps(best))
+    trained = distill(
+        tmp_path / "best.json",
+        small.part("train", 32),
+        test=small.part("test", 8),
+        output_dir=tmp_path / "student",
+        recipe=tvtfast.distill.Recipe(epochs=1, augmentation="none"),
+        device="cpu",
+    )
+    options = trained.student.card.model_options
+    assert options["img_size"] == (24, 24) or options["img_size"] == [24, 24]
+    assert options["num_classes"] == 10
+    with pytest.raises(FileNotFoundError, match="neither an architecture as JSON"):
+        distill(tmp_path / "none.json", "digits", output_dir=tmp_path / "x")
+    with pytest.raises(ValueError, match="name the space"):
+        distill(best["arch"], "digits", output_dir=tmp_path / "x")
+
+
+def test_damaged_student_folders(finished, tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a student folder"):
+        load_student(tmp_path)
+    (tmp_path / "student.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="does not describe a student"):
+        load_student(tmp_path)
+    (tmp_path / "student.json").write_text((finished.folder / "student.json").read_text())
+    whole = (finished.folder / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[:-100])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        load_student(tmp_path)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", ("float32", "bfloat16", "float16"))
+@pytest.mark.parametrize("guidance", ("linear", "attention", "similarity"))
+def test_a_gpu_trains_like_the_cpu(small, tmp_path, dtype, guidance):
+    """The losses of the first epoch: the same images, dropout aside the same arithmetic."""
+    common = {"guidance": guidance, "drop_path_rate": 0.0, "epochs": 1}
+    expected = small.train(tmp_path / "cpu", **common).history[0]
+    trained = small.train(tmp_path / "gpu", device="cuda", dtype=dtype, **common)
+    relative = 1e-3 if dtype == "float32" else 0.05
+    for name in ("loss", "classification", "guidance"):
+        assert trained.history[0][name] == pytest.approx(expected[name], rel=relative), name
+    assert next(trained.student.module.parameters()).device.type == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_continues_what_it_began(small, tmp_path, interrupted):
+    """Counters of the optimiser stay on the CPU, where reading them does not wait."""
+    options = {"device": "cuda", "dtype": "float16", "ema": 0.9, "epochs": 2}
+    whole = small.train(tmp_path / "whole", **options)
+    with interrupted():
+        small.train(tmp_path / "stopped", **options)
+    continued = small.train(tmp_path / "stopped", **options)
+    assert continued.history[1]["loss"] == pytest.approx(whole.history[1]["loss"], rel=1e-2)
+    state = torch.load(tmp_path / "stopped" / "last.pt", weights_only=True)["optimizer"]["state"]
+    assert {str(entry["step"].device) for entry in state.values()} == {"cpu"}

@@ -1,0 +1,95 @@
+"""Flags that training commands share, and what they resolve to."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import replace
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from tvtfast.data.placed import AUGMENTATIONS
+from tvtfast.distill.recipe import DTYPES, Recipe
+
+
+def add_data_options(parser: ArgumentParser) -> None:
+    """Configuration file, data set and output folder."""
+    parser.add_argument("--cfg", action="config", help="YAML file of these options")
+    parser.add_argument("--output", type=str, default="", help="folder that is written")
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data-set",
+        type=str,
+        default="digits",
+        help="name of a data set, folder of images, or .npz file",
+    )
+    data.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
+    data.add_argument(
+        "--workers", type=int, default=0, help="processes that load images; changes no result"
+    )
+
+
+def add_recipe_options(parser: ArgumentParser, recipe: Recipe) -> None:
+    """Hyperparameters, with the defaults of a recipe: what `training_arguments` reads."""
+    training = parser.add_argument_group("training")
+    training.add_argument("--epochs", type=int, default=recipe.epochs)
+    training.add_argument(
+        "--batch-size", type=int, default=recipe.batch_size, help="images per step and process"
+    )
+    training.add_argument("--lr", type=float, default=recipe.lr, help="learning rate")
+    training.add_argument("--min-lr", type=float, default=recipe.min_lr, help="at the end")
+    training.add_argument(
+        "--warmup-epochs",
+        type=int | None,
+        default=recipe.warmup_epochs,
+        help="null: a fifteenth of all epochs",
+    )
+    training.add_argument("--weight-decay", type=float, default=recipe.weight_decay)
+    training.add_argument("--label-smoothing", type=float, default=recipe.label_smoothing)
+    training.add_argument(
+        "--clip-grad", type=float | None, default=recipe.clip_grad, help="largest gradient norm"
+    )
+    training.add_argument(
+        "--ema", type=float | None, default=recipe.ema, help="decay of an average of the weights"
+    )
+    training.add_argument(
+        "--augmentation", type=str, default=recipe.augmentation, help=", ".join(AUGMENTATIONS)
+    )
+    training.add_argument("--dtype", type=str, default=recipe.dtype, help=", ".join(DTYPES))
+    training.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
+    training.add_argument(
+        "--device", type=str | None, default=None, help="default the GPU, else CPU"
+    )
+    training.add_argument(
+        "--tensorboard", type=bool, default=False, help="write TensorBoard's event files, too"
+    )
+
+
+def training_arguments(cfg: Namespace, recipe: Recipe) -> dict[str, Any]:
+    """Keyword arguments of both training functions from the shared flags."""
+    changed = {
+        name: getattr(cfg, name)
+        for name in (
+            "epochs",
+            "batch_size",
+            "lr",
+            "min_lr",
+            "warmup_epochs",
+            "weight_decay",
+            "label_smoothing",
+            "clip_grad",
+            "ema",
+            "augmentation",
+            "dtype",
+        )
+    }
+    return {
+        "recipe": replace(recipe, **changed),
+        "output_dir": cfg.output,
+        "data_path": cfg.data_path,
+        "workers": cfg.workers,
+        "seed": cfg.seed,
+        "device": cfg.device,
+        "tensorboard": cfg.tensorboard,
+        "progress": True,
+    }

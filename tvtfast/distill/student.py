@@ -1,0 +1,195 @@
+"""Train a student, with a teacher or without."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tvtfast.data import VisionDataset
+from tvtfast.distill.guide import Distillation, Guide
+from tvtfast.distill.losses import DistillationLoss
+from tvtfast.distill.objective import Objective, guided
+from tvtfast.distill.offline import OfflineGuide
+from tvtfast.distill.processes import team
+from tvtfast.distill.recipe import STUDENT_RECIPE, Recipe
+from tvtfast.distill.run_folder import RunFolder
+from tvtfast.distill.settings import settings
+from tvtfast.distill.subject import images, subject
+from tvtfast.distill.trainer import Trainer
+from tvtfast.models import (
+    FeatureFn,
+    Student,
+    StudentCard,
+    Teacher,
+    load_student,
+    load_teacher,
+    save_student,
+)
+from tvtfast.spaces import Space
+
+
+@dataclass(frozen=True)
+class TrainedStudent:
+    """What a training ended with.
+
+    Args:
+        student: The best weights, in evaluation mode, and their card.
+        history: One row per epoch: losses, learning rate, accuracy in percent, seconds.
+        folder: The student folder.
+    """
+
+    student: Student
+    history: tuple[Mapping[str, float], ...]
+    folder: Path
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy of the best epoch, in percent."""
+        return self.student.card.accuracy
+
+
+def distill(
+    student: Any | Mapping[str, Any] | str | os.PathLike[str] | nn.Module,
+    dataset: str | os.PathLike[str] | VisionDataset,
+    teacher: str | os.PathLike[str] | nn.Module | Teacher | None = None,
+    *,
+    output_dir: str | os.PathLike[str],
+    how: Distillation | None = None,
+    recipe: Recipe = STUDENT_RECIPE,
+    space: str | Space[Any] | None = None,
+    data_path: str | os.PathLike[str] | None = None,
+    test: VisionDataset | None = None,
+    feature_fn: FeatureFn | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    workers: int = 0,
+    progress: bool = False,
+    tensorboard: bool = False,
+    **model_options: Any,
+) -> TrainedStudent:
+    """Train a student on a data set, guided by a teacher, or plainly.
+
+    After every epoch the student is evaluated on images that are resized and nothing else, the best
+    weights become the student folder (see `tvtfast.models.load_student`), and the state is written
+    to ``last.pt``. The same call continues a training that was stopped, to bitwise the same weights
+    on the CPU. Which epoch is the best is decided on the evaluation split, as in the published
+    accuracies; ``log.csv`` has all of them.
+
+    Under ``torchrun`` every process takes ``recipe.batch_size`` images per step and gradients are
+    averaged over processes.
+
+    Args:
+        student: An architecture, its JSON or dictionary, or the path of the ``best.json`` of a
+            search; or any module, with timm's ``forward_intermediates`` or ``feature_fn`` for
+            guidance, which is trained in place and holds the best weights in the end.
+        dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
+        teacher: What `tvtfast.load_teacher` takes. Frozen.
+        output_dir: The student folder.
+        how: How the teacher takes part; default the published guidance with a teacher, and plain
+            training without.
+        recipe: Hyperparameters.
+        space: Name of a space, or the space, of an architecture that does not name its own.
+        data_path: Folder of a data set given by name.
+        test: Images to evaluate on; only with training images.
+        feature_fn: How to read features of a module, see `tvtfast.models.extract_features`.
+        seed: Of weights, order, augmentation and dropout.
+        device: Default the GPU, else the CPU.
+        workers: Processes that load images; the result does not depend on it.
+        progress: Show a progress bar.
+        tensorboard: Write TensorBoard's event files beside the log.
+        **model_options: ``img_size``, ``patch_size``, ``drop_path_rate`` and so on
+            (`tvtfast.spaces.ModelOptions`) of an architecture; those of ``best.json`` otherwise. Of
+            a module, ``img_size`` alone.
+
+    Raises:
+        ValueError: No teacher where one is needed, a teacher that does not fit, or options that do
+            not go together.
+        TrainingError: The loss is no longer finite, or files cannot be written.
+        CheckpointError: ``last.pt`` is damaged or belongs to another training.
+    """
+    train, test = images(dataset, data_path, test)
+    if how is None:
+        how = Distillation() if teacher is not None else Distillation(guidance=None)
+    if how.needs_teacher and teacher is None:
+        wanted = f"guidance {how.guidance!r}" if how.guidance else f"logits {how.logits!r}"
+        raise ValueError(
+            f"{wanted} needs a teacher; give a teacher folder, the name of a timm model or a "
+            "module, or train plainly with guidance=None and logits=None"
+        )
+    trained = subject(
+        student, space, train, distilled=how.logits is not None, seed=seed, given=model_options
+    )
+    with team(device) as processes:
+        model = trained.module.to(processes.device)
+        guide: Guide | None = None
+        if how.needs_teacher and teacher is not None:
+            loaded = load_teacher(teacher, device=processes.device)
+            if how.offline:
+                guide = OfflineGuide(
+                    loaded,
+                    train,
+                    img_size=trained.side,
+                    device=processes.device,
+                    workers=workers,
+                    progress=progress and processes.leads,
+                )
+            else:
+                guide = Guide(loaded, train.normalization, paper=how.paper)
+        if guide is None:
+            loss = DistillationLoss(label_smoothing=recipe.label_smoothing)
+            objective = Objective(model, loss)
+        else:
+            objective = guided(
+                model,
+                guide,
+                how,
+                img_size=trained.side,
+                seed=seed,
+                label_smoothing=recipe.label_smoothing,
+                feature_fn=feature_fn,
+            )
+        known = settings(train, test, recipe, seed, processes, model)
+        known |= _described(trained.card, how, guide)
+
+        def keep_best(best: nn.Module, accuracy: float, epoch: int) -> None:
+            kept = replace(trained.card, accuracy=accuracy, recipe={**known, "epoch": epoch})
+            save_student(output_dir, best, kept)
+
+        history = Trainer(
+            objective=objective,
+            train=train,
+            test=test,
+            img_size=trained.side,
+            recipe=recipe,
+            seed=seed,
+            folder=RunFolder(output_dir, known),
+            keep_best=keep_best,
+            team=processes,
+            workers=workers,
+            progress=progress,
+            tensorboard=tensorboard,
+        ).run()
+        processes.wait()
+    best = load_student(output_dir, module=None if trained.card.space else model.cpu())
+    return TrainedStudent(best, tuple(history), Path(output_dir))
+
+
+def _described(card: StudentCard, how: Distillation, guide: Guide | None) -> dict[str, Any]:
+    """What the weights of a student depend on besides the recipe, as JSON knows it."""
+    described: dict[str, Any] = {
+        "space": card.space,
+        "arch": card.arch,
+        "model_options": card.model_options,
+        "distillation": None if guide is None else asdict(how),
+        "teacher": guide and guide.teacher.name,
+        "teacher_fingerprint": guide and guide.teacher.fingerprint,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(described))
+    return plain

@@ -1,0 +1,147 @@
+"""What is trained, and on which images, from whatever a caller has."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from tvtfast.data import VisionDataset, load_dataset
+from tvtfast.models import StudentCard, build
+from tvtfast.spaces import ModelOptions, Space
+from tvtfast.spaces import get as get_space
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network before training.
+
+    Args:
+        module: The network.
+        card: Its description, with nothing yet on how it was trained.
+    """
+
+    module: nn.Module
+    card: StudentCard
+
+    @property
+    def side(self) -> int:
+        """Side of its square images, in pixels."""
+        height, width = self.card.img_size
+        if height != width:
+            raise ValueError(
+                f"img_size {height} x {width}: images are resized to squares; give one side"
+            )
+        return height
+
+
+def subject(
+    student: Any,
+    space: str | Space[Any] | None,
+    train: VisionDataset,
+    *,
+    distilled: bool,
+    seed: int,
+    given: dict[str, Any],
+) -> Subject:
+    """The network that an architecture, its description or a module stands for.
+
+    Args:
+        student: As in `tvtfast.distill.distill`.
+        space: As in `tvtfast.distill.distill`.
+        train: The images it is trained on.
+        distilled: Add a distillation token.
+        seed: Of its weights.
+        given: Model options of the caller, which win over those of a description.
+    """
+    if isinstance(student, nn.Module):
+        unknown = sorted(set(given) - {"img_size"})
+        if unknown:
+            raise ValueError(
+                f"{', '.join(unknown)} cannot be set for a module; build it as you want it"
+            )
+        side = given.get("img_size", train.img_size)
+        options = {"num_classes": train.num_classes, "img_size": _pair(side)}
+        return Subject(student, _card(None, None, options, train))
+    found = _read_architecture(student)
+    stated: dict[str, Any] = {"img_size": train.img_size}
+    if isinstance(found, Mapping) and "arch" in found:
+        space = space or found.get("space")
+        stated |= found.get("model_options") or {}
+        found = found["arch"]
+    if space is None:
+        raise ValueError("name the space of the architecture: space='autoformer-tiny'")
+    if distilled:
+        given = {**given, "distilled": True}
+    resolved = ModelOptions.of(**{**stated, **given, "num_classes": train.num_classes})
+    options = {**asdict(resolved), "img_size": list(resolved.img_size)}
+    known = get_space(space)
+    arch = known.to_dict(known.decode(found))
+    module = build(arch, space=known, seed=seed, **asdict(resolved))
+    return Subject(module, _card(known.name, arch, options, train))
+
+
+def _card(
+    space: str | None, arch: dict[str, Any] | None, options: dict[str, Any], train: VisionDataset
+) -> StudentCard:
+    return StudentCard(
+        space=space,
+        arch=arch,
+        model_options=options,
+        normalization=train.normalization,
+        classes=train.classes,
+        dataset=train.name,
+        accuracy=0.0,
+        recipe={},
+    )
+
+
+def _read_architecture(student: Any) -> Any:
+    if not isinstance(student, (str, os.PathLike)):
+        return student
+    text = os.fspath(student)
+    if text.lstrip().startswith("{"):
+        return json.loads(text)
+    try:
+        return json.loads(Path(text).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{text} is neither an architecture as JSON nor an existing file; give the best.json of"
+            " a search"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{text} is not a JSON file ({error})") from error
+
+
+def images(
+    dataset: str | os.PathLike[str] | VisionDataset,
+    data_path: str | os.PathLike[str] | None,
+    test: VisionDataset | None,
+) -> tuple[VisionDataset, VisionDataset]:
+    """Images to train on and to evaluate on."""
+    if isinstance(dataset, VisionDataset):
+        if test is None or data_path is not None:
+            raise ValueError(
+                f"{dataset!r} is loaded already; give the images to evaluate on as test=, and no "
+                "data_path"
+            )
+        train = dataset
+    else:
+        if test is not None:
+            raise ValueError("test= goes with loaded training images; a name brings its own split")
+        train = load_dataset(dataset, data_path)
+        test = load_dataset(dataset, data_path, split="eval")
+    if train.num_classes != test.num_classes:
+        raise ValueError(
+            f"{train!r} and {test!r} have different numbers of classes; give two splits of one set"
+        )
+    return train, test
+
+
+def _pair(side: int | tuple[int, int]) -> list[int]:
+    return [side, side] if isinstance(side, int) else list(side)

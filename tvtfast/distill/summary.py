@@ -1,0 +1,87 @@
+"""What a person sees of a training: a progress bar, and curves in TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tqdm.auto import tqdm
+
+_NOT_CURVES = ("epoch", "seconds")
+
+
+class EpochLog:
+    """Progress of one training; a context manager.
+
+    Args:
+        folder: Where TensorBoard's event files go.
+        name: What is trained on.
+        epochs: Epochs of the whole training.
+        steps: Steps per epoch.
+        done: Epochs that are done already.
+        progress: Show a progress bar.
+        tensorboard: Write event files.
+
+    Raises:
+        ModuleNotFoundError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        epochs: int,
+        steps: int,
+        done: int,
+        *,
+        progress: bool,
+        tensorboard: bool,
+    ) -> None:
+        self.steps, self.done = steps, done
+        self.curves: Any = _writer(folder, done) if tensorboard else None
+        self.bar = tqdm(
+            total=epochs * steps,
+            initial=done * steps,
+            desc=f"training on {name}",
+            unit="step",
+            disable=not progress,
+        )
+
+    def step(self, steps: int, loss: float) -> None:
+        """Steps of this epoch that are done, and the mean loss over them."""
+        self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.bar.update(self.done * self.steps + steps - self.bar.n)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """One finished epoch."""
+        self.done += 1
+        self.bar.set_description(f"{row['accuracy']:.1f} % after epoch {self.done}")
+        if self.curves is not None:
+            for name, value in row.items():
+                if name not in _NOT_CURVES:
+                    self.curves.add_scalar(name, value, self.done)
+
+    def __enter__(self) -> EpochLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.close()
+        if self.curves is not None:
+            self.curves.close()
+
+
+def _writer(folder: Path, done: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            "TensorBoard is not installed; pip install 'tvtfast[tensorboard]', or train without it "
+            "(the same curves are in log.csv)"
+        ) from error
+    return SummaryWriter(folder, purge_step=done + 1)

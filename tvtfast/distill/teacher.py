@@ -1,0 +1,122 @@
+"""Train a ConvNet teacher."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tvtfast._torchvision import ensure_torchvision
+from tvtfast.data import VisionDataset
+from tvtfast.distill.losses import DistillationLoss
+from tvtfast.distill.objective import Objective
+from tvtfast.distill.processes import team
+from tvtfast.distill.recipe import TEACHER_RECIPE, Recipe
+from tvtfast.distill.run_folder import RunFolder
+from tvtfast.distill.settings import settings
+from tvtfast.distill.subject import images
+from tvtfast.distill.trainer import Trainer
+from tvtfast.initialization import initialize_
+from tvtfast.models import CifarResNet, Teacher, load_teacher
+
+_CIFAR_NAME = re.compile(r"resnet(8|14|20|32|44|56|110)")
+_CIFAR_INPUT = 32
+
+
+def train_teacher(
+    arch: str,
+    dataset: str | os.PathLike[str] | VisionDataset,
+    *,
+    output_dir: str | os.PathLike[str],
+    recipe: Recipe = TEACHER_RECIPE,
+    img_size: int | None = None,
+    data_path: str | os.PathLike[str] | None = None,
+    test: VisionDataset | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    workers: int = 0,
+    progress: bool = False,
+    tensorboard: bool = False,
+) -> Teacher:
+    """Train a ConvNet from scratch and keep its best weights as a teacher folder.
+
+    Evaluation, continuation, several processes and errors are as in `tvtfast.distill.distill`.
+
+    Args:
+        arch: ``resnet8``, ``resnet14``, ``resnet20``, ``resnet32``, ``resnet44``, ``resnet56`` or
+            ``resnet110`` for a CIFAR ResNet, or the name of a timm ConvNet.
+        dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
+        output_dir: The teacher folder, for `tvtfast.load_teacher`.
+        recipe: Hyperparameters; default the published ones of teachers.
+        img_size: Side in pixels, which becomes the teacher's input size; default 32 for a CIFAR
+            ResNet and the data set's for a timm model.
+        data_path: Folder of a data set given by name.
+        test: Images to evaluate on; only with training images.
+        seed: Of weights, order and augmentation.
+        device: Default the GPU, else the CPU.
+        workers: Processes that load images; the result does not depend on it.
+        progress: Show a progress bar.
+        tensorboard: Write TensorBoard's event files beside the log.
+
+    Raises:
+        ValueError: An unknown name.
+        TrainingError: The loss is no longer finite, or files cannot be written.
+        CheckpointError: ``last.pt`` is damaged or belongs to another training.
+    """
+    train, test = images(dataset, data_path, test)
+    is_cifar = _CIFAR_NAME.fullmatch(arch) is not None
+    side = img_size or (_CIFAR_INPUT if is_cifar else train.img_size)
+    with team(device) as processes:
+        model = _network(arch, train.num_classes, seed)
+        objective = Objective(
+            model.to(processes.device), DistillationLoss(label_smoothing=recipe.label_smoothing)
+        )
+
+        def keep_best(best: nn.Module, accuracy: float, epoch: int) -> None:
+            kept = Teacher(
+                copy.deepcopy(best), name=arch, input_size=side, normalization=train.normalization
+            )
+            kept.update(output_dir, dataset=train.name, accuracy=accuracy)
+
+        Trainer(
+            objective=objective,
+            train=train,
+            test=test,
+            img_size=side,
+            recipe=recipe,
+            seed=seed,
+            folder=RunFolder(
+                output_dir,
+                settings(train, test, recipe, seed, processes, model)
+                | {"arch": arch, "img_size": side},
+            ),
+            keep_best=keep_best,
+            team=processes,
+            workers=workers,
+            progress=progress,
+            tensorboard=tensorboard,
+        ).run()
+        processes.wait()
+    return load_teacher(Path(output_dir))
+
+
+def _network(arch: str, num_classes: int, seed: int) -> nn.Module:
+    if match := _CIFAR_NAME.fullmatch(arch):
+        return initialize_(CifarResNet(int(match[1]), num_classes), seed)
+    ensure_torchvision()
+    import timm
+
+    if not timm.is_model(arch):
+        raise ValueError(
+            f"unknown teacher {arch!r}; give resnet20, resnet56 or another CIFAR ResNet, or the "
+            "name of a timm model"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module: Any = timm.create_model(arch, num_classes=num_classes)
+    return module

@@ -1,0 +1,72 @@
+"""Candidates under a name that ``timm.create_model`` knows.
+
+Importing `tvtfast.models` registers ``tvtfast_student``; ``import tvtfast`` alone loads neither
+torch nor timm and registers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from tvtfast._torchvision import ensure_torchvision
+from tvtfast.models.builder import build
+from tvtfast.normalization import Normalization
+
+ensure_torchvision()
+
+from timm.models import build_model_with_cfg, register_model  # noqa: E402
+
+NAME = "tvtfast_student"
+
+
+def tvtfast_student(pretrained: bool = False, **options: Any) -> nn.Module:
+    """A candidate, as timm builds it.
+
+    ``timm.create_model("local-dir:runs/student", pretrained=True)`` reads a student folder;
+    ``timm.create_model("tvtfast_student", space=..., arch=..., num_classes=..., img_size=...)``
+    builds any candidate, ``checkpoint_path=`` loads its weights.
+
+    Args:
+        pretrained: Load the weights of the folder.
+        **options: ``space``, ``arch`` and model options, as for `tvtfast.build`.
+    """
+    model: nn.Module = build_model_with_cfg(build, NAME, pretrained, **options)
+    return model
+
+
+register_model(tvtfast_student)
+
+
+def timm_config(
+    space: str,
+    arch: Mapping[str, Any] | None,
+    model_options: Mapping[str, Any],
+    normalization: Normalization,
+    classes: Sequence[str] | None,
+) -> dict[str, Any]:
+    """timm's ``config.json`` for a folder with the weights of a candidate."""
+    options = dict(model_options)
+    heads = ["head", "head_dist"] if options["distilled"] else "head"
+    pretrained_cfg = {
+        "input_size": [options["in_chans"], *options["img_size"]],
+        "fixed_input_size": True,
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "crop_mode": "squash",
+        "num_classes": options["num_classes"],
+        "first_conv": "patch_embed.proj",
+        "classifier": heads,
+        **{name: list(values) for name, values in asdict(normalization).items()},
+    }
+    if classes is not None:
+        pretrained_cfg["label_names"] = list(classes)
+    return {
+        "architecture": NAME,
+        "num_classes": options["num_classes"],
+        "model_args": {"space": space, "arch": arch, **options},
+        "pretrained_cfg": pretrained_cfg,
+    }
