@@ -16,7 +16,7 @@ import torch
 from scipy import stats
 
 import tvtfast
-from bench.__main__ import machine
+from bench.machine import machine
 from tvtfast.data import IMAGENET_NORMALIZATION, FrozenBatch, frozen_batch, load_vit_bench
 
 _SPACE = "autoformer-tiny"
