@@ -49,6 +49,31 @@ def test_direction_and_missing_cells():
     assert scores.isna().tolist() == [False, False, True, True]
 
 
+@pytest.mark.parametrize("method", [*METHODS, lambda frame: frame["a"] + frame["b"]])
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(-9, 9), st.integers(-9, 9), st.booleans()), min_size=1, max_size=12
+    )
+)
+def test_estimates_never_rank_above_complete_scores(method, rows):
+    frame = pd.DataFrame(rows, columns=["a", "b", "estimated"])
+    scores, estimated = frame[["a", "b"]].astype(float), frame["estimated"]
+    partial = pd.DataFrame({"a": estimated, "b": False})
+    combined = combine(scores, UP, method, partial)
+    assert combined.notna().all()
+    if estimated.any() and not estimated.all():
+        assert combined[estimated].max() < combined[~estimated].min()
+
+
+def test_estimates_take_no_part_in_scaling():
+    frame = pd.DataFrame({"a": [0.0, 4.0, 2.0, 100.0, -50.0], "b": [0.0, 1.0, 0.0, 1.0, 0.5]})
+    partial = pd.DataFrame({"a": [False, False, False, True, True], "b": False})
+    scores = combine(frame, UP, "minmax_sum", partial)
+    assert scores.tolist()[:3] == [0.0, 2.0, 0.5]
+    assert scores[3] == np.nextafter(0, -1) and scores[4] == -50 / 4 + 0.5
+
+
 @pytest.mark.parametrize("method", METHODS)
 @settings(max_examples=30, deadline=None)
 @given(

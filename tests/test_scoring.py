@@ -14,7 +14,8 @@ from tvtfast import proxies, spaces
 from tvtfast.data import frozen_batch, load_dataset
 from tvtfast.models import CifarResNet
 from tvtfast.proxies import Proxy
-from tvtfast.store import ScoreStore
+from tvtfast.proxies.weight_norm import normed_weights
+from tvtfast.store import STATUSES, ScoreStore
 
 TINY = spaces.get("autoformer-tiny")
 OPTIONS = {"patch_size": 16}
@@ -56,7 +57,7 @@ def test_columns_counts_and_statuses(run, archs):
         TINY.params(a, num_classes=10, img_size=32, patch_size=16) for a in archs
     ]
     assert (table.status == "ok").all(axis=None)
-    assert table.counts() == {"ok": 16, "nan": 0, "unsupported": 0, "error": 0, "oom": 0}
+    assert table.counts() == {"ok": 16} | dict.fromkeys(STATUSES[1:], 0)
     assert table.scored == ("teacher_aware", "weight_norm")
     assert [TINY.decode(a) for a in frame["arch"]] == archs
 
@@ -78,6 +79,62 @@ def test_order_and_company_change_nothing(run, archs):
     together = values(run(archs))
     pd.testing.assert_frame_equal(values(run(archs[::-1])), together[::-1].reset_index(drop=True))
     pd.testing.assert_frame_equal(values(run(archs[2:3])), together[2:3].reset_index(drop=True))
+
+
+def test_architectures_are_scored_without_building_them(run, archs, monkeypatch):
+    expected = values(run(archs))
+
+    def build(*arguments, **options):
+        raise AssertionError("a module was built")
+
+    monkeypatch.setattr("tvtfast.candidates.build", build)
+    pd.testing.assert_frame_equal(values(run(archs)), expected)
+
+
+def test_what_fails_together_is_scored_one_by_one(run, archs, monkeypatch):
+    expected = run(archs)
+
+    def features(self, images, rows=None):
+        raise RuntimeError("no memory was left")
+        yield
+
+    monkeypatch.setattr("tvtfast.population.Population.features", features)
+    alone = run(archs)
+    pd.testing.assert_frame_equal(alone.to_pandas(), expected.to_pandas(), rtol=1e-6)
+    assert (alone.status == "ok").all(axis=None)
+
+
+def test_a_small_budget_changes_nothing(run, archs):
+    pd.testing.assert_frame_equal(values(run(archs, memory=10**6)), values(run(archs)), rtol=1e-6)
+
+
+def test_proxies_of_both_kinds_of_users(run, archs):
+    """Sums over layers and means over images, declared by a user, equal their own definition."""
+    layers = Proxy(
+        "layers",
+        lambda inputs: float(sum(p.norm() ** 2 for p in normed_weights(inputs.module))),
+        needs=frozenset({"weights"}),
+        per_step=lambda step: sum(norm**2 for norm in step.weight_norms),
+    )
+
+    def energy(inputs):
+        x = inputs.features.x[..., inputs.features.prefix_tokens :, :]
+        return x.square().mean((-2, -1))
+
+    images = Proxy(
+        "energy",
+        lambda inputs: energy(inputs).mean().item(),
+        needs=frozenset({"weights", "images"}),
+        per_image=energy,
+    )
+    together = run(archs, proxies=[layers, images]).to_pandas()
+    modules = [
+        tvtfast.build(arch, space=TINY, img_size=32, num_classes=10, patch_size=16)
+        for arch in archs
+    ]
+    alone = run(modules, proxies=[layers, images]).to_pandas()
+    for column in ("layers", "energy"):
+        assert together[column].tolist() == pytest.approx(alone[column].tolist(), rel=1e-5)
 
 
 def test_weight_draws_give_mean_and_deviation(run, archs):

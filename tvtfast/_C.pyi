@@ -15,6 +15,17 @@ def attention_map(
     distance: int,
     threads: int,
 ) -> None: ...
+def attention_map_distances(
+    xs: Sequence[int],
+    dtype: int,
+    shapes: Sequence[Sequence[int]],
+    strides: Sequence[Sequence[int]],
+    size: Sequence[int],
+    teacher: int,
+    teacher_rows: int,
+    distances: int,
+    threads: int,
+) -> None: ...
 def attention_map_backward(
     x: int,
     dtype: int,
@@ -27,11 +38,30 @@ def attention_map_backward(
     grad: int,
     threads: int,
 ) -> None: ...
+def packed_attention(
+    qkv: int,
+    dtype: int,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    scale: float,
+    out: int,
+    set: int,
+    threads: int,
+) -> None: ...
+def packed_attention_set() -> int: ...
 def segment_norms(
     addresses: int, lengths: int, dtypes: int, n: int, norms: int, threads: int
 ) -> None: ...
 def slice_norms(
-    weight: int, dtype: int, row_stride: int, sizes: int, n: int, norms: int, threads: int
+    weight: int,
+    dtype: int,
+    row_stride: int,
+    sizes: int,
+    n: int,
+    rows: int,
+    columns: int,
+    norms: int,
+    threads: int,
 ) -> None: ...
 def indexed_normal(
     out: int, shape: Sequence[int], key: int, scale: float, shift: float, threads: int

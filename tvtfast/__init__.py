@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         data,
         distill,
         models,
+        population,
         proxies,
         report,
         spaces,
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     )
 
     kernels: Any
+    from tvtfast.exporting import export
     from tvtfast.initialization import initialize_
     from tvtfast.models import Teacher, build, load_teacher
+    from tvtfast.predicting import predict
     from tvtfast.ranking import correlate, rank
     from tvtfast.score_table import ScoreTable
     from tvtfast.scoring import Scorer, ScoringError, score
@@ -47,10 +50,13 @@ __all__ = [
     "correlate",
     "data",
     "distill",
+    "export",
     "initialize_",
     "kernels",
     "load_teacher",
     "models",
+    "population",
+    "predict",
     "proxies",
     "rank",
     "report",
@@ -77,8 +83,10 @@ _HOMES = {
     "Teacher": "models",
     "build": "models",
     "correlate": "ranking",
+    "export": "exporting",
     "initialize_": "initialization",
     "load_teacher": "models",
+    "predict": "predicting",
     "rank": "ranking",
     "score": "scoring",
     "search": "searching",
@@ -88,6 +96,7 @@ _SUBPACKAGES = (
     "distill",
     "kernels",
     "models",
+    "population",
     "proxies",
     "report",
     "spaces",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write_durably(path: Path, save: Callable[[Path], object]) -> None:
+    """Let ``save`` write a file that takes the place of ``path`` once it is safe on disk, so that
+    not even a loss of power leaves half of it."""
+    with replacing(path) as target:
+        save(target)
+        with open(target, "rb") as written:
+            os.fsync(written.fileno())
 
 
 def cache_dir() -> Path:

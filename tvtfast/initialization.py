@@ -121,14 +121,22 @@ def _initialize_subtree(
         done.add(id(parameter))
         name = prefix + short_name
         declared = rule.parameter_init(name[len(rule_prefix) :], module) if rule else None
-        _draw(parameter, name, seed, declared or _framework_init(module, short_name, parameter))
+        draw_(parameter, name, seed, declared or framework_init(module, short_name, parameter))
     if callable(reset := getattr(module, "reset_running_stats", None)):
         reset()
     for child_name, child in module.named_children():
         _initialize_subtree(child, f"{prefix}{child_name}.", seed, rule, rule_prefix, done)
 
 
-def _draw(parameter: Tensor, name: str, seed: int, init: ParameterInit) -> None:
+def draw_(parameter: Tensor, name: str, seed: int, init: ParameterInit) -> None:
+    """Draw one parameter by its index, in place, as `initialize_` does.
+
+    Args:
+        parameter: Any shape; the entries that two shapes share are equal.
+        name: Its full name in the model.
+        seed: Integer in ``[0, 2**64)``.
+        init: How it is drawn.
+    """
     match init.distribution:
         case Keep():
             return
@@ -151,7 +159,8 @@ def _indexed(parameter: Tensor, groups: int) -> Tensor:
     return view
 
 
-def _framework_init(module: nn.Module, name: str, parameter: Tensor) -> ParameterInit:
+def framework_init(module: nn.Module, name: str, parameter: Tensor) -> ParameterInit:
+    """How a parameter is drawn that no model declares, see `initialize_`."""
     if isinstance(module, nn.MultiheadAttention):
         return _multihead_init(module, name)
     if isinstance(module, nn.Embedding):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast.machine import machine, versions
-from tvtfast.report import AttentionPanel, SearchReport, write_search_report
+from tvtfast.racing import CONFIDENCE, RaceSummary
+from tvtfast.report import AttentionPanel, RaceTable, SearchReport, write_search_report
 from tvtfast.scoring import Scorer
 
 if TYPE_CHECKING:
@@ -37,8 +38,21 @@ def report_search(
             machine=versions() | machine(),
             attention=_attention_panel(result, scorer),
             command=_command(folder, settings),
+            race=_race_table(result.table.race),
         ),
         folder,
+    )
+
+
+def _race_table(race: RaceSummary | None) -> RaceTable | None:
+    if race is None:
+        return None
+    return RaceTable(
+        rungs=tuple((rung.images, rung.candidates) for rung in race.rungs),
+        images=race.images,
+        share=race.share,
+        top_k=race.top_k,
+        confidence=CONFIDENCE,
     )
 
 

@@ -60,6 +60,20 @@ def test_train_varies_and_repeats_with_the_generators() -> None:
     assert not torch.equal(drawn(0), drawn(1))
 
 
+def test_train_survives_its_largest_magnitude() -> None:
+    """Posterize then keeps no bit at all, which Pillow 13 refuses."""
+    (augment,) = (step for step in train_transform(24).transforms if hasattr(step, "ops"))
+    for operation in augment.ops:
+        for magnitude in (0.0, 9.0, 9.9, 10.0):
+            operation.prob, operation.magnitude, operation.magnitude_std = 1.0, magnitude, 0.0
+            image = operation(_gradient())
+            assert image.size == (30, 20)
+            if operation.name == "PosterizeIncreasing":
+                kept = 4 - int(magnitude / 10 * 4)
+                expected = np.asarray(_gradient()).astype(int) & ~(2 ** (8 - kept) - 1)
+                assert np.array_equal(np.asarray(image), expected)
+
+
 @pytest.mark.parametrize("make", [eval_transform, train_transform])
 def test_size_must_be_positive(make: object) -> None:
     with pytest.raises(ValueError, match="img_size=0"):

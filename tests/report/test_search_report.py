@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from tvtfast.report import AttentionPanel, SearchReport, write_search_report
+from tvtfast.report import AttentionPanel, RaceTable, SearchReport, write_search_report
 
 MakeReport = Callable[..., SearchReport]
 
@@ -72,7 +72,8 @@ def test_pictures_are_written_beside_the_page(make_report: MakeReport, tmp_path:
 
 def test_what_is_absent_has_no_section(make_report: MakeReport, tmp_path: Path) -> None:
     page = written(make_report(timings={}), tmp_path)
-    assert "<h2>Time</h2>" not in page and "teacher and student look" not in page
+    assert "<h2>Time</h2>" not in page and "<h2>Race</h2>" not in page
+    assert "teacher and student look" not in page
     assert {path.name for path in tmp_path.iterdir()} == {
         "report.html",
         "score_vs_params.png",
@@ -107,6 +108,17 @@ def test_failures_are_counted(make_report: MakeReport, tmp_path: Path) -> None:
     report.status.loc[3:4, "proxy_1"] = "oom"
     found = cells(written(report, tmp_path).split("<h2>Failures</h2>")[1].split("</section>")[0])
     assert found == ["Proxy", "nan", "oom", "proxy_1", "3", "2"]
+
+
+def test_a_race_is_told(make_report: MakeReport, tmp_path: Path) -> None:
+    race = RaceTable(((2, 1200), (4, 77), (32, 25)), 32, 0.096, 10, 0.98)
+    report = make_report(race=race)
+    report.status.loc[3:, "proxy_0"] = "partial"
+    page = written(report, tmp_path)
+    told = " ".join(page.split("<h2>Race</h2>")[1].split("</section>")[0].split())
+    assert "one of the best 10 (98% confidence): 10% of the image passes" in told
+    assert cells(told) == ["Images", "Candidates", "2", "1,200", "4", "77", "32", "25"]
+    assert "every cell has a value" in page, "an estimate is no failure"
 
 
 def test_size_bias_is_named(make_report: MakeReport, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ Nothing here knows tvtfast: reports are made of pandas and NumPy values. matplot
 the first figure, never by importing this package, and pyplot is never touched.
 """
 
-from tvtfast.report.content import AttentionPanel, SearchReport
+from tvtfast.report.content import AttentionPanel, RaceTable, SearchReport
 from tvtfast.report.correlation_report import write_correlation_report
 from tvtfast.report.figures.attention import attention_maps_figure
 from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
@@ -17,6 +17,7 @@ from tvtfast.report.search_report import write_search_report
 
 __all__ = [
     "AttentionPanel",
+    "RaceTable",
     "SearchReport",
     "attention_maps_figure",
     "correlation_scatter_figure",

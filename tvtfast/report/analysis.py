@@ -67,13 +67,13 @@ def _size_reading(tau: float) -> str:
 
 
 def failures(report: SearchReport) -> pd.DataFrame:
-    """Cells per proxy and status other than ``ok``: rows are proxies, columns statuses.
+    """Cells without a value per proxy and status: rows are proxies, columns statuses.
 
     Only proxies with a failure and statuses that occur are listed, so the table may be empty.
     """
     counts = pd.DataFrame(
         {proxy: report.status[proxy].value_counts() for proxy in report.proxies}
-    ).T.drop(columns="ok", errors="ignore")
+    ).T.drop(columns=["ok", "partial"], errors="ignore")
     failed: pd.DataFrame = counts[counts.sum(axis=1) > 0].fillna(0).astype(int)
     return failed
 

@@ -61,6 +61,25 @@ class AttentionPanel:
                 )
 
 
+@dataclass(frozen=True)
+class RaceTable:
+    """How many candidates were shown how many images.
+
+    Attributes:
+        rungs: Images and candidates of every round, both counted from the start.
+        images: Images of the whole batch.
+        share: Image passes over those of showing every candidate the whole batch.
+        top_k: The best that were looked for.
+        confidence: Of every comparison, in 0..1.
+    """
+
+    rungs: tuple[tuple[int, int], ...]
+    images: int
+    share: float
+    top_k: int
+    confidence: float
+
+
 @dataclass(frozen=True, eq=False)
 class SearchReport:
     """Everything the report of one search prints.
@@ -69,8 +88,8 @@ class SearchReport:
         title: Heading of the report.
         frame: One row per candidate: ``arch`` (canonical JSON), ``params``, ``flops`` (integers)
             and one float column per proxy, NaN where a cell failed.
-        status: ``ok``, ``nan``, ``oom``, ``unsupported`` or ``error`` for every candidate and
-            proxy; the index is that of ``frame``.
+        status: ``ok``, ``partial``, ``nan``, ``oom``, ``unsupported`` or ``error`` for every
+            candidate and proxy; the index is that of ``frame``.
         score: Combined score, higher is better, NaN for candidates that could not be ranked; the
             index is that of ``frame``, the name says how proxies were combined.
         higher_is_better: Direction of every proxy.
@@ -79,6 +98,7 @@ class SearchReport:
         machine: Versions, processor, load.
         attention: Maps of teacher and winner, where there are any.
         command: How to run the search again.
+        race: How candidates were left out early, where they were.
 
     Raises:
         ValueError: No candidates, missing columns, or tables with different indices.
@@ -94,6 +114,7 @@ class SearchReport:
     machine: Mapping[str, str]
     attention: AttentionPanel | None
     command: str
+    race: RaceTable | None = None
 
     def __post_init__(self) -> None:
         check_candidates(self.frame, ("arch", "params", "flops"))
