@@ -13,6 +13,7 @@ from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.steps import Step
+from tvtfast.spaces.variables import Variable
 
 __all__ = [
     "AutoFormerArch",
@@ -27,6 +28,7 @@ __all__ = [
     "Skeleton",
     "Space",
     "Step",
+    "Variable",
     "available",
     "get",
     "parse_constraints",

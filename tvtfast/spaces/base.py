@@ -20,6 +20,7 @@ from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.steps import Step
+from tvtfast.spaces.variables import Variable
 
 A = TypeVar("A")
 
@@ -106,6 +107,54 @@ class Space(ABC, Generic[A]):
         windows = parse_constraints(constraints)
         resolved = ModelOptions.of(**options)
         return [arch for arch in self._all() if self._inside(arch, windows, resolved)]
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The decisions behind every architecture, where their number does not depend on others.
+
+        Raises:
+            ValueError: The space has no such list.
+        """
+        raise ValueError(
+            f"space {self.name!r} does not state a fixed list of variables; search it with a "
+            "strategy that needs none, such as 'random' or 'evolution'"
+        )
+
+    def from_choices(self, indices: Sequence[int]) -> A:
+        """The architecture that takes choice ``indices[i]`` of variable ``i``.
+
+        Raises:
+            ValueError: As many indices as variables are needed, each within its choices.
+        """
+        variables = self.variables
+        if len(indices) != len(variables):
+            raise ValueError(
+                f"{self.name}: {len(indices)} indices for {len(variables)} variables; give one each"
+            )
+        values = []
+        for index, variable in zip(indices, variables, strict=True):
+            if not 0 <= index < len(variable.choices):
+                raise ValueError(
+                    f"{self.name}: index {index} of {variable.name}; "
+                    f"allowed: 0 to {len(variable.choices) - 1}"
+                )
+            values.append(variable.choices[index])
+        return self._from_values(values)
+
+    def choices_of(self, arch: A | Mapping[str, Any] | str) -> tuple[int, ...]:
+        """The index of the choice that an architecture takes of every variable; the inverse of
+        `from_choices`."""
+        values = self._to_values(self.decode(arch))
+        return tuple(
+            variable.choices.index(value)
+            for variable, value in zip(self.variables, values, strict=True)
+        )
+
+    def _from_values(self, values: Sequence[Any]) -> A:
+        raise NotImplementedError(f"{type(self).__name__} states variables but not _from_values")
+
+    def _to_values(self, arch: A) -> Sequence[Any]:
+        raise NotImplementedError(f"{type(self).__name__} states variables but not _to_values")
 
     @property
     def has_steps(self) -> bool:

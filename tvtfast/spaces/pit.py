@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,8 +15,10 @@ from tvtfast.spaces.base import Space, check_choice, take, whole
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, Pooling, SelfAttention, Step
+from tvtfast.spaces.variables import Variable
 
 _HEADS = tuple(itertools.combinations_with_replacement((2, 4, 8), 3))
+_DECISIONS = ("base_dim", "mlp_ratio", "depth", "num_heads")
 _DEPTHS = tuple(
     triple
     for triple in itertools.product((1, 2, 3), (4, 6, 8), (2, 4, 6))
@@ -58,6 +60,16 @@ class PiTSpace(Space[PiTArch]):
         return self.base_dims, self.mlp_ratios, self.depth_triples, self.head_triples
 
     @property
+    def variables(self) -> tuple[Variable, ...]:
+        return tuple(map(Variable, _DECISIONS, self._choices))
+
+    def _from_values(self, values: Sequence[Any]) -> PiTArch:
+        return PiTArch(*values)
+
+    def _to_values(self, arch: PiTArch) -> Sequence[Any]:
+        return tuple(getattr(arch, decision) for decision in _DECISIONS)
+
+    @property
     def size(self) -> int:
         return (
             len(self.base_dims)
@@ -73,9 +85,7 @@ class PiTSpace(Space[PiTArch]):
         return PiTArch(*(rng.choice(choices) for choices in self._choices))
 
     def validate(self, arch: PiTArch) -> None:
-        for decision, allowed in zip(
-            ("base_dim", "mlp_ratio", "depth", "num_heads"), self._choices, strict=True
-        ):
+        for decision, allowed in zip(_DECISIONS, self._choices, strict=True):
             check_choice(self.name, decision, getattr(arch, decision), allowed)
 
     def to_dict(self, arch: PiTArch) -> dict[str, Any]:
@@ -87,9 +97,7 @@ class PiTSpace(Space[PiTArch]):
         }
 
     def from_dict(self, fields: Mapping[str, Any]) -> PiTArch:
-        base_dim, mlp_ratio, depth, num_heads = take(
-            self.name, fields, ("base_dim", "mlp_ratio", "depth", "num_heads")
-        )
+        base_dim, mlp_ratio, depth, num_heads = take(self.name, fields, _DECISIONS)
         for decision, values in (("depth", depth), ("num_heads", num_heads)):
             if not isinstance(values, (list, tuple)) or len(values) != 3:
                 raise ValueError(
@@ -105,10 +113,7 @@ class PiTSpace(Space[PiTArch]):
     def _mutate(self, arch: PiTArch, rng: random.Random, prob: float) -> PiTArch:
         fresh = self.draw(rng)
         return PiTArch(
-            *(
-                getattr(fresh if rng.random() < prob else arch, decision)
-                for decision in ("base_dim", "mlp_ratio", "depth", "num_heads")
-            )
+            *(getattr(fresh if rng.random() < prob else arch, decision) for decision in _DECISIONS)
         )
 
     def _crossover(self, first: PiTArch, second: PiTArch, rng: random.Random) -> PiTArch:
