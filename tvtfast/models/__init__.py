@@ -1,5 +1,6 @@
 """Candidate models, teachers, and how to read spatial features from either."""
 
+from tvtfast.models.asvit import AsViT
 from tvtfast.models.attention_stats import attention_stats
 from tvtfast.models.autoformer import AutoFormer
 from tvtfast.models.builder import build, parameter_rule, register_model
@@ -19,6 +20,7 @@ from tvtfast.models.student import Student, StudentCard, load_student, save_stud
 from tvtfast.models.teacher import Teacher, load_teacher
 
 __all__ = [
+    "AsViT",
     "AutoFormer",
     "CandidateModel",
     "CheckpointError",

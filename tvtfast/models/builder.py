@@ -9,13 +9,15 @@ import torch
 from torch import nn
 
 from tvtfast.initialization import ParameterInit, initialize_
+from tvtfast.models.asvit import AsViT
 from tvtfast.models.autoformer import AutoFormer
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.pit import PiT
-from tvtfast.spaces import AutoFormerArch, ModelOptions, PiTArch, Space
+from tvtfast.spaces import AsViTArch, AutoFormerArch, ModelOptions, PiTArch, Space
 from tvtfast.spaces import get as get_space
 
 _models: dict[type[Any], Callable[[Any, Any, ModelOptions], CandidateModel]] = {
+    AsViTArch: AsViT,
     AutoFormerArch: AutoFormer,
     PiTArch: PiT,
 }

@@ -20,14 +20,21 @@ class CandidateModel(nn.Module, ABC):
     token it returns the mean of both heads, or the pair ``(logits, distillation_logits)`` while
     training after ``set_distilled_training()``, as timm's distilled models do. Parameters have
     timm's names too: ``patch_embed.proj``, ``cls_token``, ``dist_token``, ``pos_embed``, ``head``.
+
+    Args:
+        options: What surrounds the architecture.
+        dim: Width of the class and distillation tokens; ``None`` for a model of patches alone.
     """
 
-    def __init__(self, options: ModelOptions, dim: int) -> None:
+    def __init__(self, options: ModelOptions, dim: int | None) -> None:
         super().__init__()
         self.options = options
         self.num_classes = options.num_classes
-        self.num_prefix_tokens = options.num_prefix_tokens
         self.distilled_training = False
+        self.num_prefix_tokens = 0
+        if dim is None:
+            return
+        self.num_prefix_tokens = options.num_prefix_tokens
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         if options.distilled:
             self.dist_token = nn.Parameter(torch.zeros(1, 1, dim))
@@ -39,6 +46,10 @@ class CandidateModel(nn.Module, ABC):
     @abstractmethod
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Normed inputs ``[B, D]`` of the classifier and of the distillation head."""
+
+    def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
+        """What `forward_intermediates` chooses from: the output of every block."""
+        return list(self.block_features(images))
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Output tokens ``[B, P+N, D]`` of the last block, before the final norm."""
@@ -67,12 +78,12 @@ class CandidateModel(nn.Module, ABC):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
-        """timm's feature interface over the blocks.
+        """timm's feature interface over the `intermediates`: the blocks, or the stages of a model
+        whose grid shrinks between them.
 
         Args:
             images: ``[B, C, H, W]``.
-            indices: The last ``n`` blocks, the blocks of a sequence (negative ones count from the
-                end), or all.
+            indices: The last ``n``, those of a sequence (negative ones count from the end), or all.
             norm: Unsupported when true: widths differ between stages, so there is no common norm.
             output_fmt: ``"NCHW"`` for maps ``[B, D, h, w]``, or ``"NLC"`` for patch tokens
                 ``[B, N, D]``.
@@ -82,7 +93,7 @@ class CandidateModel(nn.Module, ABC):
             raise ValueError("norm=True is not supported; features are those before the final norm")
         if output_fmt not in ("NCHW", "NLC"):
             raise ValueError(f"output_fmt is {output_fmt!r}; allowed: NCHW, NLC")
-        features = list(self.block_features(images))
+        features = self.intermediates(images)
         if isinstance(indices, int):
             chosen = features[-indices:]
         elif indices is None:

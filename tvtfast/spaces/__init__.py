@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvtfast.spaces import autoformer, pit
+from tvtfast.spaces import asvit, autoformer, pit
+from tvtfast.spaces.asvit import AsViTArch, AsViTSpace
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
 from tvtfast.spaces.constraints import Constraints, InfeasibleError, parse_constraints
@@ -16,6 +17,8 @@ from tvtfast.spaces.steps import Step
 from tvtfast.spaces.variables import Variable
 
 __all__ = [
+    "AsViTArch",
+    "AsViTSpace",
     "AutoFormerArch",
     "AutoFormerSpace",
     "Constraints",
@@ -75,5 +78,5 @@ def get(name: str | Space[Any]) -> Space[Any]:
     return space
 
 
-for _space in (*autoformer.SPACES, *pit.SPACES):
+for _space in (*autoformer.SPACES, *pit.SPACES, *asvit.SPACES):
     register(_space)
