@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tvtfast.cli.training import add_data_options, add_recipe_options, training_
 from tvtfast.distill import (
     STUDENT_RECIPE,
     Distillation,
+    ProgressiveTokens,
     TrainedStudent,
     digits_teacher,
     distill,
@@ -84,6 +86,13 @@ def parser() -> ArgumentParser:
         help="let the teacher's batch statistics drift, as the published code does",
     )
     add_recipe_options(parser, STUDENT_RECIPE)
+    parser.add_argument(
+        "--progressive-tokens",
+        type=bool | list[tuple[float, int]],
+        default=False,
+        help="train As-ViT on coarse tokens first: true, or shares of the epochs and dilations, "
+        "such as [[0,2],[0.5,1]]",
+    )
     return parser
 
 
@@ -108,17 +117,25 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         for name in ("img_size", "patch_size")
         if getattr(cfg, name) is not None
     }
+    training = training_arguments(cfg, STUDENT_RECIPE)
+    training["recipe"] = replace(training["recipe"], tokens=_tokens(cfg.progressive_tokens))
     trained = distill(
         cfg.arch,
         cfg.data_set,
         _teacher(cfg, how),
         space=cfg.space,
         how=how,
-        **training_arguments(cfg, STUDENT_RECIPE),
+        **training,
         **options,
     )
     if announces():
         print(_summary(trained))
+
+
+def _tokens(given: bool | list[tuple[float, int]]) -> ProgressiveTokens | None:
+    if isinstance(given, bool):
+        return ProgressiveTokens() if given else None
+    return ProgressiveTokens(tuple(given))
 
 
 def _teacher(cfg: Namespace, how: Distillation) -> str | Teacher | None:

@@ -59,7 +59,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
 
 
 def _architectures(given: str) -> list[Any]:
-    if given.lstrip().startswith("{"):
+    if given.lstrip().startswith("{") or ("|" in given and not Path(given).exists()):
         return [given]
     path = Path(given)
     try:

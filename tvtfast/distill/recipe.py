@@ -10,6 +10,7 @@ from torch import nn
 
 from tvtfast._torchvision import ensure_torchvision
 from tvtfast.data.placed import AUGMENTATIONS
+from tvtfast.distill.tokens import ProgressiveTokens
 
 if TYPE_CHECKING:
     from timm.scheduler.scheduler import Scheduler
@@ -46,6 +47,8 @@ class Recipe:
         dtype: A name of `DTYPES`.
         augmentation: ``strong`` as published, ``light`` for shifts alone (for images whose classes
             do not survive a flip), or ``none``.
+        tokens: Train on coarse tokens first, see `ProgressiveTokens`; ``None`` for all tokens
+            throughout.
 
     Raises:
         ValueError: A value out of range, or an unknown name.
@@ -65,6 +68,7 @@ class Recipe:
     ema: float | None = None
     dtype: str = "float32"
     augmentation: str = "strong"
+    tokens: ProgressiveTokens | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -89,6 +93,8 @@ class Recipe:
             raise ValueError(f"clip_grad={self.clip_grad}: give a norm above 0")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise ValueError(f"ema={self.ema}: give a decay in [0, 1), such as 0.999")
+        if self.tokens is not None:
+            self.tokens.lengths(self.epochs)
 
     @property
     def warmup(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from tvtfast.data import VisionDataset
 from tvtfast.distill.guide import Distillation, Guide
@@ -157,6 +158,11 @@ def distill(
             )
         known = settings(train, test, recipe, seed, processes, model)
         known |= _described(trained.card, how, guide)
+        if recipe.tokens is not None:
+            cost = recipe.tokens.cost(model, (trained.side, trained.side), recipe.epochs)
+            known |= cost.to_dict()
+            if progress and processes.leads:
+                tqdm.write(str(cost))
 
         def keep_best(best: nn.Module, accuracy: float, epoch: int) -> None:
             kept = replace(trained.card, accuracy=accuracy, recipe={**known, "epoch": epoch})

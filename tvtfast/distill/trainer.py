@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,12 +112,14 @@ class Trainer:
             while state.epoch < recipe.epochs:
                 begin = time.perf_counter()
                 sampler.epoch = state.epoch
-                losses = self._epoch(wrapped, state, batches, log)
+                with self._tokens(state.epoch):
+                    losses = self._epoch(wrapped, state, batches, log)
                 accuracy = self._accuracy(state.model, evaluated)
                 row = {
                     "epoch": state.epoch + 1,
                     "lr": state.optimizer.param_groups[0]["lr"],
                     **losses,
+                    **self._dilation(state.epoch),
                     "accuracy": accuracy,
                     "seconds": round(time.perf_counter() - begin, 3),
                 }
@@ -125,6 +128,14 @@ class Trainer:
                     self._keep(state, row)
                 log.epoch(row)
         return state.history
+
+    def _tokens(self, epoch: int) -> AbstractContextManager[None]:
+        tokens, model = self.recipe.tokens, self.objective.model
+        return nullcontext() if tokens is None else tokens.applied(model, epoch, self.recipe.epochs)
+
+    def _dilation(self, epoch: int) -> dict[str, int]:
+        tokens = self.recipe.tokens
+        return {} if tokens is None else {"dilation": tokens.dilation(epoch, self.recipe.epochs)}
 
     def _keep(self, state: _State, row: dict[str, float]) -> None:
         if state.is_best:

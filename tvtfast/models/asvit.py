@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ class AsViT(CandidateModel):
 
     def __init__(self, arch: AsViTArch, space: AsViTSpace, options: ModelOptions) -> None:
         super().__init__(options, dim=None)
-        self.arch, widths = arch, arch.widths
+        self.arch, self.space, widths = arch, space, arch.widths
         self.dilation = 1
         self.patch_embed = OverlapPatchEmbed(options.in_chans, widths[0], arch.kernels[0])
         self.merges = nn.ModuleList(
@@ -142,6 +143,13 @@ class AsViT(CandidateModel):
         if dilation < 1:
             raise ValueError(f"dilation is {dilation}; give 1 for full tokens, or more")
         self.dilation = dilation
+
+    def flops(self, img_size: tuple[int, int], dilation: int = 1) -> int:
+        """FLOPs of one image, as `tvtfast.spaces.Space.flops` counts them."""
+        options = asdict(replace(self.options, img_size=img_size, patch_size=1))
+        return self.space.flops(
+            self.arch, **options | {"img_size": sampled_size(img_size, dilation)}
+        )
 
     def prune_intermediate_layers(
         self,
