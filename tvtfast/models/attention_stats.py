@@ -32,8 +32,8 @@ def attention_stats(
     second time; the model itself, its mode and its outputs are left alone.
 
     Args:
-        model: A candidate of tvtfast, or any module with `timm.layers.Attention` inside, as timm's
-            ViT and DeiT have (query and key norms included).
+        model: An AutoFormer or PiT candidate, or any module with `timm.layers.Attention` inside, as
+            timm's ViT and DeiT have (query and key norms included).
         images: ``[B, 3, H, W]``.
         statistics: As in `tvtfast.kernels.self_attention_stats`.
         teacher_map: ``[B, N]`` over the patches of every block, such as a teacher's attention map
@@ -71,8 +71,8 @@ def attention_stats(
             handle.remove()
     if not found:
         raise UnsupportedModelError(
-            f"{type(model).__name__} called no self-attention of a known kind; known are the"
-            " candidates of tvtfast and timm.layers.Attention. Pass queries and keys to"
+            f"{type(model).__name__} called no self-attention of a known kind; known are"
+            " AutoFormer and PiT candidates and timm.layers.Attention. Pass queries and keys to"
             " tvtfast.kernels.self_attention_stats"
         )
     return found

@@ -28,13 +28,30 @@ def tvtfast_student(pretrained: bool = False, **options: Any) -> nn.Module:
 
     ``timm.create_model("local-dir:runs/student", pretrained=True)`` reads a student folder;
     ``timm.create_model("tvtfast_student", space=..., arch=..., num_classes=..., img_size=...)``
-    builds any candidate, ``checkpoint_path=`` loads its weights.
+    builds any candidate, ``checkpoint_path=`` loads its weights. ``features_only=True`` gives the
+    backbone of a detector: the maps of the four stages of an As-ViT, at strides 4 to 32, whose
+    channels ``model.feature_info`` states; ``out_indices`` chooses among them.
 
     Args:
         pretrained: Load the weights of the folder.
         **options: ``space``, ``arch`` and model options, as for `tvtfast.build`.
+
+    Raises:
+        ValueError: ``features_only`` of a model without stages.
     """
-    model: nn.Module = build_model_with_cfg(build, NAME, pretrained, **options)
+    stages = {"out_indices": (0, 1, 2, 3), "feature_cls": "getter"}
+    make = _build_stages if options.get("features_only") else build
+    model: nn.Module = build_model_with_cfg(make, NAME, pretrained, feature_cfg=stages, **options)
+    return model
+
+
+def _build_stages(*arguments: Any, **options: Any) -> nn.Module:
+    model = build(*arguments, **options)
+    if not hasattr(model, "feature_info"):
+        raise ValueError(
+            f"{type(model).__name__} has no stages of different strides; features_only serves "
+            "candidates of the space 'asvit'. Read blocks of others with forward_intermediates"
+        )
     return model
 
 

@@ -13,9 +13,11 @@ class ModelOptions:
     Args:
         num_classes: Width of the classifier.
         img_size: Input height and width in pixels; one integer stands for a square image.
-        patch_size: Side of the square patch of the embedding convolution, in pixels.
+        patch_size: Side of the square patch of the embedding convolution, in pixels; As-ViT has
+            its own.
         in_chans: Channels of the input image.
-        distilled: Adds a distillation token and a second classifier head.
+        distilled: Adds a second classifier head, and a distillation token where there is a class
+            token.
         drop_path_rate: Stochastic depth rate of the last block; the rates rise linearly from 0. It
             changes neither the parameter count nor the FLOPs.
 
@@ -61,5 +63,6 @@ class ModelOptions:
 
     @property
     def num_prefix_tokens(self) -> int:
-        """Tokens before the patches: the class token and, if distilled, the distillation token."""
+        """Tokens before the patches in models that have a class token: that one and, if distilled,
+        the distillation token."""
         return 2 if self.distilled else 1
