@@ -20,14 +20,20 @@ class CandidateModel(nn.Module, ABC):
     token it returns the mean of both heads, or the pair ``(logits, distillation_logits)`` while
     training after ``set_distilled_training()``, as timm's distilled models do. Parameters have
     timm's names too: ``patch_embed.proj``, ``cls_token``, ``dist_token``, ``pos_embed``, ``head``.
+
+    Args:
+        options: What it depends on besides its architecture.
+        dim: Width of class and distillation token; ``None`` for a model without.
     """
 
-    def __init__(self, options: ModelOptions, dim: int) -> None:
+    def __init__(self, options: ModelOptions, dim: int | None) -> None:
         super().__init__()
         self.options = options
         self.num_classes = options.num_classes
-        self.num_prefix_tokens = options.num_prefix_tokens
+        self.num_prefix_tokens = 0 if dim is None else options.num_prefix_tokens
         self.distilled_training = False
+        if dim is None:
+            return
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         if options.distilled:
             self.dist_token = nn.Parameter(torch.zeros(1, 1, dim))

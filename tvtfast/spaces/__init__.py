@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvtfast.spaces import autoformer, pit
+from tvtfast.spaces import autoformer, pit, vitas_deit, vitas_twins
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
 from tvtfast.spaces.constraints import Constraints, InfeasibleError, parse_constraints
@@ -14,6 +14,8 @@ from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.steps import Step
 from tvtfast.spaces.variables import Variable
+from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
+from tvtfast.spaces.vitas_twins import StageChoices, VitasTwinsArch, VitasTwinsSpace
 
 __all__ = [
     "AutoFormerArch",
@@ -27,8 +29,13 @@ __all__ = [
     "PiTSpace",
     "Skeleton",
     "Space",
+    "StageChoices",
     "Step",
     "Variable",
+    "VitasDeitArch",
+    "VitasDeitSpace",
+    "VitasTwinsArch",
+    "VitasTwinsSpace",
     "available",
     "get",
     "parse_constraints",
@@ -75,5 +82,10 @@ def get(name: str | Space[Any]) -> Space[Any]:
     return space
 
 
-for _space in (*autoformer.SPACES, *pit.SPACES):
+for _space in (
+    *autoformer.SPACES,
+    *pit.SPACES,
+    *vitas_deit.SPACES,
+    *vitas_twins.SPACES,
+):
     register(_space)
