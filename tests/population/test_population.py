@@ -19,6 +19,18 @@ CASES = [
     ("autoformer-original-tiny", {"img_size": (16, 32), "patch_size": 8}),
     ("pit", {"img_size": 48, "num_classes": 7}),
     ("pit", {"img_size": (48, 64), "distilled": True}),
+    (
+        spaces.VitasDeitSpace("deit", (14, 16, 32), (12, 24), 4, 1, (2, 3), (36, 72), (24, 48)),
+        {"img_size": (48, 32), "patch_size": 8, "distilled": True},
+    ),
+    (
+        spaces.VitasTwinsSpace(
+            "twins",
+            (spaces.StageChoices((12, 24), 3, ("local", "global"), (2, 3), (36, 72), (24, 48)),)
+            * 4,
+        ),
+        {"img_size": (72, 64), "patch_size": 16},
+    ),
 ]
 
 
@@ -38,7 +50,7 @@ def features_of(population, images, **arguments):
     return found
 
 
-@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]['img_size']}")
+@pytest.fixture(params=CASES, ids=lambda case: f"{spaces.get(case[0]).name}-{case[1]['img_size']}")
 def case(request):
     name, options = request.param
     space = spaces.get(name)

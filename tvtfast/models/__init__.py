@@ -18,6 +18,8 @@ from tvtfast.models.features import (
 from tvtfast.models.pit import PiT
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
 from tvtfast.models.teacher import Teacher, load_teacher
+from tvtfast.models.vitas_deit import VitasDeit
+from tvtfast.models.vitas_twins import VitasTwins
 
 __all__ = [
     "AsViT",
@@ -32,6 +34,8 @@ __all__ = [
     "StudentCard",
     "Teacher",
     "UnsupportedModelError",
+    "VitasDeit",
+    "VitasTwins",
     "attention_stats",
     "build",
     "extract_features",

@@ -153,7 +153,7 @@ def relative_distances(
 class Block(nn.Module):
     """``x + attn(norm(x))``, then ``x + mlp(norm(x))``; exact GELU, stochastic depth on both."""
 
-    def __init__(self, attention: Attention, dim: int, mlp_dim: int, drop_path: float) -> None:
+    def __init__(self, attention: nn.Module, dim: int, mlp_dim: int, drop_path: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.attn = attention

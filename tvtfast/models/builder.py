@@ -13,13 +13,25 @@ from tvtfast.models.asvit import AsViT
 from tvtfast.models.autoformer import AutoFormer
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.pit import PiT
-from tvtfast.spaces import AsViTArch, AutoFormerArch, ModelOptions, PiTArch, Space
+from tvtfast.models.vitas_deit import VitasDeit
+from tvtfast.models.vitas_twins import VitasTwins
+from tvtfast.spaces import (
+    AsViTArch,
+    AutoFormerArch,
+    ModelOptions,
+    PiTArch,
+    Space,
+    VitasDeitArch,
+    VitasTwinsArch,
+)
 from tvtfast.spaces import get as get_space
 
 _models: dict[type[Any], Callable[[Any, Any, ModelOptions], CandidateModel]] = {
     AsViTArch: AsViT,
     AutoFormerArch: AutoFormer,
     PiTArch: PiT,
+    VitasDeitArch: VitasDeit,
+    VitasTwinsArch: VitasTwins,
 }
 
 

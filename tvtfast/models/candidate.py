@@ -30,11 +30,10 @@ class CandidateModel(nn.Module, ABC):
         super().__init__()
         self.options = options
         self.num_classes = options.num_classes
+        self.num_prefix_tokens = 0 if dim is None else options.num_prefix_tokens
         self.distilled_training = False
-        self.num_prefix_tokens = 0
         if dim is None:
             return
-        self.num_prefix_tokens = options.num_prefix_tokens
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         if options.distilled:
             self.dist_token = nn.Parameter(torch.zeros(1, 1, dim))

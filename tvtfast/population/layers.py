@@ -16,8 +16,20 @@ from torch import Tensor
 
 from tvtfast import kernels
 from tvtfast.models.blocks import LAYER_NORM_EPS, relative_position_attention
+from tvtfast.models.vitas_twins import MERGING_NORM_EPS, unwindowed, windows
 from tvtfast.population.bank import WeightBank
-from tvtfast.spaces.steps import MLP, Embedding, Matrix, Pooling, SelfAttention, Step
+from tvtfast.spaces.steps import (
+    MLP,
+    Embedding,
+    LocalAttention,
+    Matrix,
+    PatchMerging,
+    Pooling,
+    PositionConvolution,
+    SelfAttention,
+    Step,
+    SubsampledAttention,
+)
 
 _RELATIVE_TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 
@@ -99,11 +111,72 @@ def _pooling(
         yield None, torch.cat((_linear(bank, prefix, linear), _tokens(pooled)), dim=1)
 
 
+def _patch_merging(
+    bank: WeightBank, x: Tensor, steps: Sequence[PatchMerging]
+) -> Iterator[tuple[None, Tensor]]:
+    for step in steps:
+        planes = x if x.ndim == 4 else x.transpose(1, 2).unflatten(2, step.before)
+        yield None, _merged(bank, planes, step.matrices[0])
+
+
+def _merged(bank: WeightBank, planes: Tensor, matrix: Matrix) -> Tensor:
+    """A convolution without overlap, and a norm."""
+    weight = bank.weight(matrix)
+    merged = F.conv2d(planes.to(weight.dtype), weight, bank.bias(matrix), matrix.kernel)
+    return _normed(bank, _tokens(merged), MERGING_NORM_EPS)
+
+
+def _local_attention(
+    bank: WeightBank, x: Tensor, steps: Sequence[LocalAttention]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    widest = max(steps, key=lambda step: step.inner)
+    grid, window = widest.grid, widest.window
+    cut = windows(_normed(bank, x, LAYER_NORM_EPS), grid, window)
+    qkv = _linear(bank, cut, widest.matrices[0]).unflatten(-1, (3, widest.inner))
+    for step in steps:
+        mixed = kernels.packed_attention(qkv[..., : step.inner].flatten(2), step.heads)
+        yield x, _linear(bank, unwindowed(mixed, grid, window), step.matrices[1])
+
+
+def _subsampled_attention(
+    bank: WeightBank, x: Tensor, steps: Sequence[SubsampledAttention]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    widest = max(steps, key=lambda step: step.inner)
+    q_matrix, kv_matrix, _, *reduction = widest.matrices
+    normed = _normed(bank, x, LAYER_NORM_EPS)
+    q = _linear(bank, normed, q_matrix)
+    for matrix in reduction:
+        normed = _merged(bank, normed.transpose(1, 2).unflatten(2, widest.grid), matrix)
+    kv = _linear(bank, normed, kv_matrix).unflatten(-1, (2, widest.inner))
+    for step in steps:
+        queries, keys, values = (
+            part[..., : step.inner].unflatten(-1, (step.heads, step.head_dim)).transpose(1, 2)
+            for part in (q, *kv.unbind(-2))
+        )
+        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        yield x, _linear(bank, mixed.transpose(1, 2).flatten(2), step.matrices[2])
+
+
+def _position_convolution(
+    bank: WeightBank, x: Tensor, steps: Sequence[PositionConvolution]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    for step in steps:
+        (matrix,) = step.matrices
+        weight = bank.weight(matrix)
+        planes = x.transpose(1, 2).unflatten(2, step.grid).to(weight.dtype)
+        positions = F.conv2d(planes, weight, bank.bias(matrix), padding=1, groups=step.dim)
+        yield x, _tokens(positions)
+
+
 def _linear(bank: WeightBank, x: Tensor, matrix: Matrix, norm: bool = False) -> Tensor:
     weight = bank.weight(matrix)
     if norm:
-        x = F.layer_norm(x, x.shape[-1:], *bank.unit(x.shape[-1]), eps=LAYER_NORM_EPS)
+        x = _normed(bank, x, LAYER_NORM_EPS)
     return F.linear(x.to(weight.dtype), weight, bank.bias(matrix))
+
+
+def _normed(bank: WeightBank, x: Tensor, eps: float) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], *bank.unit(x.shape[-1]), eps=eps)
 
 
 def _tokens(patches: Tensor) -> Tensor:
@@ -115,6 +188,10 @@ _LAYERS: dict[type[Step], Any] = {
     SelfAttention: _self_attention,
     MLP: _mlp,
     Pooling: _pooling,
+    PatchMerging: _patch_merging,
+    LocalAttention: _local_attention,
+    SubsampledAttention: _subsampled_attention,
+    PositionConvolution: _position_convolution,
 }
 
 SUPPORTED = tuple(_LAYERS)

@@ -12,7 +12,7 @@ import torch
 
 from tvtfast.population.schedule import IMAGES, Batch, schedule
 from tvtfast.population.tree import Node
-from tvtfast.spaces.steps import MLP, SelfAttention
+from tvtfast.spaces.steps import MLP, LocalAttention, SelfAttention, SubsampledAttention
 
 _CPU_TOKENS = 2048
 _CPU_NODES = 4
@@ -152,4 +152,8 @@ def _values_per_token(step: Any) -> int:
     if isinstance(step, SelfAttention):
         squares = 8 * step.heads * step.tokens if step.relative_positions else 0
         return 2 * step.dim + 8 * step.inner + squares
+    if isinstance(step, LocalAttention):
+        return 2 * step.dim + -(-step.padded // step.tokens) * (step.dim + 8 * step.inner)
+    if isinstance(step, SubsampledAttention):
+        return 4 * step.dim + 8 * step.inner
     return 3 * step.width

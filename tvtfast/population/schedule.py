@@ -116,7 +116,7 @@ def _batches(nodes: Sequence[Node], limit: int) -> Iterator[_Parents]:
 @cache
 def _layer(step: Step) -> tuple[object, ...]:
     """Steps with the same key read the same weights and make activations of the same shape."""
-    return type(step), step.name, step.dim, step.width
+    return type(step), step.name, step.dim, step.width, getattr(step, "tokens", 0)
 
 
 def _runs(parents: _Parents, nodes: Sequence[Node]) -> tuple[Run, ...]:

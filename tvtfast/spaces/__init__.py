@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvtfast.spaces import asvit, autoformer, pit
+from tvtfast.spaces import asvit, autoformer, pit, vitas_deit, vitas_twins
 from tvtfast.spaces.asvit import AsViTArch, AsViTSpace
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
@@ -15,6 +15,8 @@ from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.steps import Step
 from tvtfast.spaces.variables import Variable
+from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
+from tvtfast.spaces.vitas_twins import StageChoices, VitasTwinsArch, VitasTwinsSpace
 
 __all__ = [
     "AsViTArch",
@@ -30,8 +32,13 @@ __all__ = [
     "PiTSpace",
     "Skeleton",
     "Space",
+    "StageChoices",
     "Step",
     "Variable",
+    "VitasDeitArch",
+    "VitasDeitSpace",
+    "VitasTwinsArch",
+    "VitasTwinsSpace",
     "available",
     "get",
     "parse_constraints",
@@ -78,5 +85,11 @@ def get(name: str | Space[Any]) -> Space[Any]:
     return space
 
 
-for _space in (*autoformer.SPACES, *pit.SPACES, *asvit.SPACES):
+for _space in (
+    *asvit.SPACES,
+    *autoformer.SPACES,
+    *pit.SPACES,
+    *vitas_deit.SPACES,
+    *vitas_twins.SPACES,
+):
     register(_space)

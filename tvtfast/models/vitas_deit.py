@@ -1,0 +1,65 @@
+"""Candidates of the ViTAS spaces over DeiT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tvtfast.initialization import ParameterInit
+from tvtfast.models.autoformer import AutoFormer
+from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
+from tvtfast.models.candidate import CandidateModel, PatchEmbed, drop_path_rates
+from tvtfast.models.features import SpatialFeatures
+from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
+
+
+class VitasDeit(CandidateModel):
+    """A subnet of a ViTAS space over DeiT, stand-alone.
+
+    Patch embedding, learned absolute positions over all tokens, pre-norm blocks whose q, k and v
+    are ``qkv_dim / 3`` wide, final norm; the classifier reads the class token and the distillation
+    head the distillation token. The softmax is scaled by the true width of a head, ``(qkv_dim / 3
+    / heads) ** -0.5``; the released code scales by one constant in its supernet and by another
+    width when it retrains.
+    Source: Su et al., ECCV 2022.
+    """
+
+    def __init__(self, arch: VitasDeitArch, space: VitasDeitSpace, options: ModelOptions) -> None:
+        dim = arch.embed_dim
+        super().__init__(options, dim)
+        patch = space.patch_pixels(arch.patch_size, options)
+        self.arch = arch
+        self.grid = (options.img_size[0] // patch, options.img_size[1] // patch)
+        tokens = self.grid[0] * self.grid[1] + options.num_prefix_tokens
+        self.patch_embed = PatchEmbed(options.in_chans, dim, patch, stride=patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, tokens, dim))
+        rates = drop_path_rates(options.drop_path_rate, arch.depth)
+        blocks = zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, rates, strict=True)
+        self.blocks = nn.ModuleList(
+            Block(Attention(dim, heads, qkv // 3 // heads), dim, mlp, rate)
+            for heads, qkv, mlp, rate in blocks
+        )
+        self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.head = nn.Linear(dim, options.num_classes)
+        if options.distilled:
+            self.head_dist = nn.Linear(dim, options.num_classes)
+
+    @staticmethod
+    def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
+        """As in `AutoFormer.parameter_init`."""
+        return AutoFormer.parameter_init(name, owner)
+
+    def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
+        self._check_images(images)
+        x = self.patch_embed(images).flatten(2).transpose(1, 2)
+        x = torch.cat((self._prefix_tokens(x.shape[0]), x), dim=1) + self.pos_embed
+        for block in self.blocks:
+            x = block(x, self.grid)
+            yield SpatialFeatures(x, self.grid, self.num_prefix_tokens)
+
+    def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        prefix = self.norm(tokens[:, : self.num_prefix_tokens])
+        return prefix[:, 0], prefix[:, -1]

@@ -1,0 +1,185 @@
+"""Candidates of the ViTAS space over Twins-SVT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tvtfast.initialization import Constant, Normal, ParameterInit
+from tvtfast.models.blocks import LAYER_NORM_EPS, Block
+from tvtfast.models.candidate import CandidateModel, drop_path_rates
+from tvtfast.models.features import SpatialFeatures
+from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.vitas_twins import (
+    VitasTwinsArch,
+    VitasTwinsSpace,
+    first_patch,
+    stage_grids,
+    subsampling,
+    window,
+)
+
+MERGING_NORM_EPS = 1e-5
+"""Of the norms after convolutions, as in timm."""
+
+
+class VitasTwins(CandidateModel):
+    """A subnet of a ViTAS space over Twins-SVT, stand-alone.
+
+    Four stages: merging of patches and a norm, then blocks with local or global attention; after
+    the first block of a stage a depthwise convolution adds positions. Both heads read the mean over
+    the normed tokens of the last stage. Parameters have the names of ``timm.models.Twins``.
+    Source: Chu et al., "Twins", NeurIPS 2021; Su et al., "ViTAS", ECCV 2022.
+    """
+
+    def __init__(self, arch: VitasTwinsArch, space: VitasTwinsSpace, options: ModelOptions) -> None:
+        super().__init__(options, None)
+        self.arch, self.grids = arch, stage_grids(options)
+        rates = iter(drop_path_rates(options.drop_path_rate, sum(arch.depth)))
+        self.patch_embeds, self.blocks, self.pos_block = (nn.ModuleList() for _ in range(3))
+        width = options.in_chans
+        for stage, (dim, blocks, grid) in enumerate(
+            zip(arch.embed_dim, arch.stages, self.grids, strict=True)
+        ):
+            side = first_patch(options) if stage == 0 else 2
+            self.patch_embeds.append(PatchMerging(width, dim, side))
+            self.blocks.append(
+                nn.ModuleList(
+                    Block(
+                        WindowAttention(dim, heads, qkv // 3 // heads, window(grid))
+                        if kind == "local"
+                        else SubsampledAttention(
+                            dim, heads, qkv // 3 // heads, subsampling(stage, grid)
+                        ),
+                        dim,
+                        mlp,
+                        next(rates),
+                    )
+                    for kind, heads, qkv, mlp in blocks
+                )
+            )
+            self.pos_block.append(PositionConvolution(dim))
+            width = dim
+        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.head = nn.Linear(width, options.num_classes)
+        if options.distilled:
+            self.head_dist = nn.Linear(width, options.num_classes)
+
+    @staticmethod
+    def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
+        """Linear weights ``N(0, 0.02^2)``, linear biases and the distillation head 0; convolutions
+        keep the framework's default."""
+        if isinstance(owner, nn.Linear):
+            zero = name.endswith("bias") or name.startswith("head_dist.")
+            groups = 3 if ".qkv." in name else 2 if ".kv." in name else 1
+            return ParameterInit(Constant(0.0) if zero else Normal(0.02), groups)
+        return None
+
+    def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
+        self._check_images(images)
+        x = images
+        stages = zip(self.patch_embeds, self.blocks, self.pos_block, self.grids, strict=True)
+        for merge, blocks, positions, grid in stages:
+            x = merge(x)
+            for place, block in enumerate(blocks.children()):
+                x = block(x, grid)
+                if place == 0:
+                    x = positions(x, grid)
+                yield SpatialFeatures(x, grid)
+            last = x
+            x = last.transpose(1, 2).unflatten(2, grid)
+
+    def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        pooled = self.norm(tokens).mean(dim=1)
+        return pooled, pooled
+
+
+class PatchMerging(nn.Module):
+    """A convolution of patches without overlap and a norm, ``[B, C, H, W] -> [B, N, dim]``."""
+
+    def __init__(self, in_chans: int, dim: int, patch_size: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(in_chans, dim, patch_size, patch_size)
+        self.norm = nn.LayerNorm(dim, eps=MERGING_NORM_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        merged: Tensor = self.norm(self.proj(x).flatten(2).transpose(1, 2))
+        return merged
+
+
+class PositionConvolution(nn.Module):
+    """``x`` plus a depthwise 3x3 convolution of it, ``[B, N, dim]``."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(nn.Conv2d(dim, dim, 3, padding=1, groups=dim))
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        positions: Tensor = self.proj(x.transpose(1, 2).unflatten(2, grid))
+        return x + positions.flatten(2).transpose(1, 2)
+
+
+class WindowAttention(nn.Module):
+    """Self-attention within windows of the grid, ``[B, N, dim] -> [B, N, dim]``.
+
+    The grid is padded with zeros to whole windows; the padding takes part, as in timm.
+    """
+
+    def __init__(self, dim: int, num_heads: int, head_dim: int, window: int) -> None:
+        super().__init__()
+        inner = num_heads * head_dim
+        self.num_heads, self.head_dim, self.window = num_heads, head_dim, window
+        self.qkv = nn.Linear(dim, 3 * inner)
+        self.proj = nn.Linear(inner, dim)
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        qkv = self.qkv(windows(x, grid, self.window))
+        qkv = qkv.unflatten(-1, (3, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(*qkv.unbind(0)).transpose(1, 2).flatten(2)
+        projected: Tensor = self.proj(unwindowed(mixed, grid, self.window))
+        return projected
+
+
+class SubsampledAttention(nn.Module):
+    """Attention of all tokens to keys on a grid that a strided convolution makes coarser,
+    ``[B, N, dim] -> [B, N, dim]``."""
+
+    def __init__(self, dim: int, num_heads: int, head_dim: int, stride: int) -> None:
+        super().__init__()
+        inner = num_heads * head_dim
+        self.num_heads, self.head_dim = num_heads, head_dim
+        self.q = nn.Linear(dim, inner)
+        self.kv = nn.Linear(dim, 2 * inner)
+        self.proj = nn.Linear(inner, dim)
+        self.sr: nn.Module | None = None
+        if stride > 1:
+            self.sr = nn.Conv2d(dim, dim, stride, stride)
+            self.norm = nn.LayerNorm(dim, eps=MERGING_NORM_EPS)
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        q = self.q(x).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+        if self.sr is not None:
+            coarse = self.sr(x.transpose(1, 2).unflatten(2, grid))
+            x = self.norm(coarse.flatten(2).transpose(1, 2))
+        kv = self.kv(x).unflatten(-1, (2, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, *kv.unbind(0))
+        projected: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
+        return projected
+
+
+def windows(x: Tensor, grid: tuple[int, int], side: int) -> Tensor:
+    """Tokens ``[B, h*w, C]`` by window, ``[B * windows, side^2, C]``, padded with zeros."""
+    down, right = (-length % side for length in grid)
+    planes = F.pad(x.unflatten(1, grid), (0, 0, 0, right, 0, down))
+    cut = planes.unflatten(2, (-1, side)).unflatten(1, (-1, side))
+    return cut.transpose(2, 3).flatten(3, 4).flatten(0, 2)
+
+
+def unwindowed(x: Tensor, grid: tuple[int, int], side: int) -> Tensor:
+    """The inverse of `windows`, without the padding."""
+    down, right = (-(-length // side) for length in grid)
+    planes = x.unflatten(1, (side, side)).unflatten(0, (-1, down, right)).transpose(2, 3)
+    whole = planes.flatten(3, 4).flatten(1, 2)
+    return whole[:, : grid[0], : grid[1]].flatten(1, 2)

@@ -1,0 +1,433 @@
+"""The DeiT spaces of ViTAS: patch size, one width for the net, and blocks that may be missing.
+
+An architecture holds its active blocks alone. That is the canonical form of identity shifting: a
+genotype with identity blocks between active ones computes what the same active blocks compute side
+by side, so both stand for one architecture, and the genes of identity blocks for nothing.
+Source: Su et al., "ViTAS: Vision Transformer Architecture Search", ECCV 2022, and the released
+configurations of its first version, whose integer lists `VitasDeitSpace.from_genotype` reads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tvtfast.spaces.base import Space, check_choice, take, whole
+from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
+from tvtfast.spaces.variables import Variable
+
+IDENTITY = 0
+"""The head count of a block that is not there."""
+
+_REFERENCE_PATCH = 16
+_KEYS = ("patch_size", "embed_dim", "depth", "num_heads", "qkv_dim", "mlp_dim")
+
+
+@dataclass(frozen=True)
+class VitasDeitArch:
+    """Patch size, width of the net, and per active block the number of heads, the total width of
+    q, k and v, and the width of the MLP."""
+
+    patch_size: int
+    embed_dim: int
+    num_heads: tuple[int, ...]
+    qkv_dim: tuple[int, ...]
+    mlp_dim: tuple[int, ...]
+
+    @property
+    def depth(self) -> int:
+        """Number of active blocks."""
+        return len(self.num_heads)
+
+
+@dataclass(frozen=True)
+class VitasDeitSpace(Space[VitasDeitArch]):
+    """Ranges of a ViTAS space over DeiT.
+
+    `size` counts architectures in canonical form: ``patches * widths * sum_d (heads * qkv *
+    mlp)^d`` over the depths ``d``.
+
+    Args:
+        name: Name in the registry.
+        patch_sizes: Sides of a patch in pixels where ``patch_size`` of the model options is 16;
+            others scale them, rounded to whole pixels.
+        embed_dims: Embedding widths, ascending.
+        slots: Blocks that a genotype has room for.
+        min_depth: Least number of active blocks.
+        head_counts: Attention heads of a block, in the order of the published block ids.
+        qkv_dims: Total widths of q, k and v, ascending; a third of each is divisible by every head
+            count.
+        mlp_dims: Hidden widths of a block's MLP, ascending.
+    """
+
+    name: str
+    patch_sizes: tuple[int, ...]
+    embed_dims: tuple[int, ...]
+    slots: int
+    min_depth: int
+    head_counts: tuple[int, ...]
+    qkv_dims: tuple[int, ...]
+    mlp_dims: tuple[int, ...]
+
+    arch_type: ClassVar[type[Any]] = VitasDeitArch
+
+    @property
+    def size(self) -> int:
+        per_block = len(self.head_counts) * len(self.qkv_dims) * len(self.mlp_dims)
+        depths = range(self.min_depth, self.slots + 1)
+        blocks = sum(int(per_block**depth) for depth in depths)
+        return len(self.patch_sizes) * len(self.embed_dims) * blocks
+
+    def _all(self) -> Iterator[VitasDeitArch]:
+        if not self.enumerable:
+            return super()._all()
+        blocks = list(itertools.product(*(choices for _, choices in self._per_block)))
+        return (
+            VitasDeitArch(patch, dim, *zip(*chosen, strict=True))
+            for patch, dim in itertools.product(self.patch_sizes, self.embed_dims)
+            for depth in range(self.min_depth, self.slots + 1)
+            for chosen in itertools.product(blocks, repeat=depth)
+        )
+
+    def draw(self, rng: random.Random) -> VitasDeitArch:
+        return self._with_depth(rng, rng.randint(self.min_depth, self.slots))
+
+    def draw_active(self, rng: random.Random, identity_probability: float) -> VitasDeitArch:
+        """One architecture each of whose slots is an identity with a given probability, as ViTAS
+        draws them; every other decision is uniform. No fewer than ``min_depth`` blocks are active.
+        """
+        active = sum(rng.random() >= identity_probability for _ in range(self.slots))
+        return self._with_depth(rng, max(self.min_depth, active))
+
+    def _with_depth(self, rng: random.Random, depth: int) -> VitasDeitArch:
+        return VitasDeitArch(
+            rng.choice(self.patch_sizes),
+            rng.choice(self.embed_dims),
+            *(
+                tuple(rng.choice(choices) for _ in range(depth))
+                for choices in (self.head_counts, self.qkv_dims, self.mlp_dims)
+            ),
+        )
+
+    @property
+    def _per_block(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        return (
+            ("num_heads", self.head_counts),
+            ("qkv_dim", self.qkv_dims),
+            ("mlp_dim", self.mlp_dims),
+        )
+
+    def validate(self, arch: VitasDeitArch) -> None:
+        check_choice(self.name, "patch_size", arch.patch_size, self.patch_sizes)
+        check_choice(self.name, "embed_dim", arch.embed_dim, self.embed_dims)
+        if not self.min_depth <= arch.depth <= self.slots:
+            raise ValueError(
+                f"{self.name}: {arch.depth} active blocks; allowed: {self.min_depth} to "
+                f"{self.slots}"
+            )
+        for decision, allowed in self._per_block:
+            values = getattr(arch, decision)
+            if len(values) != arch.depth:
+                raise ValueError(
+                    f"{self.name}: {decision} has {len(values)} entries for depth {arch.depth}; "
+                    "give one per active block"
+                )
+            for block, value in enumerate(values):
+                check_choice(self.name, f"{decision}[{block}]", value, allowed)
+
+    def to_dict(self, arch: VitasDeitArch) -> dict[str, Any]:
+        return {
+            "patch_size": arch.patch_size,
+            "embed_dim": arch.embed_dim,
+            "depth": arch.depth,
+            **{decision: list(getattr(arch, decision)) for decision, _ in self._per_block},
+        }
+
+    def from_dict(self, fields: Mapping[str, Any]) -> VitasDeitArch:
+        """Accepts blocks of 0 heads: identities, whose other entries count for nothing."""
+        patch, dim, depth, *per_block = take(self.name, fields, _KEYS)
+        for (decision, _), values in zip(self._per_block, per_block, strict=True):
+            if not isinstance(values, (list, tuple)) or len(values) != len(per_block[0]):
+                raise ValueError(
+                    f"{self.name}: {decision} is {values!r}; give a list, one entry per block"
+                )
+        arch = self._canonical(
+            whole(self.name, "patch_size", patch),
+            whole(self.name, "embed_dim", dim),
+            zip(*per_block, strict=True),
+        )
+        if whole(self.name, "depth", depth) != arch.depth:
+            raise ValueError(
+                f"{self.name}: depth is {depth} and {arch.depth} blocks are active; depth counts "
+                "the active ones"
+            )
+        return arch
+
+    def _canonical(
+        self, patch: int, dim: int, blocks: Iterable[tuple[Any, Any, Any]]
+    ) -> VitasDeitArch:
+        active = [
+            tuple(
+                whole(self.name, decision, value)
+                for (decision, _), value in zip(self._per_block, block, strict=True)
+            )
+            for block in blocks
+            if block[0] != IDENTITY
+        ]
+        if not active:
+            raise ValueError(f"{self.name}: all blocks are identities; one has to be active")
+        heads, qkv, mlp = zip(*active, strict=True)
+        return VitasDeitArch(patch, dim, heads, qkv, mlp)
+
+    def _parse(self, encoded: Any) -> VitasDeitArch:
+        if isinstance(encoded, str) and not encoded.lstrip().startswith("{"):
+            return self.from_genotype(encoded)
+        if isinstance(encoded, (list, tuple)):
+            return self.from_genotype(encoded)
+        return super()._parse(encoded)
+
+    def from_genotype(self, genotype: str | Sequence[int]) -> VitasDeitArch:
+        """The architecture of a published integer list.
+
+        ``[patch id, block id of every slot, 0, 0, width id, (qkv id, mlp id) of every slot]``. A
+        block id past those of the head counts is an identity; it has two width ids all the same.
+
+        Raises:
+            ValueError: Not that many integers, or one out of range.
+        """
+        entries: Sequence[Any] = genotype
+        if isinstance(genotype, str):
+            entries = genotype.split()
+            if not all(entry.isdecimal() for entry in entries):
+                raise ValueError(
+                    f"{self.name}: {genotype[:80]!r} is neither a JSON object nor a genotype of "
+                    "integers"
+                )
+            entries = list(map(int, entries))
+        ids = [whole(self.name, "an entry of the genotype", entry) for entry in entries]
+        if len(ids) != 4 + 3 * self.slots:
+            raise ValueError(
+                f"{self.name}: a genotype of {len(ids)} integers; it has {4 + 3 * self.slots}: "
+                f"patch, {self.slots} blocks, 0, 0, width, {self.slots} times qkv and MLP"
+            )
+        heads = self._pick("block", ids[1 : 1 + self.slots], (*self.head_counts, IDENTITY))
+        _, _, width, *widths = ids[1 + self.slots :]
+        return self._canonical(
+            self._pick("patch", ids[:1], self.patch_sizes)[0],
+            self._pick("width", [width], self.embed_dims)[0],
+            zip(
+                heads,
+                self._pick("qkv", widths[::2], self.qkv_dims),
+                self._pick("mlp", widths[1::2], self.mlp_dims),
+                strict=True,
+            ),
+        )
+
+    def _pick(self, gene: str, ids: Sequence[int], choices: tuple[int, ...]) -> list[int]:
+        wrong = [number for number in ids if not 0 <= number < len(choices)]
+        if wrong:
+            raise ValueError(
+                f"{self.name}: {gene} id {wrong[0]} in the genotype; allowed: 0 to "
+                f"{len(choices) - 1}"
+            )
+        return [choices[number] for number in ids]
+
+    def genotype(self, arch: VitasDeitArch | Mapping[str, Any] | str) -> tuple[int, ...]:
+        """The published integer list in canonical form: active blocks first, then identities, whose
+        width ids are 0."""
+        decoded = self.decode(arch)
+        missing = self.slots - decoded.depth
+        blocks = [self.head_counts.index(heads) for heads in decoded.num_heads]
+        pairs = zip(decoded.qkv_dim, decoded.mlp_dim, strict=True)
+        widths = [
+            number
+            for qkv, mlp in pairs
+            for number in (self.qkv_dims.index(qkv), self.mlp_dims.index(mlp))
+        ]
+        return (
+            self.patch_sizes.index(decoded.patch_size),
+            *blocks,
+            *([len(self.head_counts)] * missing),
+            0,
+            0,
+            self.embed_dims.index(decoded.embed_dim),
+            *widths,
+            *([0, 0] * missing),
+        )
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Patch size, width, and heads, qkv width and MLP width of every slot; 0 heads are an
+        identity, which the first ``min_depth`` slots do not offer. Several lists of choices stand
+        for one architecture; `choices_of` gives the canonical one."""
+        return (
+            Variable("patch_size", self.patch_sizes),
+            Variable("embed_dim", self.embed_dims),
+            *(
+                Variable(f"{decision}[{slot}]", (*choices, *self._identity(decision, slot)))
+                for slot in range(self.slots)
+                for decision, choices in self._per_block
+            ),
+        )
+
+    def _identity(self, decision: str, slot: int) -> tuple[int, ...]:
+        return (IDENTITY,) if decision == "num_heads" and slot >= self.min_depth else ()
+
+    def _from_values(self, values: Sequence[Any]) -> VitasDeitArch:
+        patch, dim, *genes = values
+        return self._canonical(patch, dim, zip(genes[::3], genes[1::3], genes[2::3], strict=True))
+
+    def _to_values(self, arch: VitasDeitArch) -> Sequence[Any]:
+        blocks = list(zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, strict=True))
+        blocks += [(IDENTITY, self.qkv_dims[0], self.mlp_dims[0])] * (self.slots - arch.depth)
+        return (arch.patch_size, arch.embed_dim, *(value for block in blocks for value in block))
+
+    def _mutate(self, arch: VitasDeitArch, rng: random.Random, prob: float) -> VitasDeitArch:
+        fresh = self.draw(rng)
+
+        def once(decision: str) -> Any:
+            return getattr(fresh if rng.random() < prob else arch, decision)
+
+        patch, dim, depth = once("patch_size"), once("embed_dim"), once("depth")
+        per_block = (
+            tuple(
+                rng.choice(choices)
+                if block >= arch.depth or rng.random() < prob
+                else getattr(arch, decision)[block]
+                for block in range(depth)
+            )
+            for decision, choices in self._per_block
+        )
+        return VitasDeitArch(patch, dim, *per_block)
+
+    def _crossover(
+        self, first: VitasDeitArch, second: VitasDeitArch, rng: random.Random
+    ) -> VitasDeitArch:
+        depth = rng.choice((first.depth, second.depth))
+        per_block = (
+            tuple(
+                getattr(
+                    rng.choice([parent for parent in (first, second) if block < parent.depth]),
+                    decision,
+                )[block]
+                for block in range(depth)
+            )
+            for decision, _ in self._per_block
+        )
+        return VitasDeitArch(
+            rng.choice((first.patch_size, second.patch_size)),
+            rng.choice((first.embed_dim, second.embed_dim)),
+            *per_block,
+        )
+
+    def _span(self, metric: str, options: ModelOptions) -> Window:
+        def extremes(pick: int, depth: int) -> list[int]:
+            widths = ((dims[pick],) * depth for _, dims in self._per_block)
+            heads, qkv, mlp = widths
+            return [
+                self._measure(
+                    metric, VitasDeitArch(patch, self.embed_dims[pick], heads, qkv, mlp), options
+                )
+                for patch in self.patch_sizes
+            ]
+
+        return min(extremes(0, self.min_depth)), max(extremes(-1, self.slots))
+
+    def patch_pixels(self, patch_size: int, options: ModelOptions) -> int:
+        """Side of a patch: ``patch_size`` times ``options.patch_size / 16``, rounded.
+
+        Raises:
+            ValueError: It is larger than the image.
+        """
+        side = max(1, round(patch_size * options.patch_size / _REFERENCE_PATCH))
+        if min(options.img_size) < side:
+            raise ValueError(
+                f"{self.name}: patches of {side} pixels on images of {options.img_size}; "
+                "patch_size of the model options is the side that a searched 16 stands for: give "
+                "a smaller one"
+            )
+        return side
+
+    def _steps(self, arch: VitasDeitArch, options: ModelOptions) -> tuple[Step, ...]:
+        side, prefix = self.patch_pixels(arch.patch_size, options), options.num_prefix_tokens
+        grid = (options.img_size[0] // side, options.img_size[1] // side)
+        dim = arch.embed_dim
+        tokens = grid[0] * grid[1] + prefix
+        steps: list[Step] = [
+            Embedding.of("patch_embed.", dim, side, side, options.in_chans, grid, prefix, tokens)
+        ]
+        blocks = zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, strict=True)
+        for block, (heads, qkv, mlp) in enumerate(blocks):
+            name = f"blocks.{block}."
+            steps += (
+                SelfAttention.of(name, dim, heads, qkv // 3 // heads, grid, prefix),
+                MLP.of(name, dim, mlp, grid, prefix),
+            )
+        return (*steps, Classifier.of("", dim, options.num_classes, options.distilled))
+
+    def original_flops(
+        self,
+        arch: VitasDeitArch | Mapping[str, Any] | str,
+        img_size: int = 224,
+        classes: int = 1000,
+    ) -> int:
+        """Cost by the counter of the released code, see `original_flops`."""
+        decoded = self.decode(arch)
+        blocks = zip(decoded.qkv_dim, decoded.mlp_dim, strict=True)
+        return original_flops(
+            decoded.patch_size, decoded.embed_dim, list(blocks), img_size=img_size, classes=classes
+        )
+
+
+def original_flops(
+    patch_size: int,
+    embed_dim: int,
+    blocks: Sequence[tuple[int, int]],
+    *,
+    img_size: int = 224,
+    classes: int = 1000,
+) -> int:
+    """Multiply-adds as the released code of ViTAS counts them, and calls FLOPs.
+
+    With ``N`` patches of side ``p``, width ``D`` and per block a total qkv width ``Q`` and an MLP
+    width ``M``,
+
+        3 N p^2 D + sum (N D Q + 2 N^2 Q/3 + N D Q/3 + 2 N D M) + N D classes
+
+    The class token is left out, and the classifier counts once per patch. Published budgets are in
+    this unit. The true cost is `Space.flops`, which counts two per multiply-add.
+
+    Args:
+        patch_size: Side of a patch in pixels.
+        embed_dim: Embedding width.
+        blocks: Total qkv width and MLP width of every block.
+        img_size: Side of the image in pixels.
+        classes: Width of the classifier.
+    """
+    tokens = (img_size // patch_size) ** 2
+    total = 3 * tokens * patch_size**2 * embed_dim + tokens * embed_dim * classes
+    for qkv, mlp in blocks:
+        total += tokens * embed_dim * (qkv + qkv // 3 + 2 * mlp) + 2 * tokens**2 * (qkv // 3)
+    return total
+
+
+def tenths(largest: int) -> tuple[int, ...]:
+    """A tenth to ten tenths of a width, rounded, as ViTAS scales widths."""
+    return tuple(round(largest * tenth / 10) for tenth in range(1, 11))
+
+
+_HEADS = (3, 6, 12, 16)
+
+SPACES = (
+    VitasDeitSpace(
+        "vitas-deit", (14, 16, 32), tenths(384), 16, 1, _HEADS, tenths(1440), tenths(1440)
+    ),
+    VitasDeitSpace(
+        "vitas-deit-large", (14, 16, 32), tenths(768), 13, 13, _HEADS, tenths(2880), tenths(2880)
+    ),
+)

@@ -1,0 +1,376 @@
+"""The Twins space of ViTAS: four stages of blocks with local or global attention.
+
+Stages, windows and sub-sampling are those of Twins-SVT (Chu et al., NeurIPS 2021); what is searched
+is what ViTAS searches over DeiT (Su et al., ECCV 2022): widths in tenths, heads, and depth by
+identity blocks, in each stage. The choice lists of the paper are not published with its code; these
+are our own, see docs/vitas.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tvtfast.spaces.base import Space, check_choice, take, whole
+from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.steps import (
+    MLP,
+    Classifier,
+    LocalAttention,
+    PatchMerging,
+    PositionConvolution,
+    Step,
+    SubsampledAttention,
+)
+from tvtfast.spaces.variables import Variable
+from tvtfast.spaces.vitas_deit import IDENTITY, tenths
+
+ATTENTIONS = ("local", "global")
+SUBSAMPLING = (8, 4, 2, 1)
+"""Stride of the convolution that global attention makes its keys with, by stage."""
+
+WINDOW = 7
+_STAGES = len(SUBSAMPLING)
+_PER_BLOCK = ("attention", "num_heads", "qkv_dim", "mlp_dim")
+_KEYS = ("embed_dim", "depth", *_PER_BLOCK)
+
+Block = tuple[str, int, int, int]
+"""Attention, heads, total width of q, k and v, width of the MLP."""
+
+
+@dataclass(frozen=True)
+class VitasTwinsArch:
+    """Width and number of active blocks of each stage, and for all active blocks, stage after
+    stage, the kind of attention, heads, total width of q, k and v, and width of the MLP."""
+
+    embed_dim: tuple[int, ...]
+    depth: tuple[int, ...]
+    attention: tuple[str, ...]
+    num_heads: tuple[int, ...]
+    qkv_dim: tuple[int, ...]
+    mlp_dim: tuple[int, ...]
+
+    @property
+    def stages(self) -> tuple[tuple[Block, ...], ...]:
+        """The blocks of each stage."""
+        columns = (self.attention, self.num_heads, self.qkv_dim, self.mlp_dim)
+        blocks = iter(zip(*columns, strict=True))
+        return tuple(tuple(itertools.islice(blocks, depth)) for depth in self.depth)
+
+
+@dataclass(frozen=True)
+class StageChoices:
+    """What is searched in one stage.
+
+    Args:
+        embed_dims: Widths, ascending.
+        slots: Blocks there is room for; at least one is active.
+        attentions: Kinds of attention out of `ATTENTIONS`.
+        head_counts: Attention heads of a block.
+        qkv_dims: Total widths of q, k and v, ascending; a third of each is divisible by every head
+            count.
+        mlp_dims: Hidden widths of a block's MLP, ascending.
+    """
+
+    embed_dims: tuple[int, ...]
+    slots: int
+    attentions: tuple[str, ...]
+    head_counts: tuple[int, ...]
+    qkv_dims: tuple[int, ...]
+    mlp_dims: tuple[int, ...]
+
+    @property
+    def per_block(self) -> tuple[tuple[Any, ...], ...]:
+        """The choices of one block, in the order of `Block`."""
+        return self.attentions, self.head_counts, self.qkv_dims, self.mlp_dims
+
+
+@dataclass(frozen=True)
+class VitasTwinsSpace(Space[VitasTwinsArch]):
+    """Ranges of a ViTAS space over Twins-SVT.
+
+    The first stage has patches of ``patch_size / 4`` pixels (4 where it is 16), every further one
+    half the resolution. Windows are 7 x 7, or as large as a smaller grid. There are no class and
+    distillation tokens: both classifiers read the mean over the last stage. `size` counts
+    architectures in canonical form, the active blocks of each stage first.
+
+    Args:
+        name: Name in the registry.
+        stages: The four stages.
+    """
+
+    name: str
+    stages: tuple[StageChoices, ...]
+
+    arch_type: ClassVar[type[Any]] = VitasTwinsArch
+
+    def __post_init__(self) -> None:
+        if len(self.stages) != _STAGES:
+            raise ValueError(f"{self.name}: {len(self.stages)} stages; Twins has {_STAGES}")
+
+    @property
+    def size(self) -> int:
+        total = 1
+        for stage in self.stages:
+            per_block = 1
+            for choices in stage.per_block:
+                per_block *= len(choices)
+            depths = range(1, stage.slots + 1)
+            total *= len(stage.embed_dims) * sum(int(per_block**depth) for depth in depths)
+        return total
+
+    def _all(self) -> Iterator[VitasTwinsArch]:
+        if not self.enumerable:
+            return super()._all()
+        stages = (
+            [
+                (dim, blocks)
+                for dim in stage.embed_dims
+                for depth in range(1, stage.slots + 1)
+                for blocks in itertools.product(itertools.product(*stage.per_block), repeat=depth)
+            ]
+            for stage in self.stages
+        )
+        return (
+            self._of_stages(*zip(*chosen, strict=True)) for chosen in itertools.product(*stages)
+        )
+
+    def draw(self, rng: random.Random) -> VitasTwinsArch:
+        return self._with_depths(rng, [rng.randint(1, stage.slots) for stage in self.stages])
+
+    def draw_active(self, rng: random.Random, identity_probability: float) -> VitasTwinsArch:
+        """One architecture each of whose slots is an identity with a given probability, as ViTAS
+        draws them; every other decision is uniform. At least one block of a stage is active."""
+        active = [
+            sum(rng.random() >= identity_probability for _ in range(stage.slots))
+            for stage in self.stages
+        ]
+        return self._with_depths(rng, [max(1, depth) for depth in active])
+
+    def _with_depths(self, rng: random.Random, depths: Sequence[int]) -> VitasTwinsArch:
+        return self._of_stages(
+            [rng.choice(stage.embed_dims) for stage in self.stages],
+            [
+                [_draw_block(stage, rng) for _ in range(depth)]
+                for stage, depth in zip(self.stages, depths, strict=True)
+            ],
+        )
+
+    def _of_stages(
+        self, dims: Iterable[int], stages: Sequence[Sequence[Sequence[Any]]]
+    ) -> VitasTwinsArch:
+        columns = zip(*itertools.chain.from_iterable(stages), strict=True)
+        return VitasTwinsArch(tuple(dims), tuple(map(len, stages)), *columns)
+
+    def validate(self, arch: VitasTwinsArch) -> None:
+        for decision in ("embed_dim", "depth"):
+            if len(getattr(arch, decision)) != _STAGES:
+                raise ValueError(
+                    f"{self.name}: {decision} is {getattr(arch, decision)}; give one per stage, "
+                    f"{_STAGES}"
+                )
+        blocks = sum(arch.depth)
+        for decision in _PER_BLOCK:
+            if len(getattr(arch, decision)) != blocks:
+                raise ValueError(
+                    f"{self.name}: {decision} has {len(getattr(arch, decision))} entries for "
+                    f"{blocks} blocks; give one per active block, stage after stage"
+                )
+        for number, (stage, dim, found) in enumerate(
+            zip(self.stages, arch.embed_dim, arch.stages, strict=True)
+        ):
+            check_choice(self.name, f"embed_dim[{number}]", dim, stage.embed_dims)
+            depths = tuple(range(1, stage.slots + 1))
+            check_choice(self.name, f"depth[{number}]", len(found), depths)
+            for place, block in enumerate(found):
+                for decision, value, allowed in zip(
+                    _PER_BLOCK, block, stage.per_block, strict=True
+                ):
+                    name = f"{decision} of block {place} in stage {number}"
+                    check_choice(self.name, name, value, allowed)
+
+    def to_dict(self, arch: VitasTwinsArch) -> dict[str, Any]:
+        return {decision: list(getattr(arch, decision)) for decision in _KEYS}
+
+    def from_dict(self, fields: Mapping[str, Any]) -> VitasTwinsArch:
+        lists = dict(zip(_KEYS, take(self.name, fields, _KEYS), strict=True))
+        for decision, values in lists.items():
+            if not isinstance(values, (list, tuple)):
+                raise ValueError(f"{self.name}: {decision} is {values!r}; give a list")
+            if decision != "attention":
+                lists[decision] = tuple(whole(self.name, decision, value) for value in values)
+        return VitasTwinsArch(**lists | {"attention": tuple(map(str, lists["attention"]))})
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Width of every stage, and attention, heads, qkv width and MLP width of every slot; 0
+        heads are an identity, which the first slot of a stage does not offer. Several lists of
+        choices stand for one architecture; `choices_of` gives the canonical one."""
+        widths = (
+            Variable(f"embed_dim[{number}]", stage.embed_dims)
+            for number, stage in enumerate(self.stages)
+        )
+        return (*widths, *itertools.chain.from_iterable(map(self._genes, range(_STAGES))))
+
+    def _genes(self, number: int) -> Iterator[Variable]:
+        stage = self.stages[number]
+        for slot in range(stage.slots):
+            for decision, choices in zip(_PER_BLOCK, stage.per_block, strict=True):
+                missing = (IDENTITY,) if decision == "num_heads" and slot else ()
+                yield Variable(f"{decision}[{number}][{slot}]", (*choices, *missing))
+
+    def _from_values(self, values: Sequence[Any]) -> VitasTwinsArch:
+        genes = iter(values[_STAGES:])
+        stages = []
+        for stage in self.stages:
+            slots = [tuple(itertools.islice(genes, len(_PER_BLOCK))) for _ in range(stage.slots)]
+            stages.append([block for block in slots if block[1] != IDENTITY])
+        return self._of_stages(values[:_STAGES], stages)
+
+    def _to_values(self, arch: VitasTwinsArch) -> Sequence[Any]:
+        values: list[Any] = list(arch.embed_dim)
+        for stage, blocks in zip(self.stages, arch.stages, strict=True):
+            attention, _, qkv, mlp = (choices[0] for choices in stage.per_block)
+            missing = stage.slots - len(blocks)
+            for block in (*blocks, *[(attention, IDENTITY, qkv, mlp)] * missing):
+                values += block
+        return values
+
+    def _mutate(self, arch: VitasTwinsArch, rng: random.Random, prob: float) -> VitasTwinsArch:
+        dims, stages = [], []
+        for stage, dim, blocks in zip(self.stages, arch.embed_dim, arch.stages, strict=True):
+            dims.append(rng.choice(stage.embed_dims) if rng.random() < prob else dim)
+            depth = rng.randint(1, stage.slots) if rng.random() < prob else len(blocks)
+            kept = [
+                tuple(
+                    rng.choice(choices) if rng.random() < prob else value
+                    for value, choices in zip(block, stage.per_block, strict=True)
+                )
+                for block in blocks[:depth]
+            ]
+            fresh = [_draw_block(stage, rng) for _ in range(depth - len(kept))]
+            stages.append([*kept, *fresh])
+        return self._of_stages(dims, stages)
+
+    def _crossover(
+        self, first: VitasTwinsArch, second: VitasTwinsArch, rng: random.Random
+    ) -> VitasTwinsArch:
+        dims, stages = [], []
+        for number in range(_STAGES):
+            parents = (first.stages[number], second.stages[number])
+            dims.append(rng.choice((first, second)).embed_dim[number])
+            stages.append(
+                [
+                    [
+                        rng.choice([blocks[place] for blocks in parents if place < len(blocks)])[
+                            decision
+                        ]
+                        for decision in range(len(_PER_BLOCK))
+                    ]
+                    for place in range(len(rng.choice(parents)))
+                ]
+            )
+        return self._of_stages(dims, stages)
+
+    def _span(self, metric: str, options: ModelOptions) -> Window:
+        def extremes(pick: int) -> list[int]:
+            return [
+                self._measure(metric, self._uniform(pick, kinds), options)
+                for kinds in itertools.product(*(stage.attentions for stage in self.stages))
+            ]
+
+        return min(extremes(0)), max(extremes(-1))
+
+    def _uniform(self, pick: int, kinds: Sequence[str]) -> VitasTwinsArch:
+        """The smallest (``pick`` 0) or largest (-1) architecture with a kind per stage."""
+        return self._of_stages(
+            [stage.embed_dims[pick] for stage in self.stages],
+            [
+                [(kind, stage.head_counts[pick], stage.qkv_dims[pick], stage.mlp_dims[pick])]
+                * (stage.slots if pick else 1)
+                for stage, kind in zip(self.stages, kinds, strict=True)
+            ],
+        )
+
+    def _steps(self, arch: VitasTwinsArch, options: ModelOptions) -> tuple[Step, ...]:
+        grids = stage_grids(options)
+        steps: list[Step] = []
+        before, width = options.img_size, options.in_chans
+        for number, (dim, blocks, grid) in enumerate(
+            zip(arch.embed_dim, arch.stages, grids, strict=True)
+        ):
+            side = first_patch(options) if number == 0 else 2
+            steps.append(PatchMerging.of(f"patch_embeds.{number}.", width, dim, side, before, grid))
+            for place, (kind, heads, qkv, mlp) in enumerate(blocks):
+                name, head_dim = f"blocks.{number}.{place}.", qkv // 3 // heads
+                if kind == "local":
+                    steps.append(LocalAttention.of(name, dim, heads, head_dim, grid, window(grid)))
+                else:
+                    stride = subsampling(number, grid)
+                    steps.append(SubsampledAttention.of(name, dim, heads, head_dim, grid, stride))
+                steps.append(MLP.of(name, dim, mlp, grid, 0))
+                if place == 0:
+                    steps.append(PositionConvolution.of(f"pos_block.{number}.", dim, grid))
+            before, width = grid, dim
+        return (*steps, Classifier.of("", width, options.num_classes, options.distilled))
+
+
+def _draw_block(stage: StageChoices, rng: random.Random) -> tuple[Any, ...]:
+    return tuple(rng.choice(choices) for choices in stage.per_block)
+
+
+def first_patch(options: ModelOptions) -> int:
+    """Side of the first stage's patches: a quarter of ``patch_size``."""
+    return max(1, options.patch_size // 4)
+
+
+def stage_grids(options: ModelOptions) -> tuple[tuple[int, int], ...]:
+    """Token grid (height, width) of the four stages: the image in patches, then halved three times.
+
+    Raises:
+        ValueError: The image is too small for the last stage.
+    """
+    patch = first_patch(options)
+    grids = [(options.img_size[0] // patch, options.img_size[1] // patch)]
+    for _ in range(_STAGES - 1):
+        height, width = grids[-1]
+        grids.append((height // 2, width // 2))
+    if min(grids[-1]) < 1:
+        raise ValueError(
+            f"images of {options.img_size} in patches of {patch} pixels are gone after three "
+            "halvings; give a larger img_size or a smaller patch_size (the first stage has "
+            "patches of a quarter of it)"
+        )
+    return tuple(grids)
+
+
+def window(grid: tuple[int, int]) -> int:
+    """Side of the windows of local attention on a grid."""
+    return min(WINDOW, max(grid))
+
+
+def subsampling(stage: int, grid: tuple[int, int]) -> int:
+    """Stride that global attention of a stage sub-samples its keys with."""
+    return min(SUBSAMPLING[stage], *grid)
+
+
+def _stage(width: int, slots: int, heads: tuple[int, ...], attentions: tuple[str, ...]) -> Any:
+    inner = tenths(width * 15 // 4)
+    return StageChoices(tenths(width), slots, attentions, heads, inner, inner)
+
+
+SPACES = (
+    VitasTwinsSpace(
+        "vitas-twins",
+        (
+            _stage(96, 4, (2, 3, 4), ATTENTIONS),
+            _stage(192, 4, (4, 6, 8), ATTENTIONS),
+            _stage(384, 16, (8, 12, 16), ATTENTIONS),
+            _stage(768, 6, (16, 24, 32), ("global",)),
+        ),
+    ),
+)
