@@ -7,15 +7,12 @@ from tvtfast.strategies import Budget
 
 def hill_climbing(space, budget: Budget):
     """Mutate the best architecture found so far, one at a time."""
-    best = space.sample(1, budget.seed, budget.constraints, **budget.options)[0]
-    (best_score,) = yield [best]
+    scores = yield space.sample(1, budget.seed, budget.constraints, **budget.options)
     for step in range(1, budget.trials):
+        (best,) = scores.best(1)
         child = space.mutate(best, budget.seed + step, prob=0.4)
-        if not space.satisfies(child, budget.constraints, **budget.options):
-            continue
-        (score,) = yield [child]
-        if score >= best_score:
-            best, best_score = child, score
+        if space.satisfies(child, budget.constraints, **budget.options):
+            scores = yield [child]
 
 
 thrift = Proxy(

@@ -72,9 +72,13 @@ ALLOWED: dict[str, set[str]] = {
     },
     "strategies": {"spaces"},
     "search_result": {"score_table", "spaces"},
+    "objectives": {"proxies", "score_table"},
+    "archive": {"ranking", "score_table", "spaces", "strategies"},
     "report": set(),
     "reporting": {"models", "racing", "report", "scoring", "search_result"},
     "searching": {
+        "archive",
+        "objectives",
         "proxies",
         "ranking",
         "reporting",
@@ -93,6 +97,7 @@ FRONT_DOORS = {"__init__", "__main__", "cli"}
 FOREIGN = {
     "spaces": {"torch", "timm"},
     "strategies": {"torch", "timm"},
+    "archive": {"torch", "timm"},
     "searching": {"torch", "timm"},
     "store": {"torch", "timm"},
     "racing": {"torch", "timm"},

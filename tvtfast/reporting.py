@@ -39,6 +39,10 @@ def report_search(
             attention=_attention_panel(result, scorer),
             command=_command(folder, settings),
             race=_race_table(result.table.race),
+            answer=None if result.answer is None else result.best_row,
+            objectives=result.objectives,
+            front=result.front,
+            trace=result.trace,
         ),
         folder,
     )

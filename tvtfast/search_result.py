@@ -27,6 +27,12 @@ class SearchResult:
         timings: Seconds per stage.
         evaluated: Candidates scored by this call; the others were in the store.
         run_dir: Where everything was written, if anywhere.
+        answer: The architecture that the strategy named as its result, where it named one.
+        objectives: Columns that the front is about, and whether higher is better.
+        front: Rows of the Pareto front of the objectives, best in the first one first.
+        trace: One row per population: ``generation``, ``evaluations`` (distinct architectures up to
+            then), ``best`` (combined score up to then) and ``mean``, all on the scale of
+            ``scores``, and what the strategy noted, such as ``entropy``.
     """
 
     space: Space[Any]
@@ -37,10 +43,14 @@ class SearchResult:
     timings: Mapping[str, float]
     evaluated: int
     run_dir: Path | None
+    answer: Any
+    objectives: Mapping[str, bool]
+    front: tuple[int, ...]
+    trace: pd.DataFrame
 
     @property
     def best(self) -> Any:
-        """The best architecture.
+        """The architecture that the strategy named as its result; else the one that ranks first.
 
         Raises:
             ValueError: No candidate could be scored.
@@ -50,6 +60,8 @@ class SearchResult:
     @property
     def best_row(self) -> int:
         """Row of the best architecture in the table."""
+        if self.answer is not None:
+            return self.table.candidates.index(self.answer)
         if not self.order:
             raise ValueError(
                 "no candidate could be ranked; see table.status and table.reasons for why"
@@ -59,15 +71,19 @@ class SearchResult:
     def describe_best(self) -> dict[str, Any]:
         """The best architecture with all it takes to build it again: ``tvtfast.build(best["arch"],
         space=best["space"], **best["model_options"])``."""
-        row = self.table.to_pandas().loc[self.best_row]
+        return self.describe(self.best_row)
+
+    def describe(self, row: int) -> dict[str, Any]:
+        """One row of the table in the form of `describe_best`."""
+        values = self.table.to_pandas().loc[row]
         return {
             "space": self.space.name,
-            "arch": self.space.to_dict(self.best),
+            "arch": self.space.to_dict(self.table.candidates[row]),
             "model_options": asdict(self.options),
-            "params": int(row["params"]),
-            "flops": int(row["flops"]),
-            "score": float(self.scores[self.best_row]),
-            "proxies": {name: float(row[name]) for name in self.table.scored},
+            "params": int(values["params"]),
+            "flops": int(values["flops"]),
+            "score": float(self.scores[row]),
+            "proxies": {name: float(values[name]) for name in self.table.scored},
         }
 
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tvtfast.archive import Archive
 from tvtfast.files import replacing
 from tvtfast.machine import machine, versions
+from tvtfast.objectives import pareto_front, parse_objectives
 from tvtfast.proxies import CombinedProxy, Proxy
 from tvtfast.ranking import Method, rank
 from tvtfast.reporting import report_search
@@ -22,10 +24,14 @@ from tvtfast.search_result import SearchResult, order_of
 from tvtfast.spaces import Constraints, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.store import ScoreStore
-from tvtfast.strategies import Budget, Strategy, choose
+from tvtfast.strategies import Budget, Proposals, Strategy, choose, name_of, settings_of, traits
 from tvtfast.strategies import get as get_strategy
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 STORE = "scores.sqlite"
+TRACE = "trace.csv"
 
 _RACED = 40
 _IMAGES = 16
@@ -41,6 +47,7 @@ def search(
     constraints: Constraints | None = None,
     proxies: Sequence[str | Proxy | CombinedProxy] = ("teacher_aware", "weight_norm"),
     method: Method = "minmax_sum",
+    objectives: Sequence[str] | None = None,
     seed: int = 0,
     racing: bool | None = None,
     top_k: int = 10,
@@ -50,41 +57,48 @@ def search(
     """Find the best architecture of a space without training any.
 
     Every score is kept in ``run_dir`` as it is computed: a search that was stopped in any way
-    continues when it is called again with the same arguments, computes nothing twice, and ends with
-    the same table as one that was never stopped.
+    continues when it is called again with the same arguments (it repeats its decisions, which
+    depend on the seed and on scores alone), computes nothing twice, and ends with the same table as
+    one that was never stopped.
 
     Args:
         space: The space, or its name.
         strategy: ``random``; ``exhaustive``: every architecture inside the constraints; ``exact``:
-            the best by one proxy that is a sum over layers, found without scoring the others; or a
-            strategy of your own (`tvtfast.strategies`). Default ``exhaustive`` for spaces of at
-            most 10,000 architectures where ``trials`` is not given either, else ``random``.
-        trials: Number of distinct architectures to score; default 1000, and 10 for ``exact``.
-            ``exhaustive`` takes none.
+            the best by one proxy that is a sum over layers, found without scoring the others;
+            ``evolution``, ``nsga2``, ``reinforce``, also with settings of their own such as
+            ``tvtfast.strategies.Evolution(population=20)``; or a strategy of your own
+            (`tvtfast.strategies`). Default ``exhaustive`` for spaces of at most 10,000
+            architectures where ``trials`` is not given either, else ``random``.
+        trials: Number of distinct architectures to score; default 1000, 10 for ``exact``, 500 steps
+            for ``reinforce``. ``exhaustive`` takes none.
         constraints: ``{"params": (low, high), "flops": (low, high)}``.
         proxies: What to score, see `tvtfast.score`.
         method: How the proxies are combined, see `tvtfast.rank`.
+        objectives: Columns whose Pareto front is wanted: proxies in their direction, ``params`` and
+            ``flops`` as costs. Default none; for ``nsga2`` the proxies and ``params``.
         seed: Seed of the strategy's draws and of the weights.
         racing: Show candidates few images first, and more only to those that may still be among the
             ``top_k`` best (`tvtfast.racing`). Default: where that is possible, with at least 40
-            candidates and 16 images. The ``top_k`` best are those of full scoring in nearly all
-            cases; the others get status ``partial`` and an estimate.
+            candidates and 16 images, for strategies of one population (``random``,
+            ``exhaustive``). The ``top_k`` best are those of full scoring in nearly all cases; the
+            others get status ``partial`` and an estimate. ``True`` races every population of
+            other strategies, whose later populations then build on estimates.
         top_k: The best that a race finds.
         run_dir: Folder for ``scores.sqlite``, ``scores.csv``, ``scores.parquet``, ``best.json``,
-            ``run.json``, ``report.html`` and figures; ``None`` keeps everything in memory.
+            ``front.json``, ``trace.csv`` (a line per population), ``run.json``, ``report.html`` and
+            figures; ``None`` keeps everything in memory.
         **scoring: The other arguments of `tvtfast.score`: ``teacher``, ``images``, ``dtype``, model
             options, ...
 
     Raises:
         ValueError: Bad arguments (see `tvtfast.score`), fewer than one trial, trials for a strategy
-            that takes none, proxies that a strategy cannot serve, or ``racing=True`` where a race
-            is not possible.
+            that takes none, proxies or a space that a strategy cannot serve, an objective that is
+            not scored, or ``racing=True`` where a race is not possible.
         InfeasibleError: The constraints leave no architecture, or fewer than ``random`` is to draw.
         StoreError: The run folder cannot be written; scores already there are kept.
     """
     resolved_space = get_space(space)
     strategy, trials = choose(resolved_space, strategy, trials)
-    propose = get_strategy(strategy)
     folder = None if run_dir is None else Path(run_dir)
     timings: dict[str, float] = {}
     store = ScoreStore(None if folder is None else folder / STORE)
@@ -93,11 +107,17 @@ def search(
             scorer = Scorer(
                 space=resolved_space, proxies=proxies, seed=seed, store=store, **scoring
             )
-        score = _scoring(scorer, racing, method, top_k)
+        score = _scoring(scorer, strategy, racing, method, top_k)
+        directions = _directions(scorer)
+        if objectives is not None:
+            aims = parse_objectives(objectives, directions, scorer.combined)
+        else:
+            aims = directions | {"params": False} if traits(strategy).front else {}
         settings = _settings(scorer, strategy, trials, constraints, method, seed, resolved_space)
-        settings |= {"racing": racing, "top_k": top_k}
+        settings |= {"objectives": list(aims), "racing": racing, "top_k": top_k}
         run = {"settings": settings, "versions": versions(), "machine": machine()}
         _write_json(folder, "run.json", run | {"status": "running"})
+        notes: dict[str, float] = {}
         try:
             budget = Budget(
                 resolved_space.size if trials is None else trials,
@@ -105,8 +125,12 @@ def search(
                 seed,
                 asdict(scorer.options),
                 scorer.step_values,
+                aims or directions,
+                notes.update,
             )
-            table = _explore(resolved_space, propose, budget, score, method, timings)
+            archive = Archive(resolved_space, method)
+            proposals = get_strategy(strategy)(resolved_space, budget)
+            table, answer = _explore(proposals, archive, score, notes, folder, timings)
             with _timed(timings, "ranking"):
                 scores = rank(table, method)
             result = SearchResult(
@@ -118,6 +142,10 @@ def search(
                 timings=timings,
                 evaluated=scorer.evaluated,
                 run_dir=folder,
+                answer=answer,
+                objectives=aims,
+                front=pareto_front(table, aims),
+                trace=archive.trace(scores),
             )
             if folder is not None:
                 _write_result(result, folder)
@@ -132,13 +160,18 @@ def search(
     return result
 
 
-def _scoring(scorer: Scorer, racing: bool | None, method: Method, top_k: int) -> Scoring:
+def _scoring(
+    scorer: Scorer, strategy: str | Strategy, racing: bool | None, method: Method, top_k: int
+) -> Scoring:
     """Score populations in full, or by races where that is asked for or worth it."""
     if top_k < 1:
         raise ValueError(f"top_k is {top_k}; give 1 or more")
-    if racing is False:
+    allowed = traits(strategy).racing
+    if racing is False or (racing is None and not allowed):
         return scorer
     reason = scorer.race_obstacle(method)
+    if allowed is False:
+        reason = f"strategy {name_of(strategy)!r} learns from the scores of every candidate"
     if reason is not None:
         if racing:
             raise ValueError(f"racing=True is not possible: {reason}; leave racing out")
@@ -152,32 +185,43 @@ def _scoring(scorer: Scorer, racing: bool | None, method: Method, top_k: int) ->
     return score
 
 
+def _directions(scorer: Scorer) -> dict[str, bool]:
+    """The proxies that are ranked, and whether higher is better."""
+    return {p.name: p.higher_is_better for p in scorer.single if p.name in scorer.scored}
+
+
 def _explore(
-    space: Space[Any],
-    propose: Strategy,
-    budget: Budget,
+    proposals: Proposals,
+    archive: Archive,
     score: Scoring,
-    method: Method,
+    notes: dict[str, float],
+    folder: Path | None,
     timings: dict[str, float],
-) -> ScoreTable:
-    seen: dict[str, Any] = {}
-    table = None
-    proposals = propose(space, budget)
-    try:
-        with _timed(timings, "proposing"):
-            population = next(proposals)
-        while True:
-            seen |= {space.encode(arch): arch for arch in population}
-            with _timed(timings, "scoring"):
-                table = score(population)
-            scores = rank(table, method).tolist()
+) -> tuple[ScoreTable, Any]:
+    """Run a strategy to its end: the table of all it proposed, and the answer it returned."""
+    table, feedback, answer = None, None, None
+    while True:
+        try:
             with _timed(timings, "proposing"):
-                population = proposals.send(scores)
-    except StopIteration:
-        pass
+                # the first send starts the generator, and has nothing to tell
+                population = proposals.send(feedback)  # type: ignore[arg-type]
+        except StopIteration as end:
+            answer = end.value
+            break
+        with _timed(timings, "scoring"):
+            table = score(population)
+        feedback = archive.add(population, table, notes)
+        notes.clear()
+        _write_trace(archive.trace(), folder)
     if table is None:
         raise ValueError("the strategy proposed no architecture; let it yield at least one")
-    return table if len(table) == len(seen) else score(list(seen.values()))
+    if answer is not None and answer not in archive.architectures:
+        raise ValueError(
+            f"the strategy returned {answer}, which it has not proposed; yield it first"
+        )
+    if len(table) != len(archive):
+        table = score(archive.architectures)
+    return table, answer
 
 
 def _settings(
@@ -191,7 +235,8 @@ def _settings(
 ) -> dict[str, Any]:
     return {
         "space": space.name,
-        "strategy": _name(strategy),
+        "strategy": name_of(strategy),
+        "strategy_settings": settings_of(strategy),
         "trials": trials,
         "constraints": {name: list(_pair(bounds)) for name, bounds in (constraints or {}).items()},
         "proxies": [*(p.name for p in scorer.single), *(p.name for p in scorer.combined)],
@@ -220,8 +265,18 @@ def _name(given: Any) -> str:
 def _write_result(result: SearchResult, folder: Path) -> None:
     result.table.to_csv(folder / "scores.csv")
     result.table.to_parquet(folder / "scores.parquet")
+    _write_trace(result.trace, folder)
     if result.order:
         _write_json(folder, "best.json", result.describe_best())
+    if result.objectives:
+        _write_json(folder, "front.json", [result.describe(row) for row in result.front])
+
+
+def _write_trace(trace: pd.DataFrame, folder: Path | None) -> None:
+    if folder is None:
+        return
+    with replacing(folder / TRACE) as target:
+        trace.to_csv(target, index=False)
 
 
 def _write_json(folder: Path | None, name: str, content: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
@@ -42,10 +43,25 @@ def parser() -> ArgumentParser:
         f"{strategies.LISTED:,} architectures where --trials is not given, else random",
     )
     parser.add_argument(
+        "--strategy-settings",
+        type=dict[str, Any],
+        default={},
+        help="of evolution, nsga2 or reinforce, such as --strategy-settings.population 20",
+    )
+    parser.add_argument(
+        "--objectives",
+        type=str,
+        nargs="+",
+        default=[],
+        help="columns whose Pareto front is wanted: proxies, params, flops; default none, and the "
+        "proxies and params for nsga2",
+    )
+    parser.add_argument(
         "--trials",
         type=int | None,
         default=None,
-        help=f"architectures to score; default {_TRIALS} for random, 10 for exact",
+        help=f"architectures to score; default {_TRIALS} for random, 10 for exact, 1000 for "
+        "evolution and nsga2, 500 for reinforce",
     )
     parser.add_argument(
         "--racing",
@@ -71,6 +87,8 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     strategy, trials = strategies.choose(space, cfg.strategy, cfg.trials)
     if cfg.trials is None and strategy == "random":
         trials = _TRIALS
+    if isinstance(strategy, str):
+        strategy = strategies.configured(strategy, cfg.strategy_settings)
     arguments = scoring_arguments(cfg, progress=True)
     folder = Path(cfg.output_dir or _default_folder(cfg))
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,6 +100,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         trials=trials,
         constraints=constraints(cfg),
         method=cfg.method,
+        objectives=cfg.objectives or None,
         racing=cfg.racing,
         top_k=cfg.top_k,
         run_dir=folder,
@@ -97,22 +116,34 @@ def _default_folder(cfg: Namespace) -> Path:
 def _summary(result: SearchResult, folder: Path) -> str:
     best = result.describe_best()
     table = result.table.to_pandas().assign(score=result.scores)
+    shown = list(dict.fromkeys([result.best_row, *result.order]))[:_TOP]
     failed = result.table.trouble()
     lines = [
         "",
-        f"best of {len(result.order):,} candidates of {result.space.name}: "
+        f"{_place(result)} of {len(result.order):,} candidates of {result.space.name}: "
         f"{best['params'] / 1e6:.2f} M parameters, {best['flops'] / 1e9:.2f} GFLOPs",
         "",
-        candidates_table(table.loc[list(result.order[:_TOP])], result.space),
+        candidates_table(table.loc[shown], result.space),
         "",
         _effort(result),
+        *([_front(result)] if result.objectives else []),
         *([_race(result.table.race)] if result.table.race is not None else []),
         *([f"cells without a score: {failed}"] if failed else []),
         f"architecture  {folder / 'best.json'}",
+        *([f"Pareto front  {folder / 'front.json'}"] if result.objectives else []),
         f"all scores    {folder / 'scores.csv'}",
         f"report        {folder / 'report.html'}",
     ]
     return "\n".join(lines)
+
+
+def _place(result: SearchResult) -> str:
+    return "best" if result.answer is None else "answer of the strategy, out"
+
+
+def _front(result: SearchResult) -> str:
+    names = ", ".join(result.objectives)
+    return f"{len(result.front):,} candidates on the Pareto front of {names}"
 
 
 def _race(race: RaceSummary) -> str:

@@ -8,6 +8,7 @@ from tvtfast.report.content import AttentionPanel, RaceTable, SearchReport
 from tvtfast.report.correlation_report import write_correlation_report
 from tvtfast.report.figures.attention import attention_maps_figure
 from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
+from tvtfast.report.figures.course import front_figure, trace_figure
 from tvtfast.report.figures.search import (
     score_distributions_figure,
     score_vs_params_figure,
@@ -21,10 +22,12 @@ __all__ = [
     "SearchReport",
     "attention_maps_figure",
     "correlation_scatter_figure",
+    "front_figure",
     "score_distributions_figure",
     "score_vs_params_figure",
     "tau_figure",
     "timings_figure",
+    "trace_figure",
     "write_correlation_report",
     "write_search_report",
 ]

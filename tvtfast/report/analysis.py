@@ -99,7 +99,7 @@ def unranked_reason(report: SearchReport) -> str:
 
 def winner_proxies(report: SearchReport) -> list[tuple[str, str, str]]:
     """Name, value and rank (``3 of 200``) of the winner in every proxy."""
-    winner = report.ranking[0]
+    winner = report.winner
     rows = []
     for proxy in report.proxies:
         values = report.frame[proxy].to_numpy(dtype=float)
@@ -107,7 +107,7 @@ def winner_proxies(report: SearchReport) -> list[tuple[str, str, str]]:
     return rows
 
 
-def proxy_rank(report: SearchReport, proxy: str, row: np.intp) -> str:
+def proxy_rank(report: SearchReport, proxy: str, row: int) -> str:
     """``3 of 200``: rank of one row among the finite values of a proxy; ties share the best."""
     values = report.frame[proxy].to_numpy(dtype=float)
     if not np.isfinite(values[row]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,12 @@ class SearchReport:
         attention: Maps of teacher and winner, where there are any.
         command: How to run the search again.
         race: How candidates were left out early, where they were.
+        answer: Row position of the candidate that the strategy named as its result, where it named
+            one; else the best ranked wins.
+        objectives: Columns of the Pareto front, and whether higher is better in each.
+        front: Row positions of the candidates on it, best in the first objective first.
+        trace: ``generation``, ``evaluations``, ``best``, ``mean`` and further numbers of every
+            population, in their order.
 
     Raises:
         ValueError: No candidates, missing columns, or tables with different indices.
@@ -115,6 +121,10 @@ class SearchReport:
     attention: AttentionPanel | None
     command: str
     race: RaceTable | None = None
+    answer: int | None = None
+    objectives: Mapping[str, bool] = field(default_factory=dict)
+    front: tuple[int, ...] = ()
+    trace: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         check_candidates(self.frame, ("arch", "params", "flops"))
@@ -124,6 +134,11 @@ class SearchReport:
                     f"{name} has {len(index)} rows whose index differs from that of the "
                     f"{len(self.frame)} candidates; reindex it to frame.index"
                 )
+        absent = [name for name in self.objectives if name not in self.frame.columns]
+        if absent:
+            raise ValueError(
+                f"objectives name {absent}; frame has columns {list(self.frame.columns)}"
+            )
         for name, given in (
             ("status", list(self.status.columns)),
             ("higher_is_better", list(self.higher_is_better)),
@@ -151,6 +166,11 @@ class SearchReport:
         score = self.score.to_numpy(dtype=float)
         order = np.argsort(-score, kind="stable")
         return np.asarray(order[np.isfinite(score[order])])
+
+    @property
+    def winner(self) -> int:
+        """Row position of the winner; there is one where the ranking is not empty."""
+        return int(self.ranking[0]) if self.answer is None else self.answer
 
 
 def check_candidates(frame: pd.DataFrame, required: tuple[str, ...]) -> None:

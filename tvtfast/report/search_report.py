@@ -13,22 +13,25 @@ from tvtfast.report.analysis import failures, size_biases, unranked_reason, winn
 from tvtfast.report.architecture import ArchView, arch_view, compact
 from tvtfast.report.content import SearchReport
 from tvtfast.report.figures.attention import attention_maps_figure
+from tvtfast.report.figures.course import front_figure, trace_figure
 from tvtfast.report.figures.search import (
     score_distributions_figure,
     score_vs_params_figure,
     timings_figure,
 )
 from tvtfast.report.files import write_files
-from tvtfast.report.formatting import rate
+from tvtfast.report.formatting import MISSING, rate
 from tvtfast.report.html import picture, render
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_FRONT = 20
+
 
 @dataclass(frozen=True)
 class _Candidate:
-    rank: int
+    rank: int | str
     params: int
     flops: int
     proxies: tuple[float, ...]
@@ -41,6 +44,7 @@ class _Winner:
     params: int
     flops: int
     score: float
+    place: str
     smaller: float
     arch: ArchView
     proxies: list[tuple[str, str, str]]
@@ -52,8 +56,9 @@ def write_search_report(
     """Write ``report.html``, one self-contained page, and its figures as PNG files.
 
     Files: ``report.html``, ``score_vs_params.png``, ``score_distributions.png``, and where the
-    report has them ``attention_maps.png`` and ``timings.png``. The folder is made where needed;
-    an earlier report in it is replaced as a whole, or kept when writing fails.
+    report has them ``trace.png``, ``front.png``, ``attention_maps.png`` and ``timings.png``. The
+    folder is made where needed; an earlier report in it is replaced as a whole, or kept when
+    writing fails.
 
     Args:
         report: What to print.
@@ -70,6 +75,7 @@ def write_search_report(
         raise ValueError(f"top_k={top_k}: give the number of candidates to list, at least 1")
     pictures = {name: picture(figure) for name, figure in _figures(report, top_k).items()}
     ranking = report.ranking
+    places = {row: place for place, row in enumerate(ranking.tolist(), start=1)}
     table = failures(report)
     total = sum(report.timings.values())
     page = render(
@@ -78,7 +84,8 @@ def write_search_report(
         pictures=pictures,
         ranked=len(ranking),
         reason="" if len(ranking) else unranked_reason(report),
-        top=[_candidate(report, rank, row) for rank, row in enumerate(ranking[:top_k], start=1)],
+        top=[_candidate(report, places[row], row) for row in ranking[:top_k].tolist()],
+        front=[_candidate(report, places.get(row), row) for row in _spread(report.front)],
         winner=_winner(report) if len(ranking) else None,
         biases=size_biases(report),
         failures=[(proxy, list(row)) for proxy, row in table.iterrows()],
@@ -97,6 +104,10 @@ def _figures(report: SearchReport, top_k: int) -> dict[str, Figure]:
         "score_vs_params": score_vs_params_figure(report, top_k),
         "score_distributions": score_distributions_figure(report),
     }
+    if report.trace is not None and len(report.trace) > 1 and len(report.ranking):
+        figures["trace"] = trace_figure(report.trace, report.score_name)
+    if report.front and len(report.objectives) > 1:
+        figures["front"] = front_figure(report)
     if report.attention is not None:
         figures["attention_maps"] = attention_maps_figure(report.attention)
     if report.timings:
@@ -104,10 +115,16 @@ def _figures(report: SearchReport, top_k: int) -> dict[str, Figure]:
     return figures
 
 
-def _candidate(report: SearchReport, rank: int, row: np.intp) -> _Candidate:
+def _spread(front: tuple[int, ...]) -> list[int]:
+    """A front to print: its ends, and evenly what lies between, `_FRONT` at most."""
+    picked = np.linspace(0, len(front) - 1, min(len(front), _FRONT)).round().astype(int)
+    return [front[index] for index in picked]
+
+
+def _candidate(report: SearchReport, rank: int | None, row: int) -> _Candidate:
     values = report.frame.iloc[row]
     return _Candidate(
-        rank=rank,
+        rank=MISSING if rank is None else rank,
         params=values["params"],
         flops=values["flops"],
         proxies=tuple(float(values[proxy]) for proxy in report.proxies),
@@ -117,12 +134,17 @@ def _candidate(report: SearchReport, rank: int, row: np.intp) -> _Candidate:
 
 
 def _winner(report: SearchReport) -> _Winner:
-    row = report.ranking[0]
+    row, ranking = report.winner, report.ranking.tolist()
     values = report.frame.iloc[row]
+    place = f"best of {len(ranking):,}"
+    if report.answer is not None:
+        rank = f"{1 + ranking.index(row):,} of {len(ranking):,}" if row in ranking else "not ranked"
+        place = f"the answer of the strategy; rank {rank}"
     return _Winner(
         params=values["params"],
         flops=values["flops"],
         score=float(report.score.iloc[row]),
+        place=place,
         smaller=float((report.frame["params"] < values["params"]).mean()),
         arch=arch_view(values["arch"]),
         proxies=winner_proxies(report),

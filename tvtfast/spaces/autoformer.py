@@ -127,9 +127,14 @@ class AutoFormerSpace(Space[AutoFormerArch]):
         )
 
     def _mutate(self, arch: AutoFormerArch, rng: random.Random, prob: float) -> AutoFormerArch:
+        return self._mutate_sized(arch, rng, prob, prob)
+
+    def _mutate_sized(
+        self, arch: AutoFormerArch, rng: random.Random, prob: float, size_prob: float
+    ) -> AutoFormerArch:
         fresh = self.draw(rng)
-        depth = fresh.depth if rng.random() < prob else arch.depth
-        hidden_dim = fresh.hidden_dim if rng.random() < prob else arch.hidden_dim
+        depth = fresh.depth if rng.random() < size_prob else arch.depth
+        hidden_dim = fresh.hidden_dim if rng.random() < size_prob else arch.hidden_dim
 
         def per_block(values: tuple[Any, ...], choices: tuple[Any, ...]) -> tuple[Any, ...]:
             return tuple(

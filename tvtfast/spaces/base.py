@@ -65,6 +65,9 @@ class Space(ABC, Generic[A]):
     @abstractmethod
     def _mutate(self, arch: A, rng: random.Random, prob: float) -> A: ...
 
+    def _mutate_sized(self, arch: A, rng: random.Random, prob: float, size_prob: float) -> A:
+        return self._mutate(arch, rng, prob)
+
     @abstractmethod
     def _crossover(self, first: A, second: A, rng: random.Random) -> A: ...
 
@@ -230,12 +233,23 @@ class Space(ABC, Generic[A]):
         return 2 * self._macs(self.decode(arch), ModelOptions.of(img_size=img_size, **options))
 
     def mutate(
-        self, arch: A | Mapping[str, Any] | str, seed: int | random.Random = 0, *, prob: float = 0.2
+        self,
+        arch: A | Mapping[str, Any] | str,
+        seed: int | random.Random = 0,
+        *,
+        prob: float = 0.2,
+        size_prob: float | None = None,
     ) -> A:
-        """Redraw each decision with probability ``prob``; the result is a valid architecture."""
-        if not 0.0 <= prob <= 1.0:
-            raise ValueError(f"prob must be in [0, 1], got {prob}")
-        return self._mutate(self.decode(arch), _rng(seed), prob)
+        """Redraw each decision with probability ``prob``; the result is a valid architecture.
+
+        ``size_prob`` is that of the decisions on the whole, such as depth and width, in spaces that
+        tell them from those on single blocks; default ``prob``.
+        """
+        size_prob = prob if size_prob is None else size_prob
+        for name, given in (("prob", prob), ("size_prob", size_prob)):
+            if not 0.0 <= given <= 1.0:
+                raise ValueError(f"{name} must be in [0, 1], got {given}")
+        return self._mutate_sized(self.decode(arch), _rng(seed), prob, size_prob)
 
     def crossover(
         self,

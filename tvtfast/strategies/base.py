@@ -1,18 +1,24 @@
 """What a strategy is, and the table of those known by name.
 
-A strategy is a generator: it yields a population and is sent the population's combined scores (one
-per candidate, higher is better, NaN where a candidate has none), until it returns.
+A strategy is a generator: it yields a population and is sent the population's `Scores`, until it
+returns, either nothing or the architecture it has arrived at.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tvtfast.spaces import Constraints, Space, Step
+from tvtfast.strategies.feedback import Scores
 
-Proposals: TypeAlias = Generator[list[Any], Sequence[float], None]
+Proposals: TypeAlias = Generator[list[Any], Scores, Any]
+
+
+def _unheard(**notes: float) -> None:
+    """Notes of a strategy that nobody runs for their sake."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,9 @@ class Budget:
         step_values: Summands of the score for some steps of the space, higher is better, where the
             search scores one proxy that is a sum over layers; else a ``ValueError`` that says why
             not.
+        objectives: Columns that a strategy optimises side by side, and whether higher is better.
+        note: Takes numbers by name (``note(entropy=1.5)``) for the trace of the search, where they
+            stand beside the population yielded next.
     """
 
     trials: int
@@ -34,6 +43,8 @@ class Budget:
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     step_values: Callable[[Sequence[Step]], Sequence[float]] | None = None
+    objectives: Mapping[str, bool] = field(default_factory=dict)
+    note: Callable[..., None] = _unheard
 
 
 Strategy: TypeAlias = Callable[[Space[Any], Budget], Proposals]
@@ -44,25 +55,52 @@ TRIALS = 1000
 LISTED = 10_000
 """Spaces up to this size are scored as a whole where nothing else is said."""
 
+
+@dataclass(frozen=True)
+class Traits:
+    """What a search must know about a strategy before it starts.
+
+    Args:
+        trials: Architectures to propose where the user names no number; ``None`` for a strategy
+            that takes no number.
+        racing: Whether its populations may be raced: ``True`` wherever that is worth it, for a
+            strategy of one population; ``None`` only where the user asks for it, since later
+            populations build on estimates; ``False`` never.
+        front: Whether it looks for a Pareto front, and not for one best architecture.
+    """
+
+    trials: int | None = TRIALS
+    racing: bool | None = None
+    front: bool = False
+
+
 _strategies: dict[str, Strategy] = {}
-_trials: dict[str, int | None] = {}
+_traits: dict[str, Traits] = {}
 
 
-def register(name: str, strategy: Strategy, trials: int | None = TRIALS) -> None:
+def register(
+    name: str,
+    strategy: Strategy,
+    trials: int | None = TRIALS,
+    *,
+    racing: bool | None = None,
+    front: bool = False,
+) -> None:
     """Add a strategy under a name.
 
     Args:
         name: How it is asked for.
-        strategy: The generator function.
-        trials: Architectures to propose where the user names no number; ``None`` for a strategy
-            that takes no number.
+        strategy: The generator function, or a dataclass with settings that is called like one.
+        trials: See `Traits`, as the rest.
+        racing: See `Traits`.
+        front: See `Traits`.
 
     Raises:
         ValueError: The name is taken.
     """
     if name in _strategies:
         raise ValueError(f"a strategy named {name!r} is registered already; choose another name")
-    _strategies[name], _trials[name] = strategy, trials
+    _strategies[name], _traits[name] = strategy, Traits(trials, racing, front)
 
 
 def choose(
@@ -85,17 +123,15 @@ def choose(
     """
     if strategy is None:
         strategy = "exhaustive" if trials is None and space.size <= LISTED else "random"
-    propose = get(strategy)
-    named = [name for name, known in _strategies.items() if known is propose]
-    suited = _trials[named[0]] if named else TRIALS
+    suited = traits(strategy).trials
     if trials is None:
         return strategy, suited
     if trials < 1:
         raise ValueError(f"trials is {trials}; give 1 or more")
     if suited is None:
         raise ValueError(
-            f"strategy {named[0]!r} scores every architecture inside the constraints and trials is "
-            f"{trials}; leave trials out, or give strategy='random'"
+            f"strategy {name_of(strategy)!r} scores every architecture inside the constraints and "
+            f"trials is {trials}; leave trials out, or give strategy='random'"
         )
     return strategy, trials
 
@@ -116,3 +152,44 @@ def get(name: str | Strategy) -> Strategy:
     if name not in _strategies:
         raise ValueError(f"unknown strategy {name!r}; known: {', '.join(available())}")
     return _strategies[name]
+
+
+def configured(name: str, settings: Mapping[str, Any]) -> Strategy:
+    """The strategy of a name with other settings: ``configured("evolution", {"population": 20})``.
+
+    Raises:
+        ValueError: An unknown strategy or setting, or a value that the strategy refuses.
+    """
+    strategy = get(name)
+    if not settings:
+        return strategy
+    known = list(settings_of(strategy))
+    unknown = [setting for setting in settings if setting not in known]
+    if unknown:
+        raise ValueError(
+            f"strategy {name!r} has no setting {', '.join(unknown)}; "
+            f"it has {', '.join(known) or 'none'}"
+        )
+    return dataclasses.replace(strategy, **settings)  # type: ignore[type-var]
+
+
+def settings_of(strategy: str | Strategy) -> dict[str, Any]:
+    """The settings of a strategy that has some."""
+    found = get(strategy)
+    if not dataclasses.is_dataclass(found) or isinstance(found, type):
+        return {}
+    return dataclasses.asdict(found)
+
+
+def name_of(strategy: str | Strategy) -> str:
+    """The name a strategy is registered under, whatever its settings; else its own."""
+    found = get(strategy)
+    for name, known in _strategies.items():
+        if known is found or (dataclasses.is_dataclass(known) and type(known) is type(found)):
+            return name
+    return getattr(found, "__name__", type(found).__name__)
+
+
+def traits(strategy: str | Strategy) -> Traits:
+    """What a search must know about a strategy; of one that is not registered, the defaults."""
+    return _traits.get(name_of(strategy), Traits())

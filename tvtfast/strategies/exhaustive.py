@@ -21,4 +21,4 @@ def exhaustive(space: Space[Any], budget: Budget) -> Proposals:
     yield population
 
 
-register("exhaustive", exhaustive, trials=None)
+register("exhaustive", exhaustive, trials=None, racing=True)

@@ -13,4 +13,4 @@ def random_search(space: Space[Any], budget: Budget) -> Proposals:
     yield space.sample(budget.trials, budget.seed, budget.constraints, **budget.options)
 
 
-register("random", random_search)
+register("random", random_search, racing=True)

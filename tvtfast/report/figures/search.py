@@ -49,7 +49,9 @@ def score_vs_params_figure(report: SearchReport, top_k: int = 10) -> Figure:
         return figure
     params = report.frame["params"].to_numpy(dtype=float)
     score = report.score.to_numpy(dtype=float)
-    winner, best, rest = ranking[0], ranking[1:top_k], ranking[top_k:]
+    winner = report.winner
+    others = ranking[ranking != winner]
+    best, rest = others[: top_k - 1], others[top_k - 1 :]
     crowded = len(rest) > MANY
     axes.scatter(
         params[winner],
@@ -71,7 +73,7 @@ def score_vs_params_figure(report: SearchReport, top_k: int = 10) -> Figure:
             color=ORANGE,
             edgecolors=INK,
             linewidths=0.6,
-            label=f"ranks 2 to {1 + len(best)}",
+            label=f"ranks 2 to {1 + len(best)}" if winner == ranking[0] else f"best {len(best)}",
             zorder=3,
         )
     if len(rest):
@@ -121,7 +123,7 @@ def _histogram(axes: Axes, report: SearchReport, proxy: str) -> None:
     note = "higher is better" if report.higher_is_better[proxy] else "lower is better"
     ranking = report.ranking
     if len(ranking):
-        note += f"\nwinner: {proxy_rank(report, proxy, ranking[0])}"
+        note += f"\nwinner: {proxy_rank(report, proxy, report.winner)}"
     axes.set_xlabel(note, fontsize=SMALL, color=MUTED)
     if not len(finite):
         message(axes, "no finite value")
@@ -139,8 +141,8 @@ def _histogram(axes: Axes, report: SearchReport, proxy: str) -> None:
         axes.hist(finite, bins=bins, color=BLUE)
         axes.locator_params(axis="x", nbins=4)
     axes.locator_params(axis="y", nbins=4, integer=True)
-    if len(ranking) and np.isfinite(values[ranking[0]]):
-        axes.axvline(values[ranking[0]], color=VERMILLION, linewidth=1.8)
+    if len(ranking) and np.isfinite(values[report.winner]):
+        axes.axvline(values[report.winner], color=VERMILLION, linewidth=1.8)
 
 
 def timings_figure(timings: Mapping[str, float], scored: int) -> Figure:

@@ -1,0 +1,167 @@
+"""REINFORCE: learn which choices score well, one architecture at a time.
+
+Source: Chen et al., "Auto-scaling Vision Transformers without Training", ICLR 2022, Algorithm 1 and
+its published ``search/reinforce.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tvtfast.spaces import Space
+from tvtfast.strategies.base import Budget, Proposals, register
+from tvtfast.strategies.feedback import Scores
+from tvtfast.strategies.policy import Policy
+
+_STEPS = 500
+_ATTEMPTS = 1_000
+_FAILED = -1.0
+_SMALL = 1e-6
+
+
+@dataclass(frozen=True)
+class Reinforce:
+    """The topology search of As-ViT, for spaces with a fixed list of variables.
+
+    An independent categorical policy per variable (logits from N(0, 1e-3)) draws one architecture
+    per step. Its reward is how much better it is than the one before, in every objective
+    :math:`x`, relative to the range of the last ``window`` steps:
+
+    .. math:: r_t = \\sum_x \\pm \\frac{x_t - x_{t-1}}{\\max x - \\min x + 10^{-6}}
+
+    (+ where higher is better; 0 in the first step), and Adam minimises
+    :math:`-(r_t - b_t) \\log \\pi(a_t)` with the bias-corrected moving average :math:`b_t` of the
+    rewards. After ``trials`` steps (default 500) the most probable choice of every variable is
+    proposed as well, and is the answer. The trace holds the entropy of the policy in nats.
+
+    Nothing outside the constraints is proposed: such draws are repeated (after 1,000 the step takes
+    a uniform draw), and if the answer lies outside, the most probable architecture that was
+    proposed takes its place.
+
+    What the published code does otherwise, and ``paper=True`` repeats:
+
+    - the moving average takes up the current reward before it is subtracted, which scales the
+      advantage by 0 in the first step, 0.47 in the second, and 0.9 in the end;
+    - a candidate without a score counts as -1, which is the best there is where lower is better
+      (its penalty for such candidates is never reached). Here it counts as the worst of the last
+      ``window`` steps, as was meant.
+
+    Args:
+        learning_rate: Of Adam.
+        window: Steps that ranges are taken over, the current one included.
+        momentum: Of the moving average of rewards.
+        paper: Repeat the published code.
+
+    Raises:
+        ValueError: A number out of range.
+    """
+
+    learning_rate: float = 0.08
+    window: int = 20
+    momentum: float = 0.9
+    paper: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate}; give a positive number")
+        if self.window < 2:
+            raise ValueError(f"window is {self.window}; give 2 steps or more")
+        if not 0.0 <= self.momentum < 1.0:
+            raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
+
+    def __call__(self, space: Space[Any], budget: Budget) -> Proposals:
+        """Run the strategy.
+
+        Raises:
+            ValueError: A space without a fixed list of variables, or no objectives.
+            InfeasibleError: No architecture lies inside the constraints.
+        """
+        if not budget.objectives:
+            raise ValueError("strategy 'reinforce' needs objectives; name at least one column")
+        rng = random.Random(budget.seed)
+        policy = Policy([len(v.choices) for v in space.variables], self.learning_rate, rng)
+        rewards = Rewards(budget.objectives, self.window, self.paper)
+        baseline = MovingAverage(self.momentum)
+        proposed: dict[tuple[int, ...], Any] = {}
+        for _ in range(budget.trials):
+            choices, arch = self._draw(space, policy, budget, rng)
+            proposed[choices] = arch
+            budget.note(entropy=policy.entropy)
+            reward = rewards.of((yield [arch]))
+            if self.paper:
+                baseline.update(reward)
+            policy.update(choices, reward - baseline.value)
+            if not self.paper:
+                baseline.update(reward)
+        answer = space.from_choices(policy.most_probable())
+        if not space.satisfies(answer, budget.constraints, **budget.options):
+            answer = proposed[max(proposed, key=policy.log_probability)]
+        budget.note(entropy=policy.entropy)
+        yield [answer]
+        return answer
+
+    def _draw(
+        self, space: Space[Any], policy: Policy, budget: Budget, rng: random.Random
+    ) -> tuple[tuple[int, ...], Any]:
+        for _ in range(_ATTEMPTS):
+            choices = tuple(policy.sample())
+            arch = space.from_choices(choices)
+            if space.satisfies(arch, budget.constraints, **budget.options):
+                return choices, arch
+        (arch,) = space.sample(1, rng, budget.constraints, **budget.options)
+        return space.choices_of(arch), arch
+
+
+class MovingAverage:
+    """Exponential moving average without the bias towards the zero it starts from."""
+
+    def __init__(self, momentum: float) -> None:
+        self._momentum, self._sum, self._weight = momentum, 0.0, 0.0
+
+    @property
+    def value(self) -> float:
+        """0 before the first update."""
+        return self._sum / self._weight if self._weight else 0.0
+
+    def update(self, value: float) -> None:
+        self._sum = self._momentum * self._sum + (1 - self._momentum) * value
+        self._weight = self._momentum * self._weight + (1 - self._momentum)
+
+
+@dataclass
+class Rewards:
+    """Relative changes from step to step, see `Reinforce`."""
+
+    objectives: Mapping[str, bool]
+    window: int
+    paper: bool
+    _seen: dict[str, list[float]] = field(default_factory=dict)
+
+    def of(self, scores: Scores) -> float:
+        """The reward of the one architecture that was scored."""
+        return sum(
+            self._change(name, scores.columns[name].values[0], 1.0 if higher else -1.0)
+            for name, higher in self.objectives.items()
+        )
+
+    def _change(self, name: str, value: float, sign: float) -> float:
+        seen = self._seen.setdefault(name, [])
+        if math.isnan(value):
+            if self.paper:
+                value = _FAILED
+            elif seen:
+                value = min(seen, key=lambda known: sign * known)
+            else:
+                return 0.0
+        seen.append(value)
+        del seen[: -self.window]
+        if len(seen) == 1:
+            return 0.0
+        return sign * (seen[-1] - seen[-2]) / (max(seen) - min(seen) + _SMALL)
+
+
+register("reinforce", Reinforce(), trials=_STEPS, racing=False)
