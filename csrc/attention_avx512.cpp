@@ -9,8 +9,8 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC target("arch=x86-64-v4")
-#include "attention_avx512.h"
 #include "attention_tiles.h"
+#include "vectors_avx512.h"
 
 namespace tvt {
 

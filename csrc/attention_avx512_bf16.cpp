@@ -9,18 +9,11 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC target("arch=x86-64-v4,avx512bf16")
-#include "attention_avx512.h"
 #include "attention_tiles.h"
+#include "vectors_avx512_bf16.h"
 
 namespace tvt {
 namespace {
-
-struct Avx512Bf16 : Avx512 {
-  using Avx512::store;
-  static TVT_INLINE void store(BFloat16* at, Vector value, std::int64_t count) {
-    _mm256_mask_storeu_epi16(at, first(count), (__m256i)_mm512_cvtneps_pbh(value));
-  }
-};
 
 // Two bf16 values in a step, multiplied exactly and summed in fp32; subnormal ones count as zero.
 struct Pair {

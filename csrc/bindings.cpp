@@ -13,12 +13,15 @@
 #include <vector>
 
 #include "attention_map.h"
+#include "gelu.h"
 #include "indexed.h"
+#include "layer_norm.h"
 #include "packed_attention.h"
 #include "segment_norms.h"
 #include "self_attention_stats.h"
 #include "slice_norms.h"
 #include "target.h"
+#include "vector_set.h"
 
 namespace py = pybind11;
 
@@ -99,6 +102,22 @@ void attention_map_backward(Address x, std::int64_t dtype, const Shape& shape, c
   });
 }
 
+void gelu(Address x, std::int64_t dtype, std::int64_t count, int set, int threads) {
+  call("gelu", [&] {
+    return tvt::gelu(at<void>(x), static_cast<tvt::DType>(dtype), count,
+                     static_cast<tvt::VectorSet>(set), threads);
+  });
+}
+
+void layer_norm(Address x, std::int64_t dtype, const Size& shape, std::int64_t row_stride,
+                double eps, Address out, int set, int threads) {
+  const tvt::LayerNorm task{at<const void>(x), at<void>(out), static_cast<tvt::DType>(dtype),
+                            shape[0],          shape[1],      row_stride,
+                            eps};
+  call("layer_norm",
+       [&] { return tvt::layer_norm(task, static_cast<tvt::VectorSet>(set), threads); });
+}
+
 void packed_attention(Address qkv, std::int64_t dtype, const Shape& shape, const Size& stride,
                       double scale, Address out, int set, int threads) {
   const tvt::PackedAttention task{at<const void>(qkv),
@@ -112,7 +131,7 @@ void packed_attention(Address qkv, std::int64_t dtype, const Shape& shape, const
                                   stride[1],
                                   scale};
   call("packed_attention", [&] {
-    return tvt::packed_attention(task, static_cast<tvt::AttentionSet>(set), threads);
+    return tvt::packed_attention(task, static_cast<tvt::VectorSet>(set), threads);
   });
 }
 
@@ -201,7 +220,9 @@ PYBIND11_MODULE(_C, m) {
   m.def("attention_map_distances", &attention_map_distances);
   m.def("attention_map_backward", &attention_map_backward);
   m.def("packed_attention", &packed_attention);
-  m.def("packed_attention_set", [] { return static_cast<int>(tvt::attention_set()); });
+  m.def("gelu", &gelu);
+  m.def("layer_norm", &layer_norm);
+  m.def("vector_set", [] { return static_cast<int>(tvt::vector_set()); });
   m.def("segment_norms", &segment_norms);
   m.def("slice_norms", &slice_norms);
   m.def("indexed_normal", &indexed_normal);

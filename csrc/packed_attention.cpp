@@ -17,11 +17,11 @@ constexpr std::uintptr_t kAlignment = 64;
 
 using Kernel = void (*)(const AttentionHead&);
 
-Kernel kernel([[maybe_unused]] AttentionSet set, [[maybe_unused]] DType dtype) {
+Kernel kernel([[maybe_unused]] VectorSet set, [[maybe_unused]] DType dtype) {
 #if TVT_HAS_CLONES
-  if (set == AttentionSet::avx512_bf16 && dtype == DType::bf16) return attention_avx512_bf16;
-  if (set == AttentionSet::avx512_bf16 || set == AttentionSet::avx512) return attention_avx512;
-  if (set == AttentionSet::avx2) return attention_avx2;
+  if (set == VectorSet::avx512_bf16 && dtype == DType::bf16) return attention_avx512_bf16;
+  if (set == VectorSet::avx512_bf16 || set == VectorSet::avx512) return attention_avx512;
+  if (set == VectorSet::avx2) return attention_avx2;
 #endif
   return nullptr;
 }
@@ -58,18 +58,7 @@ float* align(float* memory) {
 
 }  // namespace
 
-AttentionSet attention_set() {
-#if TVT_HAS_CLONES
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) {
-    return __builtin_cpu_supports("avx512bf16") ? AttentionSet::avx512_bf16 : AttentionSet::avx512;
-  }
-  if (__builtin_cpu_supports("x86-64-v3")) return AttentionSet::avx2;
-#endif
-  return AttentionSet::none;
-}
-
-Status packed_attention(const PackedAttention& task, AttentionSet set, int threads) try {
+Status packed_attention(const PackedAttention& task, VectorSet set, int threads) try {
   const Kernel run = kernel(set, task.dtype);
   const std::int64_t heads = task.images * task.heads;
   const std::int64_t work = heads * task.tokens * task.tokens * task.dim;

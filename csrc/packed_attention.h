@@ -4,14 +4,9 @@
 #include <cstdint>
 
 #include "dtype.h"
+#include "vector_set.h"
 
 namespace tvt {
-
-// Kernels by instruction set, the fastest first.
-enum class AttentionSet : int { avx512_bf16 = 0, avx512 = 1, avx2 = 2, none = 3 };
-
-// The fastest kernel that this build holds and this CPU runs; those behind it run too.
-AttentionSet attention_set();
 
 // qkv[b, t, (p, h, d)] and out[b, t, (h, d)] with adjacent elements of a row; p is one of q, k and v.
 struct PackedAttention {
@@ -24,7 +19,7 @@ struct PackedAttention {
 };
 
 // out = softmax(scale q k^T) v per image and head. What is computed for a query depends on nothing but its row,
-// the keys and the values: the result does not depend on `threads`. `set` must not come before attention_set().
-Status packed_attention(const PackedAttention& task, AttentionSet set, int threads);
+// the keys and the values: the result does not depend on `threads`. `set` must not come before vector_set().
+Status packed_attention(const PackedAttention& task, VectorSet set, int threads);
 
 }  // namespace tvt

@@ -28,6 +28,7 @@ from ._relations import (
 from ._segments import SegmentTable
 from ._self_attention import SelfAttentionStats, self_attention_stats
 from ._slices import SliceTable
+from ._tokenwise import gelu_, layer_norm
 from .cuda._extension import build_info as cuda_build_info
 from .dispatch import BackendError, Explanation, backends, explain, use_backend
 from .native._extension import build_info as native_build_info
@@ -44,9 +45,11 @@ __all__ = [
     "backends",
     "cuda_build_info",
     "explain",
+    "gelu_",
     "gram",
     "indexed_normal_",
     "indexed_uniform_",
+    "layer_norm",
     "native_build_info",
     "pack_segments",
     "pack_slices",

@@ -24,15 +24,19 @@ from .cuda import indexed as cuda_indexed
 from .cuda import segment_norms as cuda_segment_norms
 from .native import attention_map as native_attention_map
 from .native import attention_map_distances as native_attention_map_distances
+from .native import gelu as native_gelu
 from .native import indexed as native_indexed
+from .native import layer_norm as native_layer_norm
 from .native import packed_attention as native_packed_attention
 from .native import segment_norms as native_segment_norms
 from .native import self_attention_stats as native_self_attention_stats
 from .native import slice_norms as native_slice_norms
 from .reference import angle_distance as reference_angle_distance
 from .reference import attention_map as reference_attention_map
+from .reference import gelu as reference_gelu
 from .reference import gram as reference_gram
 from .reference import indexed as reference_indexed
+from .reference import layer_norm as reference_layer_norm
 from .reference import packed_attention as reference_packed_attention
 from .reference import segment_norms as reference_segment_norms
 from .reference import self_attention_stats as reference_self_attention_stats
@@ -139,6 +143,14 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
     "packed_attention": (
         _native(native_packed_attention, native_packed_attention.forward),
         _reference(reference_packed_attention.forward),
+    ),
+    "layer_norm": (
+        _native(native_layer_norm, native_layer_norm.forward),
+        _reference(reference_layer_norm.forward),
+    ),
+    "gelu_": (
+        _native(native_gelu, native_gelu.gelu_),
+        _reference(reference_gelu.gelu_),
     ),
     "gram": (
         _triton(capability.gram, "gram", "forward"),

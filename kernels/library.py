@@ -107,6 +107,14 @@ def _packed_attention_fake(
     return qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3)
 
 
+def _layer_norm_fake(x: Tensor, eps: float, *, backend: str | None = None) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _gelu_fake(x: Tensor, *, backend: str | None = None) -> None:
+    return None
+
+
 def _gram_fake(
     x: Tensor, y: Tensor | None, relative: bool, *, backend: str | None = None
 ) -> Tensor:
@@ -136,6 +144,8 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "indexed_uniform_": _indexed_fake,
     "self_attention_stats": _self_attention_stats_fake,
     "packed_attention": _packed_attention_fake,
+    "layer_norm": _layer_norm_fake,
+    "gelu_": _gelu_fake,
     "gram": _gram_fake,
     "angle_distance": _angle_distance_fake,
 }

@@ -132,6 +132,31 @@ def packed_attention_tolerance(dtype: torch.dtype, length: int, extent: float = 
     return u * (2 * extent + 2) * (4 + 4 * math.sqrt(length)) + 3 * roundoff(dtype)
 
 
+def layer_norm_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
+    """Error of layer normalisation relative to ``1 + |out|``.
+
+    ``length`` is the number of channels, ``extent`` the largest ``|x| / sqrt(var + eps)`` of a
+    token. The mean carries the random walk of a sum, sqrt(length) u of the largest ``|x|`` with 4
+    standard deviations allowed, and with the subtraction 2 u more; that is the error of a
+    difference, ``extent`` times it that of a result. The scale carries half the error of a sum of
+    squares and twice that of a difference, and 4 u of division and root, relative to the result,
+    which is rounded to the dtype.
+    """
+    u = roundoff(accumulation_dtype(dtype))
+    return u * (2 * extent + 1) * (4 + 4 * math.sqrt(length)) + roundoff(dtype)
+
+
+def gelu_tolerance(dtype: torch.dtype, length: int = 1, extent: int = 0) -> float:
+    """Error of GELU relative to ``|x|``.
+
+    ``x Phi(x) = max(x, 0) - |x| Q(|x|)``: the fourth power of a polynomial is off Q by 1.7e-8 at
+    most (relative to ``max(1, |x|)``), one of its roundings counts four times and the powers
+    add 3 u, relative to ``Q <= 1/2``; the subtraction adds u. In sum 4 u. fp64 is PyTorch's, with
+    as many roundings. The result is rounded to the dtype, where a subnormal number may be 0.
+    """
+    return 4 * roundoff(accumulation_dtype(dtype)) + roundoff(dtype)
+
+
 def gram_tolerance(dtype: torch.dtype, length: int, extent: int = 0) -> float:
     """Error of an inner product relative to the product of both lengths.
 
@@ -244,6 +269,22 @@ def _packed_attention_flops(qkv: Tensor, num_heads: int, scale: float) -> int:
     return 4 * qkv.shape[1] * qkv.numel() // 3
 
 
+def _layer_norm_bytes(x: Tensor, eps: float) -> int:
+    return 2 * x.nbytes
+
+
+def _layer_norm_flops(x: Tensor, eps: float) -> int:
+    return 6 * x.numel()
+
+
+def _gelu_bytes(x: Tensor) -> int:
+    return 2 * x.nbytes
+
+
+def _gelu_flops(x: Tensor) -> int:
+    return 26 * x.numel()
+
+
 def _gram_bytes(x: Tensor, y: Tensor | None, relative: bool) -> int:
     matrices, rows, _ = x.shape
     columns = rows if y is None else y.shape[1]
@@ -308,6 +349,14 @@ def _attention_example(device: Device = "cpu") -> tuple[Any, ...]:
 
 def _packed_attention_example(device: Device = "cpu") -> tuple[Any, ...]:
     return torch.ones(2, 197, 3 * 192, device=device), 3, 0.125
+
+
+def _layer_norm_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return torch.ones(197, 192, device=device), 1e-5
+
+
+def _gelu_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return (torch.ones(197, 768, device=device),)
 
 
 def _gram_example(device: Device = "cpu") -> tuple[Any, ...]:
@@ -399,6 +448,20 @@ OPERATORS = {
             _packed_attention_bytes,
             _packed_attention_flops,
             _packed_attention_example,
+        ),
+        Operator(
+            "layer_norm(Tensor x, float eps, *, str? backend=None) -> Tensor",
+            layer_norm_tolerance,
+            _layer_norm_bytes,
+            _layer_norm_flops,
+            _layer_norm_example,
+        ),
+        Operator(
+            "gelu_(Tensor(a!) x, *, str? backend=None) -> ()",
+            gelu_tolerance,
+            _gelu_bytes,
+            _gelu_flops,
+            _gelu_example,
         ),
         Operator(
             "gram(Tensor x, Tensor? y, bool relative, *, str? backend=None) -> Tensor",

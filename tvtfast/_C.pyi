@@ -48,7 +48,18 @@ def packed_attention(
     set: int,
     threads: int,
 ) -> None: ...
-def packed_attention_set() -> int: ...
+def gelu(x: int, dtype: int, count: int, set: int, threads: int) -> None: ...
+def layer_norm(
+    x: int,
+    dtype: int,
+    shape: Sequence[int],
+    row_stride: int,
+    eps: float,
+    out: int,
+    set: int,
+    threads: int,
+) -> None: ...
+def vector_set() -> int: ...
 def segment_norms(
     addresses: int, lengths: int, dtypes: int, n: int, norms: int, threads: int
 ) -> None: ...

@@ -15,6 +15,8 @@ from ..spec import SUPPORTED_DTYPES
 READABLE = (torch.float32, torch.float16, torch.bfloat16)
 DTYPE_CODES = {dtype: SUPPORTED_DTYPES.index(dtype) for dtype in READABLE}
 """Codes of ``tvt::DType`` in ``csrc/dtype.h``."""
+INSTRUCTION_SETS = ("avx512_bf16", "avx512", "avx2")
+"""Of the kernels written in vectors, in the order of ``tvt::VectorSet`` in ``csrc/vector_set.h``."""
 
 
 @functools.cache
@@ -36,6 +38,19 @@ def missing() -> tuple[str, ...]:
     if isinstance(loaded, str):
         return (f"the C++ extension tvtfast._C is not installed ({loaded})",)
     return ()
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """Those that the extension holds kernels for and this CPU runs, the fastest first."""
+    return INSTRUCTION_SETS[extension().vector_set() :]
+
+
+def vector_reasons() -> tuple[str, ...]:
+    """Why no kernel that is written in vectors can serve."""
+    absent = missing()
+    if not absent and not instruction_sets():
+        absent = ("it has no kernel here (allowed: built by GCC 12 or newer, on x86 with AVX2)",)
+    return absent
 
 
 def tensor_reasons(name: str, tensor: Tensor) -> tuple[str, ...]:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._extension import DTYPE_CODES, extension, missing, tensor_reasons
-
-INSTRUCTION_SETS = ("avx512_bf16", "avx512", "avx2")
-"""Kernels in the order of ``tvt::AttentionSet`` in ``csrc/packed_attention.h``."""
-
-
-def instruction_sets() -> tuple[str, ...]:
-    """Kernels that the extension holds and this CPU runs, the fastest first."""
-    return INSTRUCTION_SETS[extension().packed_attention_set() :]
+from ._extension import (
+    DTYPE_CODES,
+    INSTRUCTION_SETS,
+    extension,
+    instruction_sets,
+    tensor_reasons,
+    vector_reasons,
+)
 
 
 def reasons(qkv: Tensor, num_heads: int, scale: float) -> tuple[str, ...]:
     """Why the extension cannot serve this call."""
-    absent = missing()
-    if not absent and not instruction_sets():
-        absent = ("it has no kernel here (allowed: built by GCC 12 or newer, on x86 with AVX2)",)
-    return absent + tensor_reasons("qkv", qkv)
+    return vector_reasons() + tensor_reasons("qkv", qkv)
 
 
 def forward(

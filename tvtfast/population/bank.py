@@ -55,7 +55,6 @@ class WeightBank:
         self._weights: dict[Matrix, Tensor] = {}
         self._biases: dict[Matrix, Tensor | None] = {}
         self._tables: dict[tuple[str, tuple[int, ...]], Tensor] = {}
-        self._units: dict[int, tuple[Tensor, Tensor]] = {}
 
     def weight(self, matrix: Matrix) -> Tensor:
         """Weight of a layer, in the shape its module has."""
@@ -81,15 +80,6 @@ class WeightBank:
                 draw_(table, name, self._seed, _TABLE)
                 self._tables[key] = table.to(self._dtype)
             return self._tables[key]
-
-    def unit(self, dim: int) -> tuple[Tensor, Tensor]:
-        """Weight and bias of a norm layer: ones and zeros, with which PyTorch's fp32 kernel on the
-        CPU takes half the time that it takes without."""
-        with self._lock:
-            if dim not in self._units:
-                ones = torch.ones(dim, device=self._device, dtype=self._dtype)
-                self._units[dim] = ones, torch.zeros_like(ones)
-            return self._units[dim]
 
     def norms(self, step: Step) -> tuple[float, ...]:
         """L2 norms of the matrices of a step, from one table of all slices of each weight."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tvtfast.population.bank import WeightBank
-from tvtfast.population.layers import outputs
+from tvtfast.population.layers import Write, outputs
 from tvtfast.population.memory import MemoryPlan
 from tvtfast.population.schedule import IMAGES, Batch, Run, schedule
 from tvtfast.population.tree import Node
@@ -65,23 +65,15 @@ def _run(
 ) -> None:
     """Some images of some parents of a run, through its next steps."""
     x = source[run.start + rows.start : run.start + rows.stop, part].flatten(0, 1)
-    made = outputs(bank, x, run.steps)
-    for targets, (base, value) in zip(run.targets, made, strict=True):
-        _store(target[:, part], targets[rows], base, value)
+    for targets, write in zip(run.targets, outputs(bank, x, run.steps), strict=True):
+        _store(target[:, part], targets[rows], write)
 
 
-def _store(target: Tensor, rows: Sequence[int], base: Tensor | None, value: Tensor) -> None:
-    """Write ``base + value`` to some rows of ``[K, B, T, dim]``."""
-    value = value.unflatten(0, (len(rows), target.shape[1]))
-    if base is not None:
-        base = base.unflatten(0, (len(rows), target.shape[1]))
+def _store(target: Tensor, rows: Sequence[int], write: Write) -> None:
+    """Have some rows of ``[K, B, T, dim]`` written."""
     if rows == tuple(range(rows[0], rows[0] + len(rows))):
-        place = target[rows[0] : rows[0] + len(rows)]
-        if base is None:
-            place.copy_(value)
-        else:
-            torch.add(base, value, out=place)
+        write(target[rows[0] : rows[0] + len(rows)].flatten(0, 1))
         return
-    index = torch.tensor(rows, device=target.device)
-    total = value if base is None else base + value
-    target.index_copy_(0, index, total)
+    made = target.new_empty(len(rows), *target.shape[1:])
+    write(made.flatten(0, 1))
+    target.index_copy_(0, torch.tensor(rows, device=target.device), made)

@@ -7,7 +7,8 @@ asked for: a narrower step reads a slice of it, since weights are shared by inde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,12 +32,13 @@ from tvtfast.spaces.steps import (
     SubsampledAttention,
 )
 
+Write = Callable[[Tensor], object]
+"""Writes the activations of a step to a contiguous tensor ``[N, T, width]``."""
+
 _RELATIVE_TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 
 
-def outputs(
-    bank: WeightBank, x: Tensor, steps: Sequence[Any]
-) -> Iterator[tuple[Tensor | None, Tensor]]:
+def outputs(bank: WeightBank, x: Tensor, steps: Sequence[Any]) -> Iterator[Write]:
     """What alternative steps make of one input.
 
     Args:
@@ -45,15 +47,14 @@ def outputs(
         steps: Steps of one kind that read the same weights.
 
     Yields:
-        Per step the tensor it starts from (``None`` where nothing is carried over), and what it
-        adds to that.
+        Per step a function that writes its activations, before the next is asked for.
     """
     yield from _LAYERS[type(steps[0])](bank, x, steps)
 
 
 def _embedding(
     bank: WeightBank, images: Tensor, steps: Sequence[Embedding]
-) -> Iterator[tuple[None, Tensor]]:
+) -> Iterator[Write]:
     for step in steps:
         (matrix,) = step.matrices
         weight = bank.weight(matrix)
@@ -63,19 +64,20 @@ def _embedding(
         prefix = prefix.expand(len(images), -1, -1)
         if step.positions == patches.shape[-2] * patches.shape[-1]:
             patches = patches + bank.table("pos_embed", (1, step.dim, *step.grid))
-            yield None, torch.cat((prefix, _tokens(patches)), dim=1)
+            yield partial(_concatenate, prefix, _tokens(patches))
         else:
             positions = bank.table("pos_embed", (1, step.positions, step.dim))
-            yield None, torch.cat((prefix, _tokens(patches)), dim=1) + positions
+            tokens = torch.cat((prefix, _tokens(patches)), dim=1)
+            yield partial(_add, tokens, positions)
 
 
 def _self_attention(
     bank: WeightBank, x: Tensor, steps: Sequence[SelfAttention]
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
-    qkv = _linear(bank, x, widest.matrices[0], norm=True).unflatten(-1, (3, widest.inner))
+    qkv = _linear(bank, kernels.layer_norm(x, eps=LAYER_NORM_EPS), widest.matrices[0]).unflatten(-1, (3, widest.inner))
     for step in steps:
-        yield x, _linear(bank, _attention(bank, qkv, step), step.matrices[1])
+        yield partial(_add_linear, bank, x, _attention(bank, qkv, step), step.matrices[1])
 
 
 def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
@@ -90,16 +92,14 @@ def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
     return mixed.transpose(1, 2).flatten(2)
 
 
-def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[tuple[Tensor, Tensor]]:
+def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.hidden)
-    hidden = F.gelu(_linear(bank, x, widest.matrices[0], norm=True))
+    hidden = kernels.gelu_(_linear(bank, kernels.layer_norm(x, eps=LAYER_NORM_EPS), widest.matrices[0]))
     for step in steps:
-        yield x, _linear(bank, hidden[..., : step.hidden], step.matrices[1])
+        yield partial(_add_linear, bank, x, hidden[..., : step.hidden], step.matrices[1])
 
 
-def _pooling(
-    bank: WeightBank, x: Tensor, steps: Sequence[Pooling]
-) -> Iterator[tuple[None, Tensor]]:
+def _pooling(bank: WeightBank, x: Tensor, steps: Sequence[Pooling]) -> Iterator[Write]:
     for step in steps:
         convolution, linear = step.matrices
         prefix, patches = x[:, : step.prefix_tokens], x[:, step.prefix_tokens :]
@@ -108,42 +108,43 @@ def _pooling(
         pooled = F.conv2d(
             patches.to(weight.dtype), weight, bank.bias(convolution), 2, 1, groups=step.dim
         )
-        yield None, torch.cat((_linear(bank, prefix, linear), _tokens(pooled)), dim=1)
+        yield partial(_concatenate, _linear(bank, prefix, linear), _tokens(pooled))
 
 
 def _patch_merging(
     bank: WeightBank, x: Tensor, steps: Sequence[PatchMerging]
-) -> Iterator[tuple[None, Tensor]]:
+) -> Iterator[Write]:
     for step in steps:
         planes = x if x.ndim == 4 else x.transpose(1, 2).unflatten(2, step.before)
-        yield None, _merged(bank, planes, step.matrices[0])
+        yield partial(_copy, _merged(bank, planes, step.matrices[0]))
 
 
 def _merged(bank: WeightBank, planes: Tensor, matrix: Matrix) -> Tensor:
     """A convolution without overlap, and a norm."""
     weight = bank.weight(matrix)
     merged = F.conv2d(planes.to(weight.dtype), weight, bank.bias(matrix), matrix.kernel)
-    return _normed(bank, _tokens(merged), MERGING_NORM_EPS)
+    return kernels.layer_norm(_tokens(merged), eps=MERGING_NORM_EPS)
 
 
 def _local_attention(
     bank: WeightBank, x: Tensor, steps: Sequence[LocalAttention]
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
     grid, window = widest.grid, widest.window
-    cut = windows(_normed(bank, x, LAYER_NORM_EPS), grid, window)
+    cut = windows(kernels.layer_norm(x, eps=LAYER_NORM_EPS), grid, window)
     qkv = _linear(bank, cut, widest.matrices[0]).unflatten(-1, (3, widest.inner))
     for step in steps:
         mixed = kernels.packed_attention(qkv[..., : step.inner].flatten(2), step.heads)
-        yield x, _linear(bank, unwindowed(mixed, grid, window), step.matrices[1])
+        joined = unwindowed(mixed, grid, window)
+        yield partial(_add_linear, bank, x, joined, step.matrices[1])
 
 
 def _subsampled_attention(
     bank: WeightBank, x: Tensor, steps: Sequence[SubsampledAttention]
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
     q_matrix, kv_matrix, _, *reduction = widest.matrices
-    normed = _normed(bank, x, LAYER_NORM_EPS)
+    normed = kernels.layer_norm(x, eps=LAYER_NORM_EPS)
     q = _linear(bank, normed, q_matrix)
     for matrix in reduction:
         normed = _merged(bank, normed.transpose(1, 2).unflatten(2, widest.grid), matrix)
@@ -154,29 +155,43 @@ def _subsampled_attention(
             for part in (q, *kv.unbind(-2))
         )
         mixed = F.scaled_dot_product_attention(queries, keys, values)
-        yield x, _linear(bank, mixed.transpose(1, 2).flatten(2), step.matrices[2])
+        heads = mixed.transpose(1, 2).flatten(2)
+        yield partial(_add_linear, bank, x, heads, step.matrices[2])
 
 
 def _position_convolution(
     bank: WeightBank, x: Tensor, steps: Sequence[PositionConvolution]
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Write]:
     for step in steps:
         (matrix,) = step.matrices
         weight = bank.weight(matrix)
         planes = x.transpose(1, 2).unflatten(2, step.grid).to(weight.dtype)
         positions = F.conv2d(planes, weight, bank.bias(matrix), padding=1, groups=step.dim)
-        yield x, _tokens(positions)
+        yield partial(_add, x, _tokens(positions))
 
 
-def _linear(bank: WeightBank, x: Tensor, matrix: Matrix, norm: bool = False) -> Tensor:
-    weight = bank.weight(matrix)
-    if norm:
-        x = _normed(bank, x, LAYER_NORM_EPS)
-    return F.linear(x.to(weight.dtype), weight, bank.bias(matrix))
+def _linear(bank: WeightBank, x: Tensor, matrix: Matrix) -> Tensor:
+    return F.linear(x, bank.weight(matrix), bank.bias(matrix))
 
 
-def _normed(bank: WeightBank, x: Tensor, eps: float) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], *bank.unit(x.shape[-1]), eps=eps)
+def _add_linear(bank: WeightBank, x: Tensor, hidden: Tensor, matrix: Matrix, out: Tensor) -> None:
+    """``x`` and a linear layer of ``hidden``, summed where the product is."""
+    weight, bias = bank.weight(matrix), bank.bias(matrix)
+    start = x if bias is None else x + bias
+    rows = (tensor.flatten(0, 1) for tensor in (start, hidden))
+    torch.addmm(*rows, weight.t(), out=out.flatten(0, 1))
+
+
+def _copy(x: Tensor, out: Tensor) -> None:
+    out.copy_(x)
+
+
+def _add(x: Tensor, y: Tensor, out: Tensor) -> None:
+    torch.add(x, y, out=out)
+
+
+def _concatenate(prefix: Tensor, tokens: Tensor, out: Tensor) -> None:
+    torch.cat((prefix, tokens), dim=1, out=out)
 
 
 def _tokens(patches: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ struct Avx512 {
   static TVT_INLINE Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
   // A NaN in b is returned.
   static TVT_INLINE Vector maximum(Vector a, Vector b) { return _mm512_max_ps(a, b); }
+  static TVT_INLINE Vector minimum(Vector a, Vector b) { return _mm512_min_ps(a, b); }
+  static TVT_INLINE Vector magnitude(Vector a) { return _mm512_abs_ps(a); }
   static TVT_INLINE Vector round(Vector a) { return _mm512_roundscale_ps(a, 8); }
   // a 2^exponent
   static TVT_INLINE Vector scale(Vector a, Vector exponent) {
@@ -35,6 +37,13 @@ struct Avx512 {
 
   static TVT_INLINE __mmask16 first(std::int64_t count) {
     return static_cast<__mmask16>(count >= kLanes ? 0xffffu : (1u << count) - 1u);
+  }
+
+  static TVT_INLINE float sum(Vector a) { return _mm512_reduce_add_ps(a); }
+
+  // The first `count` lanes, then zeros.
+  static TVT_INLINE Vector keep(Vector a, std::int64_t count) {
+    return _mm512_maskz_mov_ps(first(count), a);
   }
 
   // The first `count` values, then zeros.

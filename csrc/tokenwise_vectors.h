@@ -1,0 +1,116 @@
+// Layers that see one token at a time, written once for every instruction set. Included by the file of each, whose
+// functions are compiled for it; so everything is in an unnamed namespace.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "dtype.h"
+#include "tokenwise.h"
+
+namespace tvt {
+namespace {
+
+// x Phi(x) = max(x, 0) - t Q(t) with t = |x| and Q = 1 - Phi. The fourth root of Q is smooth enough for a polynomial:
+// minimax on [0, kLast] in |error of Q| max(1, t), 1.7e-8. Behind kLast t Q(t) is below 6e-9 and stays what it is there.
+constexpr float kLast = 6.0f;
+constexpr float kRoot[11] = {0.8408964276313782f,      -0.1677340865135193f,
+                             -0.05019250139594078f,    0.00461819302290678f,
+                             0.0038731482345610857f,   -0.00013454933650791645f,
+                             -0.00023466814309358597f, 2.700008190004155e-05f,
+                             4.47039610662614e-06f,    -1.0535883347984054e-06f,
+                             5.805977565387366e-08f};
+
+template <typename Isa>
+TVT_INLINE typename Isa::Vector gelu_of(typename Isa::Vector x) {
+  using Vector = typename Isa::Vector;
+  const Vector t = Isa::minimum(Isa::set(kLast), Isa::magnitude(x));
+  Vector root = Isa::set(kRoot[10]);
+#pragma GCC unroll 10
+  for (int i = 9; i >= 0; --i) root = Isa::fma(root, t, Isa::set(kRoot[i]));
+  const Vector square = Isa::multiply(root, root);
+  const Vector tail = Isa::multiply(t, Isa::multiply(square, square));
+  return Isa::subtract(Isa::maximum(Isa::zero(), x), tail);
+}
+
+template <typename Isa, typename T>
+void gelu_in_place(T* x, std::int64_t count) {
+  constexpr std::int64_t kLanes = Isa::kLanes;
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    Isa::store(x + i, gelu_of<Isa>(Isa::load(x + i, kLanes)), kLanes);
+  }
+  if (i < count) Isa::store(x + i, gelu_of<Isa>(Isa::load(x + i, count - i)), count - i);
+}
+
+// The sum of what f(sum, first, count) adds for every vector of a row, the last of which may be shorter. Several partial
+// sums hide the latency of an addition.
+template <typename Isa, typename F>
+TVT_INLINE float sum_of(std::int64_t columns, const F& f) {
+  constexpr std::int64_t kLanes = Isa::kLanes, kSums = 4;
+  typename Isa::Vector sums[kSums];
+  for (auto& sum : sums) sum = Isa::zero();
+  std::int64_t i = 0;
+  for (; i + kSums * kLanes <= columns; i += kSums * kLanes) {
+#pragma GCC unroll 4
+    for (std::int64_t k = 0; k < kSums; ++k) sums[k] = f(sums[k], i + k * kLanes, kLanes);
+  }
+  for (; i + kLanes <= columns; i += kLanes) sums[0] = f(sums[0], i, kLanes);
+  if (i < columns) sums[1] = f(sums[1], i, columns - i);
+  return Isa::sum(Isa::add(Isa::add(sums[0], sums[1]), Isa::add(sums[2], sums[3])));
+}
+
+template <typename Isa, typename T>
+void layer_norm_rows(const LayerNorm& task) {
+  using Vector = typename Isa::Vector;
+  constexpr std::int64_t kLanes = Isa::kLanes;
+  const std::int64_t columns = task.columns;
+  const float inverse = 1.0f / static_cast<float>(columns), eps = static_cast<float>(task.eps);
+  for (std::int64_t row = 0; row < task.rows; ++row) {
+    const T* const x = static_cast<const T*>(task.x) + row * task.row_stride;
+    T* const out = static_cast<T*>(task.out) + row * columns;
+    const float sum = sum_of<Isa>(columns, [&](Vector sum, std::int64_t i, std::int64_t count) {
+      return Isa::add(sum, Isa::load(x + i, count));
+    });
+    const Vector mean = Isa::set(sum * inverse);
+    const float squares = sum_of<Isa>(columns, [&](Vector sum, std::int64_t i, std::int64_t count) {
+      const Vector centred = Isa::keep(Isa::subtract(Isa::load(x + i, count), mean), count);
+      return Isa::fma(centred, centred, sum);
+    });
+    const Vector scale = Isa::set(1.0f / std::sqrt(squares * inverse + eps));
+    const auto normalise = [&](std::int64_t i, std::int64_t count) {
+      const Vector centred = Isa::subtract(Isa::load(x + i, count), mean);
+      Isa::store(out + i, Isa::multiply(centred, scale), count);
+    };
+    std::int64_t i = 0;
+    for (; i + kLanes <= columns; i += kLanes) normalise(i, kLanes);
+    if (i < columns) normalise(i, columns - i);
+  }
+}
+
+template <typename Isa>
+TVT_INLINE void gelu_any(void* x, DType dtype, std::int64_t count) {
+  switch (dtype) {
+    case DType::f32:
+      return gelu_in_place<Isa>(static_cast<float*>(x), count);
+    case DType::f16:
+      return gelu_in_place<Isa>(static_cast<Half*>(x), count);
+    case DType::bf16:
+      return gelu_in_place<Isa>(static_cast<BFloat16*>(x), count);
+  }
+}
+
+template <typename Isa>
+TVT_INLINE void layer_norm_any(const LayerNorm& task) {
+  switch (task.dtype) {
+    case DType::f32:
+      return layer_norm_rows<Isa, float>(task);
+    case DType::f16:
+      return layer_norm_rows<Isa, Half>(task);
+    case DType::bf16:
+      return layer_norm_rows<Isa, BFloat16>(task);
+  }
+}
+
+}  // namespace
+}  // namespace tvt

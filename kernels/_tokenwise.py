@@ -1,0 +1,92 @@
+"""Public operators of layers that see one token at a time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from . import _checks, _transforms, dispatch, library
+from .reference import layer_norm as reference
+
+_ops = getattr(torch.ops, library.NAMESPACE)
+
+
+def layer_norm(x: Tensor, *, eps: float = 1e-5, backend: str | None = None) -> Tensor:
+    """Layer normalisation over the last axis, without weights.
+
+    ``out_c = (x_c - mean(x)) / sqrt(var(x) + eps)`` with the biased variance over the C channels.
+
+    Args:
+        x: ``[*, C]``, fp32, fp16, bf16 or fp64, any strides (no copy where the channels of a token
+            are adjacent and tokens lie at one stride).
+        eps: Added to the variance.
+        backend: ``auto``, or a name of :func:`~tvtfast.kernels.backends`.
+
+    Returns:
+        ``[*, C]`` of the dtype of ``x``, contiguous.
+
+    Meant for forward passes on the CPU. In fp64, on other devices, inside ``torch.func`` transforms
+    and where gradients are recorded it is :func:`torch.nn.functional.layer_norm`. Autocast leaves
+    it alone. Arithmetic is fp32 (fp64 for fp64), the variance is that of differences to the mean.
+    The native backend computes a token alike whatever the others and the number of threads. Error
+    bound: :func:`tvtfast.kernels.spec.layer_norm_tolerance`.
+
+    Raises:
+        TypeError: ``x`` is not a floating-point tensor of a listed dtype.
+        ValueError: ``x`` has no channels.
+        BackendError: The backend asked for by name cannot serve the call.
+
+    Source: Ba et al., Layer normalization, 2016, eq. 4.
+    """
+    _checks.check_dtype("layer_norm", "x", x)
+    if x.dim() == 0 or x.shape[-1] == 0:
+        raise ValueError(
+            f"layer_norm: x has shape {tuple(x.shape)}; pass [*, channels] with one channel or more"
+        )
+    rows = x if x.dim() == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    if _transforms.takes_reference("layer_norm", backend, x):
+        result = reference.forward(rows, eps)
+    elif _transforms.is_plain(x):
+        result = dispatch.run("layer_norm", (rows, eps), backend)
+    else:
+        result = _ops.layer_norm.default(rows, eps, backend=backend)
+    return result.reshape(x.shape)
+
+
+def gelu_(x: Tensor, *, backend: str | None = None) -> Tensor:
+    """Exact GELU, in place: ``x Phi(x)``, Phi being the standard normal distribution function.
+
+    Args:
+        x: Any shape, fp32, fp16, bf16 or fp64; the native backend takes contiguous ones.
+        backend: ``auto``, or a name of :func:`~tvtfast.kernels.backends`.
+
+    Returns:
+        ``x``.
+
+    Meant for forward passes on the CPU; in fp64, on other devices and for other strides it is
+    PyTorch's kernel. Arithmetic is fp32 (fp64 for fp64). The native backend takes
+    ``max(x, 0) - |x| Q(|x|)`` with the fourth power of a polynomial for ``Q = 1 - Phi``; error
+    bound: :func:`tvtfast.kernels.spec.gelu_tolerance`. At minus infinity it gives -6e-9 at the
+    least where PyTorch gives NaN.
+
+    Raises:
+        TypeError: ``x`` is not a floating-point tensor of a listed dtype.
+        RuntimeError: Gradients of ``x`` are recorded, or a ``torch.func`` transform is active.
+        BackendError: The backend asked for by name cannot serve the call.
+
+    Source: Hendrycks and Gimpel, Gaussian error linear units, 2016, section 2.
+    """
+    _checks.check_dtype("gelu_", "x", x)
+    _transforms.refuse("gelu_")
+    if _transforms.records_gradients(x):
+        raise RuntimeError(
+            "gelu_: works in place, and gradients of x are recorded; use"
+            " torch.nn.functional.gelu, or torch.no_grad()"
+        )
+    if _transforms.is_plain(x):
+        dispatch.run("gelu_", (x,), backend)
+    else:
+        _ops.gelu_.default(x, backend=backend)
+    return x
