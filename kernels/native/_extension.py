@@ -16,7 +16,7 @@ READABLE = (torch.float32, torch.float16, torch.bfloat16)
 DTYPE_CODES = {dtype: SUPPORTED_DTYPES.index(dtype) for dtype in READABLE}
 """Codes of ``tvt::DType`` in ``csrc/dtype.h``."""
 INSTRUCTION_SETS = ("avx512_bf16", "avx512", "avx2")
-"""Of the kernels written in vectors, in the order of ``tvt::VectorSet`` in ``csrc/vector_set.h``."""
+"""Of kernels written in vectors, in the order of ``tvt::VectorSet`` in ``csrc/vector_set.h``."""
 
 
 @functools.cache

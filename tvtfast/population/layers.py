@@ -52,9 +52,7 @@ def outputs(bank: WeightBank, x: Tensor, steps: Sequence[Any]) -> Iterator[Write
     yield from _LAYERS[type(steps[0])](bank, x, steps)
 
 
-def _embedding(
-    bank: WeightBank, images: Tensor, steps: Sequence[Embedding]
-) -> Iterator[Write]:
+def _embedding(bank: WeightBank, images: Tensor, steps: Sequence[Embedding]) -> Iterator[Write]:
     for step in steps:
         (matrix,) = step.matrices
         weight = bank.weight(matrix)
@@ -71,9 +69,7 @@ def _embedding(
             yield partial(_add, tokens, positions)
 
 
-def _self_attention(
-    bank: WeightBank, x: Tensor, steps: Sequence[SelfAttention]
-) -> Iterator[Write]:
+def _self_attention(bank: WeightBank, x: Tensor, steps: Sequence[SelfAttention]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
     qkv = _linear(bank, kernels.layer_norm(x, eps=LAYER_NORM_EPS), widest.matrices[0]).unflatten(-1, (3, widest.inner))
     for step in steps:
@@ -178,8 +174,7 @@ def _add_linear(bank: WeightBank, x: Tensor, hidden: Tensor, matrix: Matrix, out
     """``x`` and a linear layer of ``hidden``, summed where the product is."""
     weight, bias = bank.weight(matrix), bank.bias(matrix)
     start = x if bias is None else x + bias
-    rows = (tensor.flatten(0, 1) for tensor in (start, hidden))
-    torch.addmm(*rows, weight.t(), out=out.flatten(0, 1))
+    torch.addmm(start.flatten(0, 1), hidden.flatten(0, 1), weight.t(), out=out.flatten(0, 1))
 
 
 def _copy(x: Tensor, out: Tensor) -> None:
