@@ -15,6 +15,7 @@ from bench.cases import (
     segment_norms,
     self_attention_stats,
     slice_norms,
+    tokenwise,
 )
 
 GROUPS = {
@@ -25,6 +26,7 @@ GROUPS = {
     "indexed": indexed,
     "self_attention_stats": self_attention_stats,
     "packed_attention": packed_attention,
+    "tokenwise": tokenwise,
     "relations": relations,
     "attention_guidance": attention_guidance,
 }

@@ -289,7 +289,7 @@ def test_wrong_arguments() -> None:
 
 
 def test_cpus_without_a_kernel_are_declined(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native_module, "instruction_sets", lambda: ())
+    monkeypatch.setattr("tvtfast.kernels.native._extension.instruction_sets", lambda: ())
     qkv = torch.randn(2, 9, 24)
     assert_attention(packed_attention(qkv, 2), qkv, 2)
     with pytest.raises(BackendError, match="no kernel here.*AVX2"):

@@ -148,7 +148,7 @@ def _temporary_bytes(batch: Batch, images: int, plan: MemoryPlan) -> int:
 def _values_per_token(step: Any) -> int:
     """What a call of `tvtfast.population.layers` makes beside its result."""
     if isinstance(step, MLP):
-        return 2 * step.dim + 2 * step.hidden
+        return 2 * step.dim + step.hidden
     if isinstance(step, SelfAttention):
         squares = 8 * step.heads * step.tokens if step.relative_positions else 0
         return 2 * step.dim + 8 * step.inner + squares
