@@ -67,6 +67,15 @@ def test_score_reads_architectures_from_runs_text_and_lists(finished, teacher, t
     assert "minmax_sum" in capsys.readouterr().out
 
 
+def test_score_takes_the_string_form_of_a_space(tmp_path, teacher):
+    arguments = ["--space", "asvit", "--teacher", teacher, "--output", str(tmp_path / "out.csv")]
+    given = ["8,2,3|4,1,2|4,1,4|4,1,6|32", "4,2,2,2|2,1,2,1|2,1,2,1|2,1,2,1|16,8"]
+    assert main(["score", "--arch", *given, *arguments, *FAST]) == 0
+    archs = pd.read_csv(tmp_path / "out.csv")["arch"]
+    space = tvtfast.spaces.get("asvit")
+    assert [str(space.decode(arch)) for arch in archs] == given
+
+
 def test_correlate_prints_baselines_beside_the_proxy(tmp_path, teacher, capsys):
     space = tvtfast.spaces.get("autoformer-tiny")
     rows = [

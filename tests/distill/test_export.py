@@ -44,7 +44,7 @@ def test_a_folder_is_handed_over_without_the_state_of_training(student, tmp_path
     assert torch.equal(got.module(inputs), given.module(inputs))
 
 
-@pytest.mark.parametrize("space", ("test-small", "autoformer-original-tiny", "pit"))
+@pytest.mark.parametrize("space", ("test-small", "autoformer-original-tiny", "pit", "asvit"))
 def test_onnx_computes_the_same_for_any_batch(space, student, small, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

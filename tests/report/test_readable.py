@@ -74,6 +74,8 @@ def test_lists_as_long_as_a_list_of_depths_count_stages() -> None:
     (table,) = arch_view('{"base_dim":24,"depth":[2,6,4],"num_heads":[2,4,8]}').tables
     assert table.axis == "Stage"
     assert [name for name, _ in table.rows] == ["depth", "num_heads"]
+    (table,) = arch_view('{"depths":[1,2,1,1],"kernels":[8,4,4,4],"heads":32}').tables
+    assert table.axis == "Stage"
 
 
 def test_other_forms_keep_their_values() -> None:

@@ -76,7 +76,7 @@ def test_other_text_is_refused(text):
         ("8,2,3|4,1,2|4,1,4|4,2,6|32", r"splits\[3\] is 2; allowed: 1"),
         ("8,2,3|4,1,2|4,1,4|4,1,6|24", "heads is 24; allowed: 16, 32, 64"),
         ("8,2,3,0|4,1,2,1|4,1,4,1|4,1,6,1|32,32", "at least one block per stage"),
-        ("8,2,3,1|4,1,2,1|4,1,4,1|4,1,6,1|64,7", "needs at least 8 channels"),
+        ("8,2,3,1|4,1,2,1|4,1,4,1|4,1,6,1|64,7", "are 8 in the first, which need a channel each"),
         ({"kernels": [8, 4, 4]}, "missing: splits"),
         (ASVIT.to_dict(SEED) | {"kernels": [8, 4, 4]}, "give one per stage, four"),
         (ASVIT.to_dict(SEED) | {"width": 32.5}, "width is 32.5; give an integer"),

@@ -37,7 +37,10 @@ def parser() -> ArgumentParser:
     add_data_options(parser)
     model = parser.add_argument_group("student")
     model.add_argument(
-        "--arch", type=str, default="", help="best.json of a run, or an architecture as JSON"
+        "--arch",
+        type=str,
+        default="",
+        help="best.json of a run, or an architecture as JSON or in the string form of its space",
     )
     model.add_argument(
         "--space",

@@ -26,7 +26,8 @@ def parser() -> ArgumentParser:
         type=str,
         nargs="+",
         default=[],
-        help="architectures as JSON, or files: best.json of a run, or a JSON list",
+        help="architectures as JSON or in the string form of their space, or files: best.json of a "
+        "run, or a JSON list",
     )
     parser.add_argument("--output", type=str | None, default=None, help="also write a CSV file")
     parser.add_argument(

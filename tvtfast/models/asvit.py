@@ -302,4 +302,6 @@ def _padded(planes: Tensor, extra: int, multiple: int) -> Tensor:
     after that up to a multiple (of the size without them)."""
     height, width = planes.shape[-2:]
     before, after = extra // 2, extra - extra // 2
+    if not extra and height % multiple == width % multiple == 0:
+        return planes
     return F.pad(planes, (before, after + -width % multiple, before, after + -height % multiple))

@@ -37,7 +37,9 @@ class Windows:
     def cut(self, x: Tensor) -> Tensor:
         """Tokens ``[B, N, C]`` as windows ``[B*W, A, C]``, padded with zeros."""
         below, right = self._overhang
-        planes = F.pad(x.unflatten(1, self.grid), (0, 0, 0, right, 0, below))
+        planes = x.unflatten(1, self.grid)
+        if below or right:
+            planes = F.pad(planes, (0, 0, 0, right, 0, below))
         (rows, columns), (down, across) = self.window, self.counts
         tiles = planes.unflatten(2, (across, columns)).unflatten(1, (down, rows))
         return tiles.transpose(2, 3).reshape(-1, rows * columns, x.shape[-1])

@@ -77,7 +77,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _axis(decisions: Mapping[str, Any], length: int) -> str:
-    depth = decisions.get("depth")
+    depth = decisions.get("depth", decisions.get("depths"))
     if depth == length:
         return "Block"
     return "Stage" if isinstance(depth, list) and len(depth) == length else "Index"

@@ -140,6 +140,8 @@ class AsViTSpace(Space[AsViTArch]):
         return self._from_values([rng.choice(variable.choices) for variable in self.variables])
 
     def validate(self, arch: AsViTArch) -> None:
+        for name in (*_DECISIONS[:3], "depths"):
+            self._four(name, getattr(arch, name))
         for decision, allowed in zip(
             _DECISIONS[:3],
             (self.kernel_choices, self.split_choices, self.expansion_choices),
@@ -156,8 +158,8 @@ class AsViTSpace(Space[AsViTArch]):
             )
         if arch.width < arch.stage_heads[0]:
             raise ValueError(
-                f"{self.name}: width is {arch.width}; the first of {arch.heads} heads in the last "
-                f"stage needs at least {arch.stage_heads[0]} channels"
+                f"{self.name}: width is {arch.width}; {arch.heads} heads in the last stage are "
+                f"{arch.stage_heads[0]} in the first, which need a channel each"
             )
 
     def to_dict(self, arch: AsViTArch) -> dict[str, Any]:
