@@ -46,6 +46,20 @@ def test_search_prints_a_summary_and_continues(finished, teacher, capsys):
     assert len(pd.read_csv(finished / "scores.csv")) == 5
 
 
+def test_strategies_have_settings_and_objectives(tmp_path, capsys):
+    arguments = ["--space", "pit", "--strategy", "nsga2", "--strategy-settings.population", "5"]
+    goal = ["--proxies", "weight_norm", "--objectives", "weight_norm", "params", "--trials", "15"]
+    assert main(["search", *arguments, *goal, "--output-dir", str(tmp_path), *FAST]) == 0
+    out = capsys.readouterr().out
+    assert "on the Pareto front of weight_norm, params" in out
+    assert str(tmp_path / "front.json") in out
+    assert pd.read_csv(tmp_path / "trace.csv")["evaluations"].tolist() == [5, 10, 15]
+    assert main(["search", "--cfg", str(tmp_path / "config.yaml")]) == 0
+    assert "every score was in the run folder already" in capsys.readouterr().out
+    front = ["--space", "pit", "--arch", str(tmp_path / "front.json"), "--proxies", "params"]
+    assert main(["score", *front, *FAST]) == 0
+
+
 def test_configuration_is_kept_as_yaml(finished):
     config = yaml.safe_load((finished / "config.yaml").read_text())
     assert config["trials"] == 4 and config["param_limits"] == 7.0
@@ -125,6 +139,10 @@ def test_info_names_backends(capsys):
         (["search", "--teacher", "nowhere/teacher"], "no teacher at nowhere/teacher"),
         (["search", "--data-set", "cifar100", "--data-path", "nowhere"], "cifar100 was not found"),
         (["search", "--param-limits", "1", "--min-param-limits", "0"], "the space spans params"),
+        (
+            ["search", "--strategy", "evolution", "--strategy-settings.size", "5"],
+            "strategy 'evolution' has no setting size; it has population, parents",
+        ),
         (["score"], "name at least one architecture"),
         (["score", "--arch", "nowhere.json"], "neither JSON nor an existing file"),
         (["fly"], "unknown command 'fly'; known: search, score"),

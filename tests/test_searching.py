@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from tvtfast import spaces
 from tvtfast.data import frozen_batch
 from tvtfast.models import CifarResNet
 from tvtfast.proxies import Proxy
-from tvtfast.strategies import Budget
+from tvtfast.strategies import Budget, Scores
 
 TINY = spaces.get("autoformer-tiny")
 WINDOW = {"params": (5.0e6, 7.0e6)}
@@ -167,6 +168,86 @@ def test_own_strategies_see_scores_of_what_they_proposed(arguments):
     result = tvtfast.search(TINY, strategy=two_rounds, proxies=["weight_norm"], **arguments)
     assert len(seen) == 1 and len(seen[0]) == 3
     assert len(result.table) == 4, "a candidate proposed twice is one row"
+
+
+def test_strategies_are_told_columns_and_one_scale_for_all_generations():
+    told = []
+
+    def three_rounds(space, budget: Budget):
+        archs = space.sample(7, 3)
+        for population in (archs[:3], archs[3:5], [archs[0], *archs[5:]]):
+            budget.note(round=len(told))
+            told.append((population, (yield population)))
+        return archs[4]
+
+    result = tvtfast.search("pit", strategy=three_rounds, proxies=["params", "flops"])
+    frame = result.table.to_pandas()
+    pit = result.space
+    for population, scores in told:
+        seen = frame.iloc[: len(scores.archive)]
+        spans = seen[["params", "flops"]].astype(float)
+        scaled = ((spans - spans.min()) / (spans.max() - spans.min())).sum(axis=1)
+        assert [pit.encode(arch) for arch in scores.archive] == seen["arch"].tolist()
+        assert list(scores.archive.values()) == pytest.approx(scaled.tolist())
+        assert list(scores) == [scores.archive[arch] for arch in population]
+        assert scores[:2] == (scores[0], scores[1]) and len(scores) == len(population)
+        params = scores.columns["params"]
+        assert params.higher_is_better and list(params.values) == list(map(pit.params, population))
+        ordered = sorted(scores.archive.values(), reverse=True)
+        assert [scores.archive[arch] for arch in scores.best(3)] == ordered[:3]
+    assert result.best == result.answer == told[1][0][1]
+    assert result.trace["round"].tolist() == [0, 1, 2]
+    assert result.trace["evaluations"].tolist() == [3, 5, 7]
+    # the third round repeats an architecture of the first
+    third = result.scores[[0, 5, 6]]
+    assert result.trace["mean"].tolist() == pytest.approx(
+        [result.scores[:3].mean(), result.scores[3:5].mean(), third.mean()]
+    )
+
+
+def test_an_answer_must_have_been_proposed():
+    def hasty(space, budget: Budget):
+        first, second = space.sample(2, 0)
+        yield [first]
+        return second
+
+    with pytest.raises(ValueError, match="which it has not proposed; yield it first"):
+        tvtfast.search("pit", strategy=hasty, proxies=["params"])
+
+
+def test_scores_without_a_value_are_never_the_best():
+    scores = Scores([math.nan, 1.0], {}, {"a": math.nan, "b": 1.0, "c": 2.0, "d": 1.0})
+    assert scores.best(4) == ["c", "b", "d"] and "2 arch" not in repr(scores)
+    assert math.isnan(next(iter(scores)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objectives": ["accuracy"]}, "objectives are accuracy; give some of weight_norm, params"),
+        ({"objectives": []}, "objectives are empty"),
+        (
+            {"proxies": ["tvt"], "objectives": ["tvt"]},
+            "tvt is scaled over a population, name its parts",
+        ),
+        (
+            {"strategy": "nsga2", "racing": True},
+            "racing=True is not possible: strategy 'nsga2' learns from the scores of every",
+        ),
+    ],
+)
+def test_objectives_and_races_that_are_not_possible(arguments, changes, message):
+    given = {"proxies": ["weight_norm"], "trials": 4} | arguments | changes
+    with pytest.raises(ValueError, match=message):
+        tvtfast.search(TINY, **given)
+
+
+def test_any_strategy_can_have_a_front():
+    result = tvtfast.search("pit", trials=30, proxies=["flops"], objectives=["flops", "params"])
+    frame = result.table.to_pandas().astype({"params": float, "flops": float})
+    least = [frame["flops"].idxmin(), frame["params"].idxmin()]
+    assert result.front[0] == least[0] and result.front[-1] == least[1]
+    assert tvtfast.search("pit", trials=3, proxies=["flops"]).front == ()
 
 
 def test_equal_scores_are_ordered_by_architecture(arguments):

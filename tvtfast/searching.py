@@ -11,6 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tqdm.auto import tqdm
+
 from tvtfast.archive import Archive
 from tvtfast.files import replacing
 from tvtfast.machine import machine, versions
@@ -52,6 +54,7 @@ def search(
     racing: bool | None = None,
     top_k: int = 10,
     run_dir: str | os.PathLike[str] | None = None,
+    progress: bool = False,
     **scoring: Any,
 ) -> SearchResult:
     """Find the best architecture of a space without training any.
@@ -87,6 +90,7 @@ def search(
         run_dir: Folder for ``scores.sqlite``, ``scores.csv``, ``scores.parquet``, ``best.json``,
             ``front.json``, ``trace.csv`` (a line per population), ``run.json``, ``report.html`` and
             figures; ``None`` keeps everything in memory.
+        progress: Show a progress bar.
         **scoring: The other arguments of `tvtfast.score`: ``teacher``, ``images``, ``dtype``, model
             options, ...
 
@@ -99,13 +103,19 @@ def search(
     """
     resolved_space = get_space(space)
     strategy, trials = choose(resolved_space, strategy, trials)
+    one_population = bool(traits(strategy).racing)
     folder = None if run_dir is None else Path(run_dir)
     timings: dict[str, float] = {}
     store = ScoreStore(None if folder is None else folder / STORE)
     with store:
         with _timed(timings, "set-up"):
             scorer = Scorer(
-                space=resolved_space, proxies=proxies, seed=seed, store=store, **scoring
+                space=resolved_space,
+                proxies=proxies,
+                seed=seed,
+                store=store,
+                progress=progress and one_population,
+                **scoring,
             )
         score = _scoring(scorer, strategy, racing, method, top_k)
         directions = _directions(scorer)
@@ -130,7 +140,18 @@ def search(
             )
             archive = Archive(resolved_space, method)
             proposals = get_strategy(strategy)(resolved_space, budget)
-            table, answer = _explore(proposals, archive, score, notes, folder, timings)
+            with tqdm(
+                total=trials,
+                desc="searching",
+                unit="candidate",
+                disable=one_population or not progress,
+            ) as bar:
+
+                def record() -> None:
+                    _write_trace(archive.trace(), folder)
+                    bar.update(len(archive) - bar.n)
+
+                table, answer = _explore(proposals, archive, score, notes, record, timings)
             with _timed(timings, "ranking"):
                 scores = rank(table, method)
             result = SearchResult(
@@ -195,10 +216,11 @@ def _explore(
     archive: Archive,
     score: Scoring,
     notes: dict[str, float],
-    folder: Path | None,
+    record: Callable[[], None],
     timings: dict[str, float],
 ) -> tuple[ScoreTable, Any]:
-    """Run a strategy to its end: the table of all it proposed, and the answer it returned."""
+    """Run a strategy to its end: the table of all it proposed, and the answer it returned; every
+    population is recorded."""
     table, feedback, answer = None, None, None
     while True:
         try:
@@ -212,7 +234,7 @@ def _explore(
             table = score(population)
         feedback = archive.add(population, table, notes)
         notes.clear()
-        _write_trace(archive.trace(), folder)
+        record()
     if table is None:
         raise ValueError("the strategy proposed no architecture; let it yield at least one")
     if answer is not None and answer not in archive.architectures:

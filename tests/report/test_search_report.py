@@ -15,7 +15,13 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from tvtfast.report import AttentionPanel, RaceTable, SearchReport, write_search_report
+from tvtfast.report import (
+    AttentionPanel,
+    RaceTable,
+    SearchReport,
+    front_figure,
+    write_search_report,
+)
 
 MakeReport = Callable[..., SearchReport]
 
@@ -121,6 +127,38 @@ def test_a_race_is_told(make_report: MakeReport, tmp_path: Path) -> None:
     assert "every cell has a value" in page, "an estimate is no failure"
 
 
+def test_course_and_front_are_told(make_report: MakeReport, tmp_path: Path) -> None:
+    trace = pd.DataFrame(
+        {
+            "generation": [1, 2],
+            "evaluations": [20, 40],
+            "best": [1.0, 1.5],
+            "mean": [0.1, np.nan],
+            "entropy": [2.0, 1.0],
+        }
+    )
+    objectives = {"proxy_0": True, "params": False, "flops": False, "proxy_1": False}
+    report = make_report(objectives=objectives, front=tuple(range(25)), trace=trace, answer=7)
+    page = written(report, tmp_path)
+    told = page.split("<h2>Pareto front</h2>")[1].split("</section>")[0]
+    assert "these 25 candidates in one objective" in told and "20 of them are listed" in told
+    assert "proxy_0 (higher is better), params (lower is better)" in told
+    assert told.count('class="n rank"') == 20
+    assert "<h2>Course of the search</h2>" in page
+    rank = 1 + report.ranking.tolist().index(7)
+    assert f"the answer of the strategy; rank {rank} of 40" in page
+    assert report.frame["arch"][7] in html.unescape(page.split("<h2>Best candidates</h2>")[0])
+    assert {"trace.png", "front.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_one_objective_has_a_table_and_no_figure(make_report: MakeReport, tmp_path: Path) -> None:
+    report = make_report(objectives={"params": False}, front=(3,))
+    assert "<h2>Pareto front</h2>" in written(report, tmp_path)
+    assert not (tmp_path / "front.png").exists()
+    with pytest.raises(ValueError, match="two objectives or more"):
+        front_figure(report)
+
+
 def test_size_bias_is_named(make_report: MakeReport, tmp_path: Path) -> None:
     report = make_report()
     report.frame["proxy_1"] = report.frame["params"] * 2.0
@@ -196,6 +234,7 @@ def test_earlier_report_is_kept_when_writing_fails(
         ({"frame": pd.DataFrame(columns=["arch", "params", "flops"])}, "no candidates"),
         ({"frame": pd.DataFrame({"arch": ["{}"], "params": [1]})}, r"missing \['flops'\]"),
         ({"score": pd.Series([1.0])}, "score has 1 rows"),
+        ({"objectives": {"latency": False}}, r"objectives name \['latency'\]"),
         ({"higher_is_better": {"proxy_0": True}}, r"not the proxies \['proxy_1', 'proxy_2'\]"),
     ],
 )

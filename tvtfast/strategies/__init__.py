@@ -19,6 +19,7 @@ from tvtfast.strategies.evolution import Evolution
 from tvtfast.strategies.exact import exact
 from tvtfast.strategies.exhaustive import exhaustive
 from tvtfast.strategies.feedback import Column, Scores
+from tvtfast.strategies.novelty import Novelty
 from tvtfast.strategies.nsga2 import NSGA2
 from tvtfast.strategies.random_search import random_search
 from tvtfast.strategies.reinforce import Reinforce
@@ -29,6 +30,7 @@ __all__ = [
     "Budget",
     "Column",
     "Evolution",
+    "Novelty",
     "Proposals",
     "Reinforce",
     "Scores",

@@ -30,8 +30,8 @@ class Evolution:
     Args:
         population: Architectures per generation.
         parents: The best found so far that may have children.
-        mutations: Mutants per generation.
-        crossovers: Children of two parents per generation.
+        mutations: Mutants per generation; default half of it.
+        crossovers: Children of two parents per generation; default the rest.
         mutate_prob: Probability that a mutant redraws a decision.
         size_prob: The same for depth and width of the whole, where a space tells them apart.
         tournament: A parent is the best of so many drawn from the ``parents``; 1 draws uniformly.
@@ -42,8 +42,8 @@ class Evolution:
 
     population: int = 50
     parents: int = 10
-    mutations: int = 25
-    crossovers: int = 25
+    mutations: int | None = None
+    crossovers: int | None = None
     mutate_prob: float = 0.2
     size_prob: float = 0.4
     tournament: int = 1
@@ -55,12 +55,19 @@ class Evolution:
         for name in ("mutate_prob", "size_prob"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
-        children = self.mutations + self.crossovers
-        if min(self.mutations, self.crossovers) < 0 or children > self.population:
+        mutations, crossovers = self._children
+        if min(mutations, crossovers) < 0 or mutations + crossovers > self.population:
             raise ValueError(
-                f"mutations is {self.mutations} and crossovers is {self.crossovers}; give 0 or "
-                f"more each, together at most the population of {self.population}"
+                f"mutations is {mutations} and crossovers is {crossovers}; give 0 or more each, "
+                f"together at most the population of {self.population}"
             )
+
+    @property
+    def _children(self) -> tuple[int, int]:
+        """Mutants, and children of two, of one generation."""
+        mutations = self.population // 2 if self.mutations is None else self.mutations
+        rest = self.population - mutations
+        return mutations, rest if self.crossovers is None else self.crossovers
 
     def __call__(self, space: Space[Any], budget: Budget) -> Proposals:
         """Run the strategy.
@@ -79,6 +86,7 @@ class Evolution:
         self, space: Space[Any], best: list[Any], novelty: Novelty, rng: random.Random
     ) -> list[Any]:
         size = min(self.population, novelty.left)
+        mutations, crossovers = self._children
 
         def parent() -> Any:
             return best[min(rng.randrange(len(best)) for _ in range(self.tournament))]
@@ -91,8 +99,8 @@ class Evolution:
 
         population: list[Any] = []
         if best:
-            population += _new(mutant, min(self.mutations, size), novelty)
-            population += _new(child, min(self.crossovers, size - len(population)), novelty)
+            population += _new(mutant, min(mutations, size), novelty)
+            population += _new(child, min(crossovers, size - len(population)), novelty)
         return population + novelty.draw(size - len(population))
 
 

@@ -1,0 +1,178 @@
+"""REINFORCE: its gradient, its optimiser, its rewards, and that it learns."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import tvtfast
+from tvtfast import spaces
+from tvtfast.strategies import Budget, Column, Reinforce, Scores
+from tvtfast.strategies.policy import Policy
+from tvtfast.strategies.reinforce import MovingAverage, Rewards
+
+PIT = spaces.get("pit")
+CHOICES = [4, 2, 7]
+
+
+def policy(learning_rate=0.08):
+    made = Policy(CHOICES, learning_rate, random.Random(0))
+    generator = np.random.default_rng(1)
+    made.logits = [generator.normal(size=count) for count in CHOICES]
+    return made
+
+
+def loss(logits, choices, advantage):
+    chosen = [torch.log_softmax(one, 0)[c] for one, c in zip(logits, choices, strict=True)]
+    return -advantage * torch.stack(chosen).sum()
+
+
+@pytest.mark.parametrize("advantage", [1.7, -0.3, 0.0])
+def test_gradient_is_that_of_autograd(advantage):
+    made, choices = policy(), [3, 0, 5]
+    logits = [torch.tensor(one, requires_grad=True) for one in made.logits]
+    loss(logits, choices, advantage).backward()
+    for ours, theirs in zip(made.gradient(choices, advantage), logits, strict=True):
+        np.testing.assert_allclose(ours, theirs.grad.numpy(), rtol=1e-13, atol=1e-15)
+    assert made.log_probability(choices) == pytest.approx(
+        -loss(logits, choices, 1.0).item(), rel=1e-14
+    )
+
+
+def test_steps_are_those_of_adam():
+    made = policy()
+    logits = [torch.tensor(one, requires_grad=True) for one in made.logits]
+    optimizer = torch.optim.Adam(logits, lr=0.08)
+    generator = np.random.default_rng(2)
+    for _ in range(50):
+        choices, advantage = [int(generator.integers(c)) for c in CHOICES], generator.normal()
+        optimizer.zero_grad()
+        loss(logits, choices, advantage).backward()
+        optimizer.step()
+        made.update(choices, advantage)
+    for ours, theirs in zip(made.logits, logits, strict=True):
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-10)
+    entropy = sum(
+        float(torch.distributions.Categorical(logits=one.detach()).entropy()) for one in logits
+    )
+    assert made.entropy == pytest.approx(entropy, rel=1e-12)
+
+
+def test_samples_follow_the_probabilities():
+    made = policy()
+    drawn = np.array([made.sample() for _ in range(4000)])
+    for variable, expected in enumerate(made.probabilities):
+        shares = np.bincount(drawn[:, variable], minlength=len(expected)) / len(drawn)
+        # five standard deviations of a share
+        assert np.all(abs(shares - expected) < 5 * np.sqrt(expected * (1 - expected) / 4000))
+    assert made.most_probable() == [int(one.argmax()) for one in made.probabilities]
+
+
+def told(**values):
+    columns = {name: Column((value,), True) for name, value in values.items()}
+    return Scores([0.0], columns, {})
+
+
+def test_rewards_are_relative_changes():
+    rewards = Rewards({"up": True, "down": False}, window=3, paper=False)
+    given = [(1.0, 5.0), (3.0, 5.0), (2.0, 9.0), (2.0, 1.0), (2.0, 1.0)]
+    found = [rewards.of(told(up=up, down=down)) for up, down in given]
+    # ranges over the last three: up 0, 2, 2, 1, 0; down 0, 0, 4, 8, 8
+    expected = [0.0, 2 / 2, -1 / 2 - 4 / 4, 0 + 8 / 8, 0.0]
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_failure_is_the_worst_of_the_window_and_with_paper_minus_one():
+    fixed, paper = (Rewards({"down": False}, 20, paper) for paper in (False, True))
+    assert fixed.of(told(down=math.nan)) == 0.0, "nothing to compare with yet"
+    for value, reward, published in ((4.0, 0, 0), (2.0, 1, 1), (math.nan, -1, 3 / 5)):
+        assert fixed.of(told(down=value)) == pytest.approx(reward, abs=1e-5)
+        assert paper.of(told(down=value)) == pytest.approx(published, abs=1e-5)
+
+
+def test_moving_average_has_no_bias():
+    average = MovingAverage(0.9)
+    assert average.value == 0.0
+    for _ in range(5):
+        average.update(3.0)
+        assert average.value == pytest.approx(3.0, rel=1e-14)
+    average.update(5.0)
+    weights = [0.1 * 0.9**age for age in range(6)]
+    assert average.value == pytest.approx((5 * weights[0] + 3 * sum(weights[1:])) / sum(weights))
+
+
+def advantages(drive, paper, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Policy, "update", lambda self, choices, advantage: seen.append(advantage))
+    budget = Budget(40, objectives={"params": True})
+    drive(Reinforce(paper=paper)(PIT, budget), PIT.params, params=(PIT.params, True))
+    return np.array(seen)
+
+
+def test_the_published_baseline_scales_the_advantage(drive, monkeypatch):
+    ours, published = advantages(drive, False, monkeypatch), advantages(drive, True, monkeypatch)
+    steps = np.arange(1, 41)
+    np.testing.assert_allclose(published, ours * (1 - 0.1 / (1 - 0.9**steps)), atol=1e-12)
+    assert ours[1] != 0.0 and published[1] == pytest.approx(0.4737 * ours[1], rel=1e-3)
+
+
+def test_it_learns_and_answers_with_the_most_probable(drive):
+    noted = []
+    budget = Budget(300, objectives={"params": True}, note=lambda **notes: noted.append(notes))
+    populations, answer = drive(Reinforce()(PIT, budget), PIT.params, params=(PIT.params, True))
+    assert len(populations) == 301 and populations[-1] == [answer]
+    everything = sorted(map(PIT.params, PIT.enumerate()))
+    assert PIT.params(answer) > everything[int(0.99 * len(everything))]
+    entropy = [notes["entropy"] for notes in noted]
+    assert (
+        entropy[0] == pytest.approx(math.log(PIT.size), rel=1e-5) and entropy[-1] < entropy[0] / 2
+    )
+    again, _ = drive(Reinforce()(PIT, budget), PIT.params, params=(PIT.params, True))
+    assert populations == again
+
+
+def test_constraints_hold_even_for_the_answer(drive):
+    """The larger the better, but for a ceiling that the most probable choices break."""
+    window = {"params": (None, 3e6)}
+    budget = Budget(150, window, objectives={"params": True})
+    populations, answer = drive(Reinforce()(PIT, budget), PIT.params, params=(PIT.params, True))
+    assert all(PIT.satisfies(arch, window) for (arch,) in populations)
+    assert PIT.satisfies(answer, window)
+    with pytest.raises(tvtfast.InfeasibleError, match="the space spans params"):
+        next(Reinforce()(PIT, Budget(5, {"params": (1, 2)}, objectives={"params": True})))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 0}, "learning_rate is 0"),
+        ({"window": 1}, "window is 1; give 2 steps or more"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
+    ],
+)
+def test_settings_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Reinforce(**settings)
+
+
+def test_spaces_without_variables_are_refused():
+    with pytest.raises(ValueError, match="does not state a fixed list of variables"):
+        tvtfast.search("autoformer-tiny", strategy="reinforce", trials=3, proxies=["params"])
+    with pytest.raises(ValueError, match="'reinforce' needs objectives"):
+        next(Reinforce()(PIT, Budget(3)))
+
+
+def test_a_search_ends_with_the_answer(tmp_path):
+    result = tvtfast.search(
+        "pit", strategy="reinforce", trials=30, proxies=["params"], run_dir=tmp_path, seed=2
+    )
+    assert result.best == result.answer == result.table.candidates[result.best_row]
+    assert PIT.decode(result.describe_best()["arch"]) == result.answer
+    assert list(result.trace.columns) == ["generation", "evaluations", "best", "mean", "entropy"]
+    assert len(result.trace) == 31 and result.trace["evaluations"].iloc[-1] == len(result.table)
+    page = (tmp_path / "report.html").read_text()
+    assert "the answer of the strategy; rank" in page
