@@ -141,7 +141,7 @@ def _scoring(scorer: Scorer, racing: bool | None, method: Method, top_k: int) ->
     reason = scorer.race_obstacle(method)
     if reason is not None:
         if racing:
-            raise ValueError(f"racing=True is not possible: {reason}; leave racing out")
+            raise ValueError(f"a race is not possible: {reason}; leave racing out")
         return scorer
 
     def score(population: list[Any]) -> ScoreTable:

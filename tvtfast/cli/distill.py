@@ -91,7 +91,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Train, and print the best accuracy and where the student lies."""
     if not cfg.arch:
         raise UsageError("name the architecture: --arch runs/x/best.json")
-    cfg.output = cfg.output or _default_folder(cfg)
+    cfg.output_dir = cfg.output_dir or _default_folder(cfg)
     how = Distillation(
         guidance=_named(cfg.guidance),
         guidance_weight=cfg.guidance_weight,

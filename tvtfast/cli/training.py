@@ -15,7 +15,12 @@ from tvtfast.distill.recipe import DTYPES, Recipe
 def add_data_options(parser: ArgumentParser) -> None:
     """Configuration file, data set and output folder."""
     parser.add_argument("--cfg", action="config", help="YAML file of these options")
-    parser.add_argument("--output", type=str, default="", help="folder that is written")
+    parser.add_argument(
+        "--output-dir",
+        type=str | None,
+        default=None,
+        help="folder that is written; the same command continues a training that was stopped",
+    )
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data-set",
@@ -85,7 +90,7 @@ def training_arguments(cfg: Namespace, recipe: Recipe) -> dict[str, Any]:
     }
     return {
         "recipe": replace(recipe, **changed),
-        "output_dir": cfg.output,
+        "output_dir": cfg.output_dir,
         "data_path": cfg.data_path,
         "workers": cfg.workers,
         "seed": cfg.seed,

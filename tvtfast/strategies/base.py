@@ -95,7 +95,7 @@ def choose(
     if suited is None:
         raise ValueError(
             f"strategy {named[0]!r} scores every architecture inside the constraints and trials is "
-            f"{trials}; leave trials out, or give strategy='random'"
+            f"{trials}; leave trials out, or choose strategy 'random'"
         )
     return strategy, trials
 
