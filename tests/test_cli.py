@@ -119,7 +119,7 @@ def test_info_names_backends(capsys):
         (["search", "--strategy", "exact"], "choose one alone, such as weight_norm"),
         (["score"], "name at least one architecture"),
         (["score", "--arch", "nowhere.json"], "neither JSON nor an existing file"),
-        (["fly"], "unknown command 'fly'; known: search, score"),
+        (["fly"], "unknown command 'fly'; known: run, search, score"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, teacher, tmp_path, monkeypatch, capsys):

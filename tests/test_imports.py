@@ -88,6 +88,17 @@ ALLOWED: dict[str, set[str]] = {
     "exporting": {"models"},
     "predicting": {"data", "models"},
     "distill": {"data", "initialization", "kernels", "models", "spaces"},
+    "pipeline": {
+        "data",
+        "distill",
+        "exporting",
+        "models",
+        "report",
+        "reporting",
+        "searching",
+        "spaces",
+        "store",
+    },
 }
 FRONT_DOORS = {"__init__", "__main__", "cli"}
 FOREIGN = {

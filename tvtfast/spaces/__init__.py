@@ -8,7 +8,7 @@ from tvtfast.spaces import autoformer, pit
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
 from tvtfast.spaces.constraints import Constraints, InfeasibleError, parse_constraints
-from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.options import ModelOptions, default_patch_size
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.skeletons import Skeleton
@@ -30,6 +30,7 @@ __all__ = [
     "Step",
     "Variable",
     "available",
+    "default_patch_size",
     "get",
     "parse_constraints",
     "register",
