@@ -32,10 +32,12 @@ _SHOWN_IMAGES = 6
 
 
 def seconds_of(plan: Plan, stages: Stages) -> dict[str, float]:
-    """Seconds per stage: of all epochs of a training, and of the last start of the search."""
+    """Seconds per stage of the run: of all epochs of a training, and of the last start of the
+    search."""
+    taught = _column(_teacher_log(plan), "seconds") if plan.source is None else []
     searched = read_json(plan.folder / SEARCH / "run.json")["seconds"]
     found = {
-        TEACHER: math.fsum(_column(_teacher_log(plan), "seconds")),
+        TEACHER: math.fsum(taught),
         SEARCH: math.fsum(searched.values()),
         STUDENT: _seconds(stages.student),
         PLAIN: _seconds(stages.plain),
