@@ -1,4 +1,4 @@
-"""Does guidance by a teacher help a student? The same student, with and without, over several seeds."""
+"""Does guidance help? The same student with a teacher and without, over several seeds."""
 
 from __future__ import annotations
 

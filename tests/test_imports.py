@@ -73,7 +73,7 @@ ALLOWED: dict[str, set[str]] = {
     "strategies": {"spaces"},
     "search_result": {"score_table", "spaces"},
     "report": set(),
-    "reporting": {"models", "racing", "report", "scoring", "search_result"},
+    "reporting": {"data", "models", "racing", "report", "scoring", "search_result"},
     "searching": {
         "proxies",
         "ranking",
