@@ -75,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "objectives": {"proxies", "score_table"},
     "archive": {"ranking", "score_table", "spaces", "strategies"},
     "report": set(),
-    "reporting": {"models", "racing", "report", "scoring", "search_result"},
+    "reporting": {"data", "models", "racing", "report", "scoring", "search_result"},
     "searching": {
         "archive",
         "objectives",
@@ -92,6 +92,17 @@ ALLOWED: dict[str, set[str]] = {
     "exporting": {"models"},
     "predicting": {"data", "models"},
     "distill": {"data", "initialization", "kernels", "models", "spaces"},
+    "pipeline": {
+        "data",
+        "distill",
+        "exporting",
+        "models",
+        "report",
+        "reporting",
+        "searching",
+        "spaces",
+        "store",
+    },
 }
 FRONT_DOORS = {"__init__", "__main__", "cli"}
 FOREIGN = {

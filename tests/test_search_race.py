@@ -171,7 +171,7 @@ def test_combined_columns_know_what_is_estimated(arguments):
     ],
 )
 def test_races_that_are_not_possible(arguments, changes, message):
-    with pytest.raises(ValueError, match=f"racing=True is not possible: .*{message}"):
+    with pytest.raises(ValueError, match=f"a race is not possible: .*{message}"):
         tvtfast.search(SPACE, racing=True, **arguments | changes)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         data,
         distill,
         models,
+        pipeline,
         population,
         proxies,
         report,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tvtfast.exporting import export
     from tvtfast.initialization import initialize_
     from tvtfast.models import Teacher, build, load_teacher
+    from tvtfast.pipeline import run
     from tvtfast.predicting import predict
     from tvtfast.ranking import correlate, rank
     from tvtfast.score_table import ScoreTable
@@ -55,11 +57,13 @@ __all__ = [
     "kernels",
     "load_teacher",
     "models",
+    "pipeline",
     "population",
     "predict",
     "proxies",
     "rank",
     "report",
+    "run",
     "score",
     "search",
     "spaces",
@@ -88,6 +92,7 @@ _HOMES = {
     "load_teacher": "models",
     "predict": "predicting",
     "rank": "ranking",
+    "run": "pipeline",
     "score": "scoring",
     "search": "searching",
 }
@@ -96,6 +101,7 @@ _SUBPACKAGES = (
     "distill",
     "kernels",
     "models",
+    "pipeline",
     "population",
     "proxies",
     "report",

@@ -13,6 +13,7 @@ from tvtfast.report import AttentionPanel, RaceTable, SearchReport, write_search
 from tvtfast.scoring import Scorer
 
 if TYPE_CHECKING:
+    from tvtfast.data import FrozenBatch
     from tvtfast.models import SpatialFeatures
     from tvtfast.search_result import SearchResult
 
@@ -33,10 +34,10 @@ def report_search(
             status=result.table.status,
             score=result.scores,
             higher_is_better=result.table.higher_is_better,
-            settings={name: _shown(value) for name, value in settings.items()},
+            settings={name: shown(value) for name, value in settings.items()},
             timings=result.timings,
             machine=versions() | machine(),
-            attention=_attention_panel(result, scorer),
+            attention=_searched(result, scorer),
             command=_command(folder, settings),
             race=_race_table(result.table.race),
             answer=None if result.answer is None else result.best_row,
@@ -60,11 +61,8 @@ def _race_table(race: RaceSummary | None) -> RaceTable | None:
     )
 
 
-def _attention_panel(result: SearchResult, scorer: Scorer) -> AttentionPanel | None:
-    batch, teacher = scorer.batch, scorer.teacher_features
-    if batch is None or teacher is None or scorer.teacher is None or not result.order:
-        return None
-    student = scorer.features(result.best)
+def attention_panel(batch: FrozenBatch, networks: Mapping[str, SpatialFeatures]) -> AttentionPanel:
+    """The first images of a batch with the attention maps of some features of all its images."""
     pixels = batch.images[:_PANEL_IMAGES].float()
     if batch.normalization is not None:
         mean, std = (
@@ -79,10 +77,20 @@ def _attention_panel(result: SearchResult, scorer: Scorer) -> AttentionPanel | N
     return AttentionPanel(
         images=pixels.clamp(0, 1).permute(0, 2, 3, 1).cpu().numpy(),
         labels=tuple("" if label is None else f"class {label}" for label in labels[: len(pixels)]),
-        teacher_maps=_maps(teacher),
-        student_maps=_maps(student),
-        teacher_name=scorer.teacher.name,
-        student_name="best candidate, untrained",
+        maps={name: _maps(features) for name, features in networks.items()},
+    )
+
+
+def _searched(result: SearchResult, scorer: Scorer) -> AttentionPanel | None:
+    batch, teacher = scorer.batch, scorer.teacher_features
+    if batch is None or teacher is None or scorer.teacher is None or not result.order:
+        return None
+    return attention_panel(
+        batch,
+        {
+            f"teacher: {scorer.teacher.name}": teacher,
+            "student: best candidate, untrained": scorer.features(result.best),
+        },
     )
 
 
@@ -91,11 +99,12 @@ def _maps(features: SpatialFeatures) -> Any:
     return maps.detach().float().cpu().numpy()
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A setting as a reader wants it."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={_shown(entry)}" for key, entry in value.items()) or "none"
+        return ", ".join(f"{key}={shown(entry)}" for key, entry in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_shown, value)) or "none"
+        return ", ".join(map(shown, value)) or "none"
     return "none" if value is None else str(value)
 
 

@@ -346,13 +346,13 @@ class Scorer:
         if len(told) > 1 or scored[0].per_step is None:
             raise ValueError(
                 "the best architectures are found exactly for one proxy that is a sum over layers, "
-                f"and the proxies are {', '.join(told)}; give one such as "
-                "proxies=['weight_norm'], or another strategy"
+                f"and the proxies are {', '.join(told)}; choose one alone, such as weight_norm, or "
+                "another strategy"
             )
         if self.conditions.paper and scored[0].needs:
             raise ValueError(
                 "the best architectures are found exactly where candidates share their weights; "
-                "give protocol='fixed', or another strategy"
+                "choose protocol 'fixed', or another strategy"
             )
         return scored[0]
 

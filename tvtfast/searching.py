@@ -195,7 +195,7 @@ def _scoring(
         reason = f"strategy {name_of(strategy)!r} learns from the scores of every candidate"
     if reason is not None:
         if racing:
-            raise ValueError(f"racing=True is not possible: {reason}; leave racing out")
+            raise ValueError(f"a race is not possible: {reason}; leave racing out")
         return scorer
 
     def score(population: list[Any]) -> ScoreTable:

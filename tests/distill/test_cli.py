@@ -35,14 +35,14 @@ def data(small, tmp_path_factory):
 @pytest.fixture(scope="module")
 def teacher(data):
     arguments = ["--data-set", str(data / "mine.npz"), "--arch", "resnet8", "--img-size", "16"]
-    assert main(["teacher", *arguments, "--output", str(data / "teacher"), *SHORT]) == 0
+    assert main(["teacher", *arguments, "--output-dir", str(data / "teacher"), *SHORT]) == 0
     return data / "teacher"
 
 
 @pytest.fixture(scope="module")
 def student(data, teacher):
     arguments = ["--data-set", str(data / "mine.npz"), "--arch", str(data / "best.json")]
-    options = ["--teacher", str(teacher), "--output", str(data / "student"), "--logits", "soft"]
+    options = ["--teacher", str(teacher), "--output-dir", str(data / "student"), "--logits", "soft"]
     assert main(["distill", *arguments, *options, *SHORT, "--pairs", "[[0,0],[2,2]]"]) == 0
     return data / "student"
 
@@ -63,7 +63,7 @@ def test_digits_bring_their_own_teacher(data, small, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "tvtfast.distill.subject.load_dataset", lambda name, path, split=None: short[split]
     )
-    arguments = ["--arch", str(data / "best.json"), "--output", str(tmp_path / "student")]
+    arguments = ["--arch", str(data / "best.json"), "--output-dir", str(tmp_path / "student")]
     assert main(["distill", *arguments, *SHORT]) == 0
     card = json.loads((tmp_path / "student" / "student.json").read_text())
     assert card["recipe"]["teacher"] == "CifarResNet"

@@ -16,6 +16,7 @@ from tvtfast.models import CifarResNet, Teacher
 from tvtfast.spaces import AutoFormerArch, AutoFormerSpace
 
 SPACE = spaces.register(AutoFormerSpace("test-small", (16,), (3,), (2.0,), (2,)))
+spaces.register(AutoFormerSpace("test-relative", (16,), (2,), (2.0,), (2,), True))
 ARCH = AutoFormerArch(16, 3, (2.0,) * 3, (2,) * 3)
 RECIPE = {"epochs": 3, "batch_size": 32, "augmentation": "light", "warmup_epochs": 1}
 

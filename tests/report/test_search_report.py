@@ -28,10 +28,10 @@ MakeReport = Callable[..., SearchReport]
 _PANEL = AttentionPanel(
     images=np.full((1, 28, 28, 3), 0.5),
     labels=("class 0",),
-    teacher_maps=np.full((1, 7, 7), 1 / 7),
-    student_maps=np.full((1, 14, 14), 1 / 14),
-    teacher_name="resnet56",
-    student_name="winner",
+    maps={
+        "teacher: resnet56": np.full((1, 7, 7), 1 / 7),
+        "student: winner": np.full((1, 14, 14), 1 / 14),
+    },
 )
 
 
@@ -255,8 +255,9 @@ def test_top_k_below_one_is_refused(make_report: MakeReport, tmp_path: Path) -> 
     [
         ("images", np.zeros((1, 28, 28)), r"\[n, H, W, 3\]"),
         ("labels", (), "0 labels for 1 images"),
-        ("teacher_maps", np.zeros((2, 7, 7)), "teacher_maps have shape"),
-        ("student_maps", np.full((1, 7, 7), np.nan), "student_maps"),
+        ("maps", {}, "maps is empty"),
+        ("maps", {"teacher": np.zeros((2, 7, 7))}, r"maps of 'teacher' have shape \[2, 7, 7\]"),
+        ("maps", {"student": np.full((1, 7, 7), np.nan)}, "maps of 'student' range"),
     ],
 )
 def test_unfit_attention_is_refused(field: str, value: object, message: str) -> None:

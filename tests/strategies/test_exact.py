@@ -159,7 +159,7 @@ def test_baselines_alone_are_proxies_too():
             ValueError,
             r"the proxies are mine \(not a sum over layers\)",
         ),
-        ({"protocol": "paper"}, ValueError, "give protocol='fixed'"),
+        ({"protocol": "paper"}, ValueError, "choose protocol 'fixed'"),
         ({"trials": 0}, ValueError, "trials is 0"),
     ],
 )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
+    "run": "teacher, search, distillation, export and report in one go",
     "search": "find the best architecture of a space without training any",
     "score": "score given architectures",
     "teacher": "train a ConvNet teacher",

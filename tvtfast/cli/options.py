@@ -18,8 +18,6 @@ from tvtfast.scoring import PROTOCOLS
 
 _MILLION = 1e6
 _GIGA = 1e9
-_SMALL_IMAGE = 112
-_PATCHES_PER_SIDE = 8
 
 
 class UsageError(ValueError):
@@ -115,9 +113,7 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
     side = cfg.img_size
     if side is None:
         side = images.img_size if isinstance(images, VisionDataset) else images.images.shape[-1]
-    patch = cfg.patch_size
-    if patch is None:
-        patch = 16 if side >= _SMALL_IMAGE else max(1, side // _PATCHES_PER_SIDE)
+    patch = spaces.default_patch_size(side) if cfg.patch_size is None else cfg.patch_size
     arguments = {
         "proxies": cfg.proxies,
         "images": images,

@@ -37,9 +37,10 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Train, and say where the teacher lies."""
-    cfg.output = cfg.output or str(Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.arch}")
+    folder = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.arch}"
+    cfg.output_dir = cfg.output_dir or str(folder)
     train_teacher(
         cfg.arch, cfg.data_set, img_size=cfg.img_size, **training_arguments(cfg, TEACHER_RECIPE)
     )
     if announces():
-        print(f"teacher  {cfg.output}\nlog      {Path(cfg.output) / 'log.csv'}")
+        print(f"teacher  {cfg.output_dir}\nlog      {Path(cfg.output_dir) / 'log.csv'}")

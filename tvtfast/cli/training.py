@@ -9,16 +9,28 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from tvtfast.data.placed import AUGMENTATIONS
+from tvtfast.distill import Distillation
+from tvtfast.distill.guide import GUIDANCE, LOGITS
+from tvtfast.distill.losses import SCHEDULES
 from tvtfast.distill.recipe import DTYPES, Recipe
+
+NONE = "none"
+"""On the command line, for no guidance and for no logits."""
 
 
 def add_data_options(parser: ArgumentParser) -> None:
     """Configuration file, data set and output folder."""
     parser.add_argument("--cfg", action="config", help="YAML file of these options")
-    parser.add_argument("--output", type=str, default="", help="folder that is written")
+    parser.add_argument(
+        "--output-dir",
+        type=str | None,
+        default=None,
+        help="folder that is written; the same command continues a training that was stopped",
+    )
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data-set",
+        "--dataset",
         type=str,
         default="digits",
         help="name of a data set, folder of images, or .npz file",
@@ -26,6 +38,53 @@ def add_data_options(parser: ArgumentParser) -> None:
     data.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
     data.add_argument(
         "--workers", type=int, default=0, help="processes that load images; changes no result"
+    )
+
+
+def add_guidance_options(parser: ArgumentParser) -> None:
+    """How the teacher takes part: what `distillation` reads."""
+    group = parser.add_argument_group("distillation")
+    group.add_argument("--guidance", type=str, default="linear", help=", ".join((*GUIDANCE, NONE)))
+    group.add_argument("--guidance-weight", type=float, default=2.5)
+    group.add_argument(
+        "--guidance-schedule", type=str, default="constant", help=", ".join(SCHEDULES)
+    )
+    group.add_argument(
+        "--pairs",
+        type=list[tuple[int, int]] | None,
+        default=None,
+        help="student blocks and teacher stages, such as [[0,0],[6,1],[11,2]]; default spread "
+        "evenly",
+    )
+    group.add_argument("--logits", type=str, default=NONE, help=", ".join((*LOGITS, NONE)))
+    group.add_argument("--logits-weight", type=float, default=0.5)
+    group.add_argument("--temperature", type=float, default=1.0)
+    group.add_argument(
+        "--offline",
+        type=bool,
+        default=False,
+        help="compute the teacher's features once, and crop them with the image",
+    )
+    group.add_argument(
+        "--paper",
+        type=bool,
+        default=False,
+        help="let the teacher's batch statistics drift, as the published code does",
+    )
+
+
+def distillation(cfg: Namespace) -> Distillation:
+    """How the teacher takes part in training, from the shared flags."""
+    return Distillation(
+        guidance=None if cfg.guidance == NONE else cfg.guidance,
+        guidance_weight=cfg.guidance_weight,
+        guidance_schedule=cfg.guidance_schedule,
+        pairs=None if cfg.pairs is None else tuple((b, s) for b, s in cfg.pairs),
+        logits=None if cfg.logits == NONE else cfg.logits,
+        logits_weight=cfg.logits_weight,
+        temperature=cfg.temperature,
+        offline=cfg.offline,
+        paper=cfg.paper,
     )
 
 
@@ -85,7 +144,7 @@ def training_arguments(cfg: Namespace, recipe: Recipe) -> dict[str, Any]:
     }
     return {
         "recipe": replace(recipe, **changed),
-        "output_dir": cfg.output,
+        "output_dir": cfg.output_dir,
         "data_path": cfg.data_path,
         "workers": cfg.workers,
         "seed": cfg.seed,

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from tvtfast.distill.settings import differences
 from tvtfast.files import write_durably
 from tvtfast.models import CheckpointError
 
@@ -61,23 +62,13 @@ class RunFolder:
             ) from error
         if version != _VERSION:
             raise CheckpointError(f"{path} has version {version}; this tvtfast reads {_VERSION}")
-        self._compare(found)
-        return dict(state)
-
-    def _compare(self, found: Mapping[str, Any]) -> None:
-        names = [n for n in self.settings.keys() | found.keys() if self._differs(n, found)]
-        if names:
-            changes = "; ".join(
-                f"{name} was {found.get(name)!r}, now {self.settings.get(name)!r}"
-                for name in sorted(names)
-            )
+        changes = differences(found, self.settings)
+        if changes:
             raise CheckpointError(
                 f"{self.path} holds another training ({changes}); repeat its command to continue "
                 "it, or choose another output folder"
             )
-
-    def _differs(self, name: str, found: Mapping[str, Any]) -> bool:
-        return bool(self.settings.get(name) != found.get(name))
+        return dict(state)
 
     def save(self, state: Mapping[str, Any], history: list[dict[str, float]]) -> None:
         """Write the state after an epoch and the log of all epochs.

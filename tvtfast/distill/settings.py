@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -31,3 +32,12 @@ def settings(
         "processes": team.size,
         "weights": fingerprint(*model.state_dict().values()),
     }
+
+
+def differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """What changed from one set of settings to another, in words; empty where nothing did."""
+    return "; ".join(
+        f"{name} was {found.get(name)!r}, now {given.get(name)!r}"
+        for name in sorted(found.keys() | given.keys())
+        if found.get(name) != given.get(name)
+    )

@@ -122,7 +122,7 @@ def distill(
         wanted = f"guidance {how.guidance!r}" if how.guidance else f"logits {how.logits!r}"
         raise ValueError(
             f"{wanted} needs a teacher; give a teacher folder, the name of a timm model or a "
-            "module, or train plainly with guidance=None and logits=None"
+            "module, or train plainly, without guidance and logits"
         )
     trained = subject(
         student, space, train, distilled=how.logits is not None, seed=seed, given=model_options

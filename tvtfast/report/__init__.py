@@ -1,4 +1,5 @@
-"""Plots and self-contained HTML reports of a search and of a proxy correlation study.
+"""Plots and self-contained HTML reports of a search, of a whole run and of a proxy correlation
+study.
 
 Nothing here knows tvtfast: reports are made of pandas and NumPy values. matplotlib is imported by
 the first figure, never by importing this package, and pyplot is never touched.
@@ -14,12 +15,18 @@ from tvtfast.report.figures.search import (
     score_vs_params_figure,
     timings_figure,
 )
+from tvtfast.report.figures.training import accuracy_figure
+from tvtfast.report.run_content import RunReport, TrainedNetwork
+from tvtfast.report.run_report import write_run_report
 from tvtfast.report.search_report import write_search_report
 
 __all__ = [
     "AttentionPanel",
     "RaceTable",
+    "RunReport",
     "SearchReport",
+    "TrainedNetwork",
+    "accuracy_figure",
     "attention_maps_figure",
     "correlation_scatter_figure",
     "front_figure",
@@ -29,5 +36,6 @@ __all__ = [
     "timings_figure",
     "trace_figure",
     "write_correlation_report",
+    "write_run_report",
     "write_search_report",
 ]

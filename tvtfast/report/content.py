@@ -15,15 +15,13 @@ _DESCRIPTION = ("arch", "params", "flops")
 
 @dataclass(frozen=True, eq=False)
 class AttentionPanel:
-    """Sample images with the attention maps of teacher and student; ``n`` images, ``n >= 1``.
+    """Sample images with the attention maps of some networks; ``n`` images, ``n >= 1``.
 
     Attributes:
         images: Floating point ``[n, H, W, 3]``, RGB in 0..1.
         labels: One caption per image.
-        teacher_maps: Non-negative ``[n, h, w]``, each map of L2 norm 1 over its positions.
-        student_maps: The same for the student; its grid may differ from the teacher's.
-        teacher_name: Name of the teacher, as printed beside its maps.
-        student_name: Name of the student.
+        maps: By the name of the network, in the order they are drawn: non-negative ``[n, h, w]``,
+            each map of L2 norm 1 over its positions; grids may differ between networks.
 
     Raises:
         ValueError: Shapes that do not fit together, or maps that are negative or not finite.
@@ -31,10 +29,7 @@ class AttentionPanel:
 
     images: npt.NDArray[np.floating[Any]]
     labels: tuple[str, ...]
-    teacher_maps: npt.NDArray[np.floating[Any]]
-    student_maps: npt.NDArray[np.floating[Any]]
-    teacher_name: str
-    student_name: str
+    maps: Mapping[str, npt.NDArray[np.floating[Any]]]
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[-1] != 3 or not len(self.images):
@@ -46,18 +41,18 @@ class AttentionPanel:
             raise ValueError(
                 f"{len(self.labels)} labels for {count} images; give one label per image"
             )
-        for name, maps in (
-            ("teacher_maps", self.teacher_maps),
-            ("student_maps", self.student_maps),
-        ):
+        if not self.maps:
+            raise ValueError("maps is empty; give the maps of at least one network")
+        for name, maps in self.maps.items():
             if maps.ndim != 3 or len(maps) != count:
                 raise ValueError(
-                    f"{name} have shape {list(maps.shape)}; give one map per image, [{count}, h, w]"
+                    f"maps of {name!r} have shape {list(maps.shape)}; give one map per image, "
+                    f"[{count}, h, w]"
                 )
             if not (np.isfinite(maps).all() and (maps >= 0).all()):
                 raise ValueError(
-                    f"{name} range from {maps.min()} to {maps.max()}; attention maps are finite "
-                    "and non-negative"
+                    f"maps of {name!r} range from {maps.min()} to {maps.max()}; attention maps are "
+                    "finite and non-negative"
                 )
 
 

@@ -34,8 +34,15 @@ def correlation(value: float) -> str:
     return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+def percent(value: float) -> str:
+    """An accuracy to one decimal; a dash where it is not known."""
+    return f"{value:.1f}{_NBSP}%" if math.isfinite(value) else MISSING
+
+
 def duration(seconds: float) -> str:
-    """``42 ms``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    """``42 ms``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``; a dash where it is not known."""
+    if not math.isfinite(seconds):
+        return MISSING
     if seconds < 0.9995:
         return f"{seconds * 1000:.3g}{_NBSP}ms"
     if seconds < 59.95:

@@ -52,6 +52,6 @@ def render(template: str, **values: Any) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("candidates", "correlation", "count", "duration", "number"):
+    for name in ("candidates", "correlation", "count", "duration", "number", "percent"):
         environment.filters[name] = getattr(formatting, name)
     return environment.get_template(template).render(**values).encode("utf-8")

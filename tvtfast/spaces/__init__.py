@@ -9,7 +9,7 @@ from tvtfast.spaces.asvit import AsViTArch, AsViTSpace
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
 from tvtfast.spaces.constraints import Constraints, InfeasibleError, parse_constraints
-from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.options import ModelOptions, default_patch_size
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.skeletons import Skeleton
@@ -40,6 +40,7 @@ __all__ = [
     "VitasTwinsArch",
     "VitasTwinsSpace",
     "available",
+    "default_patch_size",
     "get",
     "parse_constraints",
     "register",

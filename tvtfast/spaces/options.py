@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+_SMALL_IMAGE = 112
+_PATCHES_PER_SIDE = 8
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -66,3 +69,8 @@ class ModelOptions:
         """Tokens before the patches in models that have a class token: that one and, if distilled,
         the distillation token."""
         return 2 if self.distilled else 1
+
+
+def default_patch_size(img_size: int) -> int:
+    """Side of a patch that suits square images: 16 pixels, or an eighth of images below 112."""
+    return 16 if img_size >= _SMALL_IMAGE else max(1, img_size // _PATCHES_PER_SIDE)

@@ -131,7 +131,7 @@ def choose(
     if suited is None:
         raise ValueError(
             f"strategy {name_of(strategy)!r} scores every architecture inside the constraints and "
-            f"trials is {trials}; leave trials out, or give strategy='random'"
+            f"trials is {trials}; leave trials out, or choose strategy 'random'"
         )
     return strategy, trials
 

@@ -1,4 +1,4 @@
-"""Attention maps of teacher and student over the images they were computed on."""
+"""Attention maps of networks over the images they were computed on."""
 
 from __future__ import annotations
 
@@ -23,38 +23,35 @@ _CAPTION = 15
 
 
 def attention_maps_figure(panel: AttentionPanel) -> Figure:
-    """Image, teacher map and student map of every sample below each other, on one colour scale.
+    """Every sample image with the maps of all networks below it, on one colour scale.
 
     A map of L2 norm 1 over N positions is multiplied by sqrt(N), so that 1 stands for the uniform
     map whatever the grid, and the two networks can be compared. The scale ends at the 99.5th
     percentile of all values. Maps are interpolated bilinearly.
     """
-    teacher, student = _relative(panel.teacher_maps), _relative(panel.student_maps)
-    limit = float(np.quantile(np.concatenate([teacher.ravel(), student.ravel()]), 0.995))
+    networks = [_relative(maps) for maps in panel.maps.values()]
+    limit = float(np.quantile(np.concatenate([maps.ravel() for maps in networks]), 0.995))
+    rows = 1 + len(networks)
     bands, columns = grid_shape(len(panel.images), max_columns=6)
     cell = 1.0 if columns > 3 else 1.5
-    figure = new_figure(2.0 + cell * columns, bands * (3 * cell + 0.3))
+    figure = new_figure(2.0 + cell * columns, bands * (rows * cell + 0.3))
     figure.set_layout_engine("compressed")
-    grid = figure.subplots(3 * bands, columns, squeeze=False)
+    grid = figure.subplots(rows * bands, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     for index, (image, label) in enumerate(zip(panel.images, panel.labels, strict=True)):
         band, column = divmod(index, columns)
-        top, middle, bottom = grid[3 * band : 3 * band + 3, column]
+        top, *below = grid[rows * band : rows * (band + 1), column]
         top.imshow(np.clip(image, 0, 1))
         top.set_title(_caption(label), fontsize=SMALL, color=INK, pad=3)
-        overlay = _overlay(middle, image, teacher[index], limit)
-        _overlay(bottom, image, student[index], limit)
-    names = (
-        "image",
-        textwrap.fill(f"teacher: {panel.teacher_name}", _CAPTION),
-        textwrap.fill(f"student: {panel.student_name}", _CAPTION),
-    )
+        for axes, maps in zip(below, networks, strict=True):
+            overlay = _overlay(axes, image, maps[index], limit)
+    names = ["image", *(textwrap.fill(name, _CAPTION) for name in panel.maps)]
     for row, axes in enumerate(grid[:, 0]):
         axes.text(
             -0.1,
             0.5,
-            names[row % 3],
+            names[row % rows],
             transform=axes.transAxes,
             ha="right",
             va="center",

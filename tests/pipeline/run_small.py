@@ -1,0 +1,53 @@
+"""A small run, as a function and as a program that tests can kill."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+
+import tvtfast
+from tvtfast import spaces
+from tvtfast.data import VisionDataset, load_dataset
+from tvtfast.distill import Recipe
+from tvtfast.pipeline import RunResult
+from tvtfast.spaces import AutoFormerSpace
+
+SPACE = spaces.register(AutoFormerSpace("run-small", (16,), (11,), (2.0, 3.0), (2, 4)))
+BUDGET = 3.5e4
+TEACHER = Recipe(optimizer="sgd", lr=0.05, epochs=2, batch_size=32, augmentation="light")
+STUDENT = Recipe(epochs=2, batch_size=32, augmentation="light")
+
+
+def part(split: str, images: int) -> VisionDataset:
+    digits = load_dataset("digits", split=split)
+    chosen = [digits.images[index] for index in range(images)]
+    return VisionDataset(
+        chosen,
+        digits.labels[:images],
+        digits.classes,
+        name="digits-part",
+        split=split,
+        img_size=16,
+    )
+
+
+def run(folder: Any, **changes: Any) -> RunResult:
+    arguments: dict[str, Any] = {
+        "test": part("test", 20),
+        "budget": BUDGET,
+        "space": SPACE,
+        "trials": 4,
+        "teacher_arch": "resnet8",
+        "teacher_recipe": TEACHER,
+        "recipe": STUDENT,
+        "device": "cpu",
+        "patch_size": 8,
+    }
+    return tvtfast.run(part("train", 64), output_dir=folder, **arguments | changes)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run(sys.argv[1])

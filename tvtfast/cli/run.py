@@ -1,0 +1,149 @@
+"""``tvtfast run``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from tvtfast import spaces
+from tvtfast.cli.training import add_data_options, add_guidance_options, distillation
+from tvtfast.data.placed import AUGMENTATIONS
+from tvtfast.distill import Recipe, TrainedStudent
+from tvtfast.distill.recipe import DTYPES
+from tvtfast.files import replacing
+from tvtfast.pipeline import RunResult, defaults_for
+from tvtfast.pipeline import run as run_pipeline
+from tvtfast.pipeline.plan import LOWEST_SHARE
+from tvtfast.pipeline.record import RECORD
+from tvtfast.pipeline.reporting import CONFIG
+
+_MILLION = 1e6
+_RECIPE = ("epochs", "batch_size", "lr", "augmentation", "dtype")
+
+
+def parser() -> ArgumentParser:
+    """Flags of the command. Without any, it runs on handwritten digits."""
+    parser = ArgumentParser(
+        description="Train a teacher, search the student that suits it, distil the student and "
+        "report. The same command continues a run that was stopped; defaults not shown are those "
+        "that suit the data set."
+    )
+    add_data_options(parser)
+    model = parser.add_argument_group("student")
+    model.add_argument(
+        "--budget",
+        type=float,
+        default=6.0,
+        help=f"parameters in millions; from {LOWEST_SHARE:.0%} of it up to all of it is searched",
+    )
+    model.add_argument(
+        "--space", type=str, default="autoformer-tiny", help=", ".join(spaces.available())
+    )
+    model.add_argument(
+        "--trials", type=int | None, default=None, help="architectures to score; default 1000"
+    )
+    model.add_argument("--img-size", type=int | None, default=None, help="side in pixels")
+    model.add_argument("--patch-size", type=int | None, default=None, help="side in pixels")
+    teacher = parser.add_argument_group("teacher")
+    teacher.add_argument(
+        "--teacher",
+        type=str | None,
+        default=None,
+        help="teacher folder, checkpoint of a CIFAR ResNet, or timm model; default one is trained",
+    )
+    teacher.add_argument(
+        "--teacher-arch",
+        type=str | None,
+        default=None,
+        help="what is trained: resnet8 ... resnet110 for a CIFAR ResNet, or a timm ConvNet",
+    )
+    teacher.add_argument("--teacher-epochs", type=int | None, default=None)
+    add_guidance_options(parser)
+    training = parser.add_argument_group("training of students")
+    training.add_argument("--epochs", type=int | None, default=None)
+    training.add_argument("--batch-size", type=int | None, default=None)
+    training.add_argument("--lr", type=float | None, default=None, help="learning rate")
+    training.add_argument(
+        "--augmentation", type=str | None, default=None, help=", ".join(AUGMENTATIONS)
+    )
+    training.add_argument("--dtype", type=str | None, default=None, help=", ".join(DTYPES))
+    training.add_argument(
+        "--compare",
+        type=bool,
+        default=True,
+        help="also train the winner without a teacher, and a DeiT-like ViT of equal size with it",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
+    parser.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
+    return parser
+
+
+def run(cfg: Namespace, parser: ArgumentParser) -> None:
+    """Run all stages, and print how the student does and where everything lies."""
+    folder = Path(cfg.output_dir or _default_folder(cfg))
+    _keep_configuration(cfg, parser, folder)
+    known = defaults_for(cfg.data_set)
+    options = {n: getattr(cfg, n) for n in ("img_size", "patch_size") if getattr(cfg, n)}
+    result = run_pipeline(
+        cfg.data_set,
+        budget=cfg.budget * _MILLION,
+        output_dir=folder,
+        space=cfg.space,
+        trials=cfg.trials,
+        teacher=cfg.teacher,
+        teacher_arch=cfg.teacher_arch,
+        teacher_recipe=_changed(known.teacher_recipe, {"epochs": cfg.teacher_epochs}),
+        how=distillation(cfg),
+        recipe=_changed(known.recipe, {name: getattr(cfg, name) for name in _RECIPE}),
+        compare=cfg.compare,
+        data_path=cfg.data_path,
+        seed=cfg.seed,
+        device=cfg.device,
+        workers=cfg.workers,
+        progress=True,
+        **options,
+    )
+    print(_summary(result))
+
+
+def _keep_configuration(cfg: Namespace, parser: ArgumentParser, folder: Path) -> None:
+    """Write the flags of a run that begins; those of one that goes on are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / RECORD).exists():
+        with replacing(folder / CONFIG) as target:
+            parser.save(cfg, target, skip_unset=False)
+
+
+def _changed(recipe: Recipe, given: dict[str, Any]) -> Recipe:
+    return replace(recipe, **{n: value for n, value in given.items() if value is not None})
+
+
+def _default_folder(cfg: Namespace) -> str:
+    return str(Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.budget:g}M-seed{cfg.seed}")
+
+
+def _summary(result: RunResult) -> str:
+    trained: dict[str, TrainedStudent | None] = {
+        "student": result.student,
+        "the same, plainly": result.plain,
+        "DeiT-like, of equal size": result.baseline,
+    }
+    lines = [
+        f"{name:<26}{found.accuracy:.2f} %" for name, found in trained.items() if found is not None
+    ]
+    return "\n".join(
+        [
+            "",
+            f"{result.best['params'] / _MILLION:.2f} M parameters, "
+            f"{result.best['flops'] / 1e9:.3f} GFLOPs",
+            *lines,
+            "",
+            f"student  {result.student.folder}",
+            f"export   {result.folder / 'export'}",
+            f"report   {result.report}",
+        ]
+    )

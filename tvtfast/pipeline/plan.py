@@ -1,0 +1,113 @@
+"""Everything a run needs to know, with nothing left open."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tvtfast.data import VisionDataset
+from tvtfast.distill import Distillation
+from tvtfast.hashing import fingerprint
+from tvtfast.models import Teacher
+from tvtfast.pipeline.defaults import Defaults
+from tvtfast.spaces import Constraints, ModelOptions, Space, default_patch_size
+
+LOWEST_SHARE = 0.75
+"""The search looks at architectures from this share of the budget up to the budget."""
+
+TeacherSource = str | os.PathLike[str] | nn.Module | Teacher
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What `tvtfast.pipeline.run` was asked for, with defaults filled in."""
+
+    folder: Path
+    train: VisionDataset
+    test: VisionDataset
+    budget: float
+    space: Space[Any]
+    trials: int | None
+    source: TeacherSource | None
+    chosen: Defaults
+    how: Distillation
+    options: Mapping[str, Any]
+    compare: bool
+    seed: int
+    device: torch.device | str | None
+    workers: int
+    progress: bool
+
+    @property
+    def constraints(self) -> Constraints:
+        """The window of the search."""
+        return {"params": (LOWEST_SHARE * self.budget, self.budget)}
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What all trainings have in common, as keyword arguments."""
+        return {
+            "test": self.test,
+            "seed": self.seed,
+            "device": self.device,
+            "workers": self.workers,
+            "progress": self.progress,
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """All that the results depend on, as plain values."""
+        given = self.source is not None
+        return {
+            "data set": self.train.name,
+            "images": [len(self.train), len(self.test)],
+            "labels": fingerprint(self.train.labels, self.test.labels),
+            "budget": self.budget,
+            "space": self.space.name,
+            "trials": self.trials,
+            "teacher": _named(self.source) if given else self.chosen.teacher_arch,
+            "teacher recipe": None if given else asdict(self.chosen.teacher_recipe),
+            "recipe": asdict(self.chosen.recipe),
+            "distillation": asdict(self.how),
+            "model options": dict(self.options),
+            "seed": self.seed,
+        }
+
+
+def model_options(
+    train: VisionDataset, how: Distillation, patch_size: int | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Options that candidates are searched and trained with; those of the caller win.
+
+    Args:
+        train: The training images.
+        how: Distilling logits adds a distillation token.
+        patch_size: Default side of a patch; ``None`` for what suits the size of the images.
+        given: Options of the caller.
+
+    Raises:
+        TypeError: An unknown option.
+        ValueError: Images that are not square, or options that do not go together.
+    """
+    side = given.get("img_size", train.img_size)
+    if not isinstance(side, int):
+        raise ValueError(f"img_size is {side!r}; images are resized to squares, give one side")
+    options = {
+        "num_classes": train.num_classes,
+        "img_size": side,
+        "patch_size": patch_size or default_patch_size(side),
+        "distilled": how.logits is not None,
+        **given,
+    }
+    return asdict(ModelOptions.of(**options)) | {"img_size": side}
+
+
+def _named(source: TeacherSource | None) -> str:
+    if isinstance(source, Teacher):
+        return f"{source.name} {source.fingerprint}"
+    return type(source).__name__ if isinstance(source, nn.Module) else os.fspath(source or "")

@@ -1,0 +1,195 @@
+"""From the stages of a run to its report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tvtfast.data import frozen_batch
+from tvtfast.distill import TrainedStudent
+from tvtfast.machine import machine, versions
+from tvtfast.models import SpatialFeatures, Teacher, build, last_features
+from tvtfast.pipeline.baseline import deit_like
+from tvtfast.pipeline.plan import Plan
+from tvtfast.pipeline.record import read_json
+from tvtfast.pipeline.stages import BASELINE, EXPORT, PLAIN, SEARCH, STUDENT, TEACHER, Stages
+from tvtfast.report import RunReport, TrainedNetwork, write_run_report
+from tvtfast.reporting import attention_panel, shown
+
+CONFIG = "config.yaml"
+"""Name of the command line's own record of a run, in the run folder."""
+
+_SHOWN_IMAGES = 6
+
+
+def seconds_of(plan: Plan, stages: Stages) -> dict[str, float]:
+    """Seconds per stage of the run: of all epochs of a training, and of the last start of the
+    search."""
+    taught = _column(_teacher_log(plan), "seconds") if plan.source is None else []
+    searched = read_json(plan.folder / SEARCH / "run.json")["seconds"]
+    found = {
+        TEACHER: math.fsum(taught),
+        SEARCH: math.fsum(searched.values()),
+        STUDENT: _seconds(stages.student),
+        PLAIN: _seconds(stages.plain),
+        BASELINE: _seconds(stages.baseline),
+    }
+    return {name: seconds for name, seconds in found.items() if seconds > 0}
+
+
+def report_run(plan: Plan, stages: Stages, seconds: Mapping[str, float]) -> Path:
+    """Write ``report.html`` and its figures into the run folder; returns the page."""
+    best = stages.best
+    millions = f"{best['params'] / 1e6:.2f} M"
+    return write_run_report(
+        RunReport(
+            title=f"A student of {millions} parameters for {plan.train.name}",
+            teacher=_teacher(plan, stages.teacher, seconds),
+            student=_network(
+                "student", stages.student, best["params"], best["flops"], stages.teacher
+            ),
+            others=_others(stages),
+            test_images=len(plan.test),
+            arch=json.dumps(best["arch"]),
+            stages=seconds,
+            attention=attention_panel(*_attention(plan, stages)),
+            search_report=f"{SEARCH}/report.html",
+            settings={name: shown(value) for name, value in plan.settings().items()},
+            machine=versions() | machine(),
+            commands=_commands(plan),
+        ),
+        plan.folder,
+    )
+
+
+def _others(stages: Stages) -> tuple[TrainedNetwork, ...]:
+    best, others = stages.best, []
+    if stages.plain is not None:
+        others.append(
+            _network("the same student, plainly", stages.plain, best["params"], best["flops"], None)
+        )
+    if stages.baseline is not None:
+        space, arch = deit_like(best["params"], **best["model_options"])
+        counts = (
+            space.params(arch, **best["model_options"]),
+            space.flops(arch, **best["model_options"]),
+        )
+        name = f"DeiT-like ViT of width {arch.hidden_dim}"
+        others.append(_network(name, stages.baseline, *counts, stages.teacher))
+    return tuple(others)
+
+
+def _network(
+    name: str, trained: TrainedStudent, params: int, flops: int, teacher: Teacher | None
+) -> TrainedNetwork:
+    how = trained.student.card.recipe["distillation"]
+    guides = [] if how is None else [how[term] for term in ("guidance", "logits") if how[term]]
+    taught = "" if teacher is None else f" by {teacher.name}"
+    return TrainedNetwork(
+        name=name,
+        training=f"{' and '.join(guides)} guidance{taught}" if guides else "without a teacher",
+        params=params,
+        flops=flops,
+        accuracy=trained.accuracy,
+        seconds=_seconds(trained),
+        curve=tuple(row["accuracy"] for row in trained.history),
+    )
+
+
+def _teacher(plan: Plan, teacher: Teacher, seconds: Mapping[str, float]) -> TrainedNetwork:
+    curve = tuple(_column(_teacher_log(plan), "accuracy"))
+    side = teacher.input_size or plan.options["img_size"]
+    return TrainedNetwork(
+        name=f"teacher {teacher.name}",
+        training="from scratch" if plan.source is None else "given",
+        params=sum(parameter.numel() for parameter in teacher.module.parameters()),
+        flops=_flops(teacher.module, side),
+        accuracy=max(curve) if curve else _stated_accuracy(plan),
+        seconds=seconds.get(TEACHER, math.nan),
+        curve=curve,
+    )
+
+
+def _flops(module: nn.Module, side: int) -> int:
+    device = next(module.parameters()).device
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(torch.zeros(1, 3, side, side, device=device))
+    return counter.get_total_flops()
+
+
+def _teacher_log(plan: Plan) -> list[dict[str, str]]:
+    """The log of the teacher's training, where it was trained on these images."""
+    folder = _teacher_folder(plan)
+    if folder is None or not (folder / "log.csv").exists():
+        return []
+    with open(folder / "log.csv", newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _stated_accuracy(plan: Plan) -> float:
+    folder = _teacher_folder(plan)
+    return math.nan if folder is None else float(read_json(folder / "teacher.json")["accuracy"])
+
+
+def _teacher_folder(plan: Plan) -> Path | None:
+    if plan.source is None:
+        return plan.folder / TEACHER
+    if isinstance(plan.source, (nn.Module, Teacher)):
+        return None
+    card = Path(plan.source) / "teacher.json"
+    same = card.exists() and read_json(card).get("dataset") == plan.train.name
+    return card.parent if same else None
+
+
+def _column(log: Sequence[Mapping[str, str]], name: str) -> list[float]:
+    return [float(row[name]) for row in log]
+
+
+def _seconds(trained: TrainedStudent | None) -> float:
+    return 0.0 if trained is None else math.fsum(row["seconds"] for row in trained.history)
+
+
+def _attention(plan: Plan, stages: Stages) -> tuple[Any, dict[str, SpatialFeatures]]:
+    """Test images, and the last features of teacher and students for them."""
+    side = plan.options["img_size"]
+    count = min(_SHOWN_IMAGES, len(plan.test))
+    batch = frozen_batch(plan.test, count, img_size=side, seed=plan.seed)
+    device = next(stages.teacher.module.parameters()).device
+    taught = stages.teacher.features(batch.images.to(device), normalization=batch.normalization)
+    untrained = build(
+        stages.best["arch"],
+        space=plan.space,
+        seed=plan.seed,
+        **stages.best["model_options"],
+    )
+    students = {
+        "student before training": untrained,
+        "student after training": stages.student.student.module,
+    }
+    if stages.plain is not None:
+        students["after training without a teacher"] = stages.plain.student.module
+    with torch.no_grad():
+        features = {name: last_features(m.cpu(), batch.images) for name, m in students.items()}
+    return batch, {f"teacher: {stages.teacher.name}": taught[-1], **features}
+
+
+def _commands(plan: Plan) -> dict[str, str]:
+    folder = shlex.quote(str(plan.folder))
+    commands = {
+        "Classify images": f"tvtfast predict --student {folder}/{EXPORT} --images FOLDER",
+        "Hand the student over as ONNX": (
+            f"tvtfast export --student {folder}/{STUDENT} --output student.onnx"
+        ),
+    }
+    if (plan.folder / CONFIG).exists():
+        commands["Run it again"] = f"tvtfast run --cfg {folder}/{CONFIG}"
+    return commands

@@ -1,0 +1,64 @@
+"""Accuracy of several networks while they were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tvtfast.report.figures.canvas import (
+    BLUE,
+    INK,
+    LABEL,
+    MUTED,
+    ORANGE,
+    VERMILLION,
+    new_figure,
+    style,
+)
+from tvtfast.report.run_content import TrainedNetwork
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLORS = (MUTED, VERMILLION, BLUE, ORANGE)
+_DASHES = ("--", "-", "-", "-.")
+
+
+def accuracy_figure(networks: Sequence[TrainedNetwork]) -> Figure:
+    """Accuracy against epochs, one line per network, a dot at its best epoch.
+
+    A network whose curve is not known but whose accuracy is becomes a dotted horizontal line.
+    """
+    figure = new_figure(7.2, 3.8)
+    axes = figure.add_subplot()
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel("Accuracy (%)")
+    style(axes)
+    for index, network in enumerate(networks):
+        color, dash = _COLORS[index % len(_COLORS)], _DASHES[index % len(_DASHES)]
+        if network.curve:
+            epochs = range(1, len(network.curve) + 1)
+            marker = "o" if len(network.curve) == 1 else None
+            axes.plot(
+                epochs,
+                network.curve,
+                dash,
+                color=color,
+                linewidth=1.6,
+                marker=marker,
+                label=network.name,
+            )
+            best = max(epochs, key=lambda epoch: network.curve[epoch - 1])
+            axes.plot(best, network.curve[best - 1], "o", color=color, markersize=5)
+        elif network.accuracy == network.accuracy:
+            axes.axhline(network.accuracy, linestyle=":", color=color, label=network.name)
+    axes.locator_params(axis="x", integer=True)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=2,
+        frameon=False,
+        fontsize=LABEL,
+        labelcolor=INK,
+    )
+    return figure

@@ -1,0 +1,98 @@
+"""What the report of a whole run is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tvtfast.report.content import AttentionPanel
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """One network of a run.
+
+    Attributes:
+        name: What it is called in tables and figures.
+        training: How it was trained, in a few words.
+        params: Parameters.
+        flops: Floating-point operations of one image.
+        accuracy: Top-1 accuracy of its best epoch, in percent; NaN where it is not known.
+        seconds: Of its training; NaN where it was not trained by the run.
+        curve: Accuracy after every epoch, in percent; empty where it is not known.
+    """
+
+    name: str
+    training: str
+    params: int
+    flops: int
+    accuracy: float
+    seconds: float
+    curve: tuple[float, ...]
+
+    @property
+    def last(self) -> float:
+        """Accuracy of the last epoch."""
+        return self.curve[-1] if self.curve else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class RunReport:
+    """Everything the report of a run prints.
+
+    Attributes:
+        title: Heading of the report.
+        teacher: The teacher.
+        student: The winner of the search, trained as the run was asked to.
+        others: What it is held against; may be empty.
+        test_images: Images that accuracies are measured on.
+        arch: The winner's architecture as JSON.
+        stages: Seconds per stage, in the order they ran.
+        attention: Maps of test images.
+        search_report: Address of the search's own report, relative to the page.
+        settings: What was run.
+        machine: Versions, processor, load.
+        commands: What can be done next, by what it does.
+    """
+
+    title: str
+    teacher: TrainedNetwork
+    student: TrainedNetwork
+    others: tuple[TrainedNetwork, ...]
+    test_images: int
+    arch: str
+    stages: Mapping[str, float]
+    attention: AttentionPanel
+    search_report: str
+    settings: Mapping[str, str]
+    machine: Mapping[str, str]
+    commands: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if self.test_images < 1:
+            raise ValueError(f"test_images is {self.test_images}; give at least 1")
+
+    @property
+    def networks(self) -> tuple[TrainedNetwork, ...]:
+        """All of them, the teacher first."""
+        return (self.teacher, self.student, *self.others)
+
+
+def comparison(first: TrainedNetwork, second: TrainedNetwork, images: int) -> str:
+    """How the accuracies of two networks on the same ``images`` differ, and whether that is more
+    than chance.
+
+    The standard error is ``100 sqrt((p (1 - p) + q (1 - q)) / images)`` with p and q the two
+    accuracies as fractions: that of independent samples, which is no less than that of two networks
+    that err on the same images.
+    """
+    difference = first.accuracy - second.accuracy
+    spread = sum(n.accuracy / 100 * (1 - n.accuracy / 100) for n in (first, second))
+    error = 100 * math.sqrt(spread / images)
+    sign = "+" if difference >= 0 else "\N{MINUS SIGN}"
+    verdict = "beyond" if abs(difference) > 2 * error else "within"
+    return (
+        f"{sign}{abs(difference):.1f} points against {second.name}: {verdict} two standard errors "
+        f"({2 * error:.1f} points on {images:,} images)"
+    )

@@ -1,0 +1,41 @@
+"""The HTML report of a whole run: teacher, search, students."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tvtfast.report.architecture import arch_view
+from tvtfast.report.figures.attention import attention_maps_figure
+from tvtfast.report.figures.training import accuracy_figure
+from tvtfast.report.files import write_files
+from tvtfast.report.html import picture, render
+from tvtfast.report.run_content import RunReport, comparison
+
+
+def write_run_report(report: RunReport, folder: str | os.PathLike[str]) -> Path:
+    """Write ``report.html``, one page that needs nothing but the search's own report it links to,
+    with ``accuracy.png`` and ``attention_maps.png``.
+
+    Args:
+        report: What to print.
+        folder: Where to write; made where needed. Earlier files in it are replaced as a whole, or
+            kept when writing fails.
+
+    Returns:
+        Path of ``report.html``.
+    """
+    pictures = {
+        "accuracy": picture(accuracy_figure(report.networks)),
+        "attention_maps": picture(attention_maps_figure(report.attention)),
+    }
+    page = render(
+        "run.html.j2",
+        report=report,
+        pictures=pictures,
+        arch=arch_view(report.arch),
+        comparisons=[comparison(report.student, n, report.test_images) for n in report.others],
+        total=sum(report.stages.values()),
+    )
+    files = {f"{name}.png": shown.data for name, shown in pictures.items()}
+    return write_files(folder, {**files, "report.html": page})
