@@ -28,7 +28,7 @@ class Defaults:
 _DIGITS = Defaults(
     teacher_arch="resnet20",
     teacher_recipe=replace(TEACHER_RECIPE, epochs=6, batch_size=64, augmentation="light"),
-    recipe=replace(STUDENT_RECIPE, epochs=20, batch_size=32, lr=1e-3, augmentation="light"),
+    recipe=replace(STUDENT_RECIPE, epochs=16, batch_size=32, lr=1e-3, augmentation="light"),
     patch_size=8,
 )
 

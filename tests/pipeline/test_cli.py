@@ -1,0 +1,55 @@
+"""``tvtfast run``, as a user types it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tvtfast.cli import main
+from tvtfast.models import load_student
+
+
+@pytest.fixture(scope="module")
+def archive(small, tmp_path_factory):
+    """64 and 20 digits as .npz."""
+    path = tmp_path_factory.mktemp("data") / "mine.npz"
+    arrays = {}
+    for split, count in (("train", 64), ("test", 20)):
+        part = small.part(split, count)
+        arrays[f"x_{split}"] = np.stack([np.asarray(part.images[i]) for i in range(count)])
+        arrays[f"y_{split}"] = part.labels.numpy()
+    np.savez(path, **arrays)
+    return path
+
+
+def test_a_run_prints_its_results_and_is_repeated_from_its_configuration(
+    small, archive, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    student = ["--space", small.SPACE.name, "--budget", "0.035", "--trials", "4"]
+    images = ["--dataset", str(archive), "--img-size", "16", "--patch-size", "8"]
+    teacher = ["--teacher-arch", "resnet8", "--teacher-epochs", "1"]
+    training = ["--epochs", "1", "--batch-size", "16", "--augmentation", "light"]
+    options = ["--compare", "false", "--logits", "soft", "--device", "cpu"]
+    assert main(["run", *images, *student, *teacher, *training, *options]) == 0
+    folder = tmp_path / "runs" / "mine-0.035M-seed0"
+    out = capsys.readouterr().out
+    for words in ("M parameters", "student", "report   runs/mine-0.035M-seed0/report.html"):
+        assert words in out
+    card = load_student(folder / "export").card
+    assert card.recipe["distillation"]["logits"] == "soft" and card.model_options["distilled"]
+    assert card.recipe["epochs"] == 1 and card.recipe["lr"] == 5e-4
+    config = "runs/mine-0.035M-seed0/config.yaml"
+    assert f"tvtfast run --cfg {config}" in (folder / "report.html").read_text()
+
+    before = (folder / "student" / "last.pt").stat().st_mtime_ns
+    assert main(["run", "--cfg", config]) == 0
+    assert (folder / "student" / "last.pt").stat().st_mtime_ns == before
+    kept = (folder / "config.yaml").read_text()
+    assert main(["run", "--cfg", config, "--seed", "1", "--output-dir", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert "holds another run (seed was 0, now 1)" in error and "Traceback" not in error
+    assert (folder / "config.yaml").read_text() == kept
+    assert json.loads((folder / "run.json").read_text())["status"] == "finished"
