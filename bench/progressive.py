@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,13 +27,9 @@ def variants(recipe: Recipe, tokens: ProgressiveTokens, img_size: int) -> dict[s
     shorter = round(recipe.epochs * (1 - cost.saved))
     return {
         f"all tokens, {recipe.epochs} epochs": recipe,
-        f"progressive, {recipe.epochs} epochs": _with(recipe, tokens=tokens),
-        f"all tokens, {shorter} epochs": _with(recipe, epochs=shorter),
+        f"progressive, {recipe.epochs} epochs": replace(recipe, tokens=tokens),
+        f"all tokens, {shorter} epochs": replace(recipe, epochs=shorter),
     }
-
-
-def _with(recipe: Recipe, **changes: object) -> Recipe:
-    return Recipe(**{**vars(recipe), **changes})
 
 
 def row(name: str, runs: list[TrainedStudent], spent: float) -> str:

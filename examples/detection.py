@@ -5,11 +5,11 @@ annotation file and folder of images.
 """
 
 import json
-import random
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
@@ -28,17 +28,17 @@ SIDE, CHANNELS = 96, 32
 
 def write_coco(folder: Path, images: int, seed: int = 0) -> Path:
     """Images with one to three objects, and their annotations as COCO writes them."""
-    rng = random.Random(seed)
+    rng = np.random.default_rng(seed)
     content = {"images": [], "annotations": []}
     content["categories"] = [{"id": 1, "name": "disc"}, {"id": 2, "name": "square"}]
     for number in range(images):
-        image = Image.effect_noise((SIDE, SIDE), 40).convert("RGB")
+        image = Image.fromarray(rng.integers(256, size=(SIDE, SIDE, 3), dtype=np.uint8))
         draw = ImageDraw.Draw(image)
-        for _ in range(rng.randint(1, 3)):
-            side, category = rng.randint(20, 48), rng.randint(1, 2)
-            x, y = rng.randint(0, SIDE - side), rng.randint(0, SIDE - side)
+        for _ in range(rng.integers(1, 4)):
+            side, category = int(rng.integers(20, 48)), int(rng.integers(1, 3))
+            x, y = rng.integers(SIDE - side, size=2).tolist()
             shape = draw.ellipse if category == 1 else draw.rectangle
-            shape((x, y, x + side, y + side), fill=tuple(rng.choices(range(256), k=3)))
+            shape((x, y, x + side, y + side), fill=tuple(rng.integers(256, size=3).tolist()))
             content["annotations"].append(
                 {
                     "id": len(content["annotations"]),

@@ -14,7 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 import tvtfast
 from tvtfast.cli import main
 from tvtfast.data import eval_transform
-from tvtfast.distill import ProgressiveTokens, Recipe, distill, train_teacher
+from tvtfast.distill import Distillation, ProgressiveTokens, Recipe, distill, train_teacher
+from tvtfast.distill.guide import GUIDANCE, Guide
+from tvtfast.distill.loading import Batch
+from tvtfast.distill.objective import guided
 from tvtfast.models import load_student
 
 ARCH = "4,2,2|2,1,2|2,1,2|2,1,2|16"
@@ -201,3 +204,20 @@ def test_the_command_announces_what_is_saved(small, tmp_path, monkeypatch, capsy
     assert "of the student's training FLOPs saved" in capsys.readouterr().out
     card = json.loads((tmp_path / "student.json").read_text())
     assert card["recipe"]["tokens"] == {"phases": phases}
+
+
+@pytest.mark.parametrize("guidance", GUIDANCE)
+def test_guidance_reaches_every_weight_from_coarse_grids(small, guidance):
+    model = tvtfast.build(ARCH, space="asvit", img_size=32, num_classes=10).train()
+    how = Distillation(guidance=guidance, pairs=((0, 0), (3, 2)))
+    part = small.part("train", 4)
+    guide = Guide(small.teacher(), part.normalization)
+    objective = guided(model, guide, how, img_size=32, seed=0)
+    images, labels = torch.randn(4, 3, 32, 32), part.labels
+    batch = Batch(images, labels, torch.arange(4), torch.zeros(4, 5))
+    for dilation in (4, 2, 1):
+        model.set_dilation(dilation)
+        objective.zero_grad()
+        objective(batch, 0.0)["guidance"].backward()
+        gradient = model.patch_embed.proj.weight.grad
+        assert gradient is not None and gradient.isfinite().all() and gradient.any()
