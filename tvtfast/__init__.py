@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     kernels: Any
     from tvtfast.exporting import export
+    from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
     from tvtfast.models import Teacher, build, load_teacher
     from tvtfast.pipeline import run
@@ -53,6 +54,7 @@ __all__ = [
     "data",
     "distill",
     "export",
+    "grow",
     "initialize_",
     "kernels",
     "load_teacher",
@@ -88,6 +90,7 @@ _HOMES = {
     "build": "models",
     "correlate": "ranking",
     "export": "exporting",
+    "grow": "growing",
     "initialize_": "initialization",
     "load_teacher": "models",
     "predict": "predicting",

@@ -10,6 +10,7 @@ COMMANDS = {
     "run": "teacher, search, distillation, export and report in one go",
     "search": "find the best architecture of a space without training any",
     "score": "score given architectures",
+    "grow": "grow a topology into a family of models without training any",
     "teacher": "train a ConvNet teacher",
     "distill": "train a student, guided by a teacher or plainly",
     "export": "hand a trained student over: safetensors for timm, or ONNX",

@@ -10,12 +10,14 @@ from tvtfast.report.correlation_report import write_correlation_report
 from tvtfast.report.figures.attention import attention_maps_figure
 from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
 from tvtfast.report.figures.course import front_figure, trace_figure
+from tvtfast.report.figures.growth import growth_figure
 from tvtfast.report.figures.search import (
     score_distributions_figure,
     score_vs_params_figure,
     timings_figure,
 )
 from tvtfast.report.figures.training import accuracy_figure
+from tvtfast.report.growth_report import write_growth_figure
 from tvtfast.report.run_content import RunReport, TrainedNetwork
 from tvtfast.report.run_report import write_run_report
 from tvtfast.report.search_report import write_search_report
@@ -30,12 +32,14 @@ __all__ = [
     "attention_maps_figure",
     "correlation_scatter_figure",
     "front_figure",
+    "growth_figure",
     "score_distributions_figure",
     "score_vs_params_figure",
     "tau_figure",
     "timings_figure",
     "trace_figure",
     "write_correlation_report",
+    "write_growth_figure",
     "write_run_report",
     "write_search_report",
 ]

@@ -1,0 +1,133 @@
+"""``tvtfast grow``."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from tvtfast.cli.options import UsageError, add_scoring_options, scoring_arguments
+from tvtfast.files import replacing
+from tvtfast.growing import Family, grow
+from tvtfast.growth import Grown, GrowthRules
+from tvtfast.reporting import CONFIG
+
+_RULES = GrowthRules()
+_DRAWS = 5
+
+
+def parser() -> ArgumentParser:
+    """Flags of the command."""
+    parser = ArgumentParser(
+        description="Grow a topology into a family of models without training any (As-ViT)."
+    )
+    add_scoring_options(parser)
+    parser.set_defaults(
+        space="asvit", proxies=["ntk_condition", "length_distortion"], init_seeds=_DRAWS
+    )
+    parser.add_argument(
+        "--arch",
+        type=str,
+        default="",
+        help="the topology: its published string, JSON, or best.json of a search",
+    )
+    parser.add_argument(
+        "--target-params",
+        type=float,
+        nargs="+",
+        default=[],
+        help="pick the models nearest to these parameter counts, such as 29e6 52e6 88e6",
+    )
+    rules = parser.add_argument_group("growth")
+    rules.add_argument("--start-width", type=int, default=_RULES.start_width)
+    rules.add_argument(
+        "--stop-params",
+        type=float,
+        default=_RULES.stop_params,
+        help="growth ends with the first model that has as many parameters",
+    )
+    rules.add_argument(
+        "--max-params", type=float, default=_RULES.max_params, help="no model is larger"
+    )
+    rules.add_argument(
+        "--paper", type=bool, default=False, help="break ties as the published code does"
+    )
+    parser.add_argument(
+        "--output-dir",
+        type=str | None,
+        default=None,
+        help="folder of the family; the same command continues growth that was stopped",
+    )
+    return parser
+
+
+def run(cfg: Namespace, parser: ArgumentParser) -> None:
+    """Grow, and print the family and where it lies."""
+    if not cfg.arch:
+        raise UsageError("name the topology: --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' or a best.json")
+    topology = _topology(cfg.arch)
+    rules = GrowthRules(
+        start_width=cfg.start_width,
+        stop_params=cfg.stop_params,
+        max_params=cfg.max_params,
+        paper=cfg.paper,
+    )
+    arguments = scoring_arguments(cfg, progress=False)
+    folder = Path(cfg.output_dir or Path("runs") / f"{cfg.space}-family-seed{cfg.seed}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / CONFIG) as target:
+        parser.save(cfg, target, skip_unset=False)
+    family = grow(
+        topology,
+        space=cfg.space,
+        rules=rules,
+        target_params=cfg.target_params,
+        output_dir=folder,
+        **arguments | {"progress": True},
+    )
+    print(_summary(family, cfg.target_params, folder))
+
+
+def _topology(given: str) -> Any:
+    if Path(given).suffix != ".json":
+        return given
+    try:
+        content = json.loads(Path(given).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"--arch {given}: no such file") from None
+    except ValueError as error:
+        raise UsageError(f"--arch {given}: not a JSON file ({error})") from error
+    return content["arch"] if isinstance(content, dict) and "arch" in content else content
+
+
+def _summary(family: Family, targets: list[float], folder: Path) -> str:
+    least, most = (family.models[end].params / 1e6 for end in (0, -1))
+    lines = [
+        "",
+        f"{len(family.models)} models grew from one topology, {least:.2f} M to {most:.2f} M "
+        "parameters",
+        "",
+    ]
+    lines += [_line(f"nearest to {target / 1e6:g} M", family.pick(target)) for target in targets]
+    lines += [_line("largest", family.models[-1])] if not targets else []
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"models        {folder / 'models'}",
+            f"table         {folder / 'family.csv'}",
+            f"every step    {folder / 'growth.csv'}",
+            f"figure        {folder / 'family.png'}",
+            *([f"picked        {folder / 'picked.json'}"] if targets else []),
+        ]
+    )
+
+
+def _line(name: str, one: Grown) -> str:
+    return (
+        f"{name}: {one.params / 1e6:.2f} M parameters, {one.flops / 1e9:.2f} GFLOPs, "
+        f"depths {'-'.join(map(str, one.model.depths))}, width {one.model.width}"
+    )
