@@ -88,6 +88,7 @@ ALLOWED: dict[str, set[str]] = {
     "exporting": {"models"},
     "predicting": {"data", "models"},
     "distill": {"data", "initialization", "kernels", "models", "spaces"},
+    "supernet": {"data", "distill", "initialization", "models", "proxies", "spaces"},
 }
 FRONT_DOORS = {"__init__", "__main__", "cli"}
 FOREIGN = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         report,
         spaces,
         strategies,
+        supernet,
     )
 
     kernels: Any
@@ -64,6 +65,7 @@ __all__ = [
     "search",
     "spaces",
     "strategies",
+    "supernet",
 ]
 
 _root = os.path.dirname(__path__[0])
@@ -101,6 +103,7 @@ _SUBPACKAGES = (
     "report",
     "spaces",
     "strategies",
+    "supernet",
 )
 
 

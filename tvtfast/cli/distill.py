@@ -35,7 +35,10 @@ def parser() -> ArgumentParser:
     add_data_options(parser)
     model = parser.add_argument_group("student")
     model.add_argument(
-        "--arch", type=str, default="", help="best.json of a run, or an architecture as JSON"
+        "--arch",
+        type=str,
+        default="",
+        help="best.json of a run, an architecture as JSON, or a student folder to train on",
     )
     model.add_argument(
         "--space",

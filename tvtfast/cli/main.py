@@ -10,6 +10,7 @@ COMMANDS = {
     "search": "find the best architecture of a space without training any",
     "score": "score given architectures",
     "teacher": "train a ConvNet teacher",
+    "supernet": "train all candidates of a ViTAS space at once, on shared weights",
     "distill": "train a student, guided by a teacher or plainly",
     "export": "hand a trained student over: safetensors for timm, or ONNX",
     "predict": "classify images with a trained student",

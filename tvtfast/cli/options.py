@@ -15,7 +15,9 @@ from tvtfast.evaluation import DTYPES
 from tvtfast.models import Teacher, load_teacher
 from tvtfast.ranking import METHODS
 from tvtfast.scoring import PROTOCOLS
+from tvtfast.supernet import InheritedAccuracy, load_superformer
 
+INHERITED = "inherited_accuracy"
 _MILLION = 1e6
 _GIGA = 1e9
 _SMALL_IMAGE = 112
@@ -72,11 +74,22 @@ def add_scoring_options(parser: ArgumentParser) -> None:
         default=["teacher_aware", "weight_norm"],
         help=", ".join(proxies.available()),
     )
+    scores.add_argument(
+        "--supernet",
+        type=str | None,
+        default=None,
+        help=f"superformer folder, for the proxy {INHERITED}: accuracy on the evaluation split",
+    )
     scores.add_argument("--seed", type=int, default=0, help="seed of images, draws and weights")
     scores.add_argument("--init-seeds", type=int, default=1, help="weight draws per candidate")
     scores.add_argument("--dtype", type=str, default="float32", help=", ".join(DTYPES))
     scores.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
     scores.add_argument("--protocol", type=str, default="fixed", help=", ".join(PROTOCOLS))
+
+
+def default_patch(side: int) -> int:
+    """Side of a patch in pixels: 16, or an eighth of images below 112 pixels."""
+    return 16 if side >= _SMALL_IMAGE else max(1, side // _PATCHES_PER_SIDE)
 
 
 def add_rank_option(parser: ArgumentParser) -> None:
@@ -115,11 +128,8 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
     side = cfg.img_size
     if side is None:
         side = images.img_size if isinstance(images, VisionDataset) else images.images.shape[-1]
-    patch = cfg.patch_size
-    if patch is None:
-        patch = 16 if side >= _SMALL_IMAGE else max(1, side // _PATCHES_PER_SIDE)
     arguments = {
-        "proxies": cfg.proxies,
+        "proxies": [_proxy(cfg, name) for name in cfg.proxies],
         "images": images,
         "batch_size": cfg.batch_size,
         "teacher": _teacher(cfg, images, progress),
@@ -130,12 +140,24 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
         "protocol": cfg.protocol,
         "progress": progress,
         "img_size": side,
-        "patch_size": patch,
+        "patch_size": cfg.patch_size or default_patch(side),
         "distilled": cfg.distilled,
     }
     if cfg.num_classes is not None:
         arguments["num_classes"] = cfg.num_classes
     return arguments
+
+
+def _proxy(cfg: Namespace, name: str) -> str | proxies.Proxy:
+    """The proxy of a name, where it needs a superformer."""
+    if name != INHERITED:
+        return name
+    if cfg.supernet is None:
+        raise UsageError(f"--proxies {INHERITED} needs a superformer; give --supernet FOLDER")
+    loaded = load_superformer(cfg.supernet, device=cfg.device)
+    return InheritedAccuracy(
+        loaded, load_dataset(cfg.data_set, cfg.data_path, split="eval")
+    ).proxy()
 
 
 def _images(cfg: Namespace) -> VisionDataset | FrozenBatch:
@@ -147,7 +169,7 @@ def _images(cfg: Namespace) -> VisionDataset | FrozenBatch:
 def _teacher(cfg: Namespace, images: VisionDataset | FrozenBatch, progress: bool) -> Teacher | None:
     if cfg.teacher is not None:
         return load_teacher(cfg.teacher, checkpoint=cfg.teacher_checkpoint, device=cfg.device)
-    single, _ = proxies.resolve(cfg.proxies)
+    single, _ = proxies.resolve([name for name in cfg.proxies if name != INHERITED] or ["params"])
     if not any("teacher" in proxy.needs for proxy in single):
         return None
     name = images.name if isinstance(images, VisionDataset) else images.dataset

@@ -44,8 +44,11 @@ class Recipe:
         clip_grad: Largest L2 norm of the gradient; ``None`` for no limit.
         ema: Decay of an average of the weights, which is then what is evaluated and kept.
         dtype: A name of `DTYPES`.
-        augmentation: ``strong`` as published, ``light`` for shifts alone (for images whose classes
-            do not survive a flip), or ``none``.
+        augmentation: ``strong`` as published, ``weak`` for crops, flips and erasing alone,
+            ``light`` for shifts alone (for images whose classes do not survive a flip), or
+            ``none``.
+        accumulate: Parts that the images of a step are computed in, one after the other, for less
+            memory.
 
     Raises:
         ValueError: A value out of range, or an unknown name.
@@ -65,6 +68,7 @@ class Recipe:
     ema: float | None = None
     dtype: str = "float32"
     augmentation: str = "strong"
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -76,7 +80,7 @@ class Recipe:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
                 )
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
         if not self.lr > 0:

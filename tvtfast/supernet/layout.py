@@ -63,7 +63,11 @@ def layout(space: Any, arch: Any, qkv_mode: int) -> Layout:
         return _Deit(space, arch, qkv_mode)
     if isinstance(space, VitasTwinsSpace):
         return _Twins(space, arch, qkv_mode)
-    raise ValueError(
+    raise _unknown(space)
+
+
+def _unknown(space: Any) -> ValueError:
+    return ValueError(
         f"there is no superformer for space {space.name!r}; take a space of ViTAS: vitas-deit, "
         "vitas-deit-large, vitas-twins, or one of your own with these classes"
     )
@@ -74,6 +78,8 @@ def largest(space: Any) -> Iterator[Any]:
     if isinstance(space, VitasTwinsSpace):
         yield from _largest_twins(space)
         return
+    if not isinstance(space, VitasDeitSpace):
+        raise _unknown(space)
     widths = (space.qkv_dims[-1], space.mlp_dims[-1])
     for number in range(max(len(space.patch_sizes), len(space.head_counts))):
         heads = space.head_counts[number % len(space.head_counts)]
