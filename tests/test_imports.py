@@ -105,6 +105,7 @@ ALLOWED: dict[str, set[str]] = {
         "spaces",
         "store",
     },
+    "supernet": {"data", "distill", "initialization", "models", "proxies", "spaces"},
 }
 FRONT_DOORS = {"__init__", "__main__", "cli"}
 FOREIGN = {

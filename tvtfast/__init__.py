@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         report,
         spaces,
         strategies,
+        supernet,
     )
 
     kernels: Any
@@ -70,6 +71,7 @@ __all__ = [
     "search",
     "spaces",
     "strategies",
+    "supernet",
 ]
 
 _root = os.path.dirname(__path__[0])
@@ -110,6 +112,7 @@ _SUBPACKAGES = (
     "report",
     "spaces",
     "strategies",
+    "supernet",
 )
 
 

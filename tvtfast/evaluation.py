@@ -68,6 +68,10 @@ class CandidateInputs:
         self.candidate, self._seed = candidate, seed
         self._view, self._conditions = view, conditions
 
+    @property
+    def arch(self) -> Any:
+        return self.candidate.source if isinstance(self.candidate, ArchCandidate) else None
+
     @cached_property
     def params(self) -> int:
         return self.candidate.params()

@@ -446,6 +446,8 @@ class Scorer:
                 "device": self.conditions.device.type,
                 "protocol": self.protocol,
             }
+        if proxy.depends_on is not None:
+            fields["depends_on"] = dict(proxy.depends_on())
         if "weights" in proxy.needs:
             fields["init_seed"] = seed
         if "images" in proxy.needs and self.batch is not None:

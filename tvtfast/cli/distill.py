@@ -43,7 +43,8 @@ def parser() -> ArgumentParser:
         "--arch",
         type=str,
         default="",
-        help="best.json of a run, or an architecture as JSON or in the string form of its space",
+        help="best.json of a run, an architecture as JSON or in the string form of its space, or a "
+        "student folder to train on",
     )
     model.add_argument(
         "--space",

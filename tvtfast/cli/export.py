@@ -8,13 +8,25 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from tvtfast.cli.options import UsageError
+from tvtfast.distill.subject import read_architecture
 from tvtfast.exporting import export
+from tvtfast.models import Student
+from tvtfast.supernet import extract
 
 
 def parser() -> ArgumentParser:
     """Flags of the command."""
     parser = ArgumentParser(description="Hand a trained student over to other programs.")
     parser.add_argument("--student", type=str, default="", help="student folder")
+    parser.add_argument(
+        "--from-supernet",
+        type=str,
+        default="",
+        help="superformer folder to cut a student out of, with --arch, in place of --student",
+    )
+    parser.add_argument(
+        "--arch", type=str, default="", help="best.json of a run, or an architecture as JSON"
+    )
     parser.add_argument(
         "--output",
         type=str,
@@ -26,9 +38,17 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Export, and say how the result is loaded."""
-    if not cfg.student or not cfg.output:
-        raise UsageError("name both folders: --student runs/student --output model.onnx")
-    written = export(cfg.student, cfg.output)
+    if not cfg.output or bool(cfg.student) == bool(cfg.from_supernet):
+        raise UsageError(
+            "name both folders: --student runs/student --output model.onnx, or --from-supernet "
+            "runs/supernet --arch runs/search/best.json --output student"
+        )
+    if cfg.from_supernet and not cfg.arch:
+        raise UsageError("name the architecture: --arch runs/search/best.json")
+    student: str | Student = cfg.student
+    if cfg.from_supernet:
+        student = extract(cfg.from_supernet, read_architecture(cfg.arch))
+    written = export(student, cfg.output)
     print(f"written  {written}")
     if written.is_dir() and (Path(written) / "config.json").exists():
         print(

@@ -12,6 +12,7 @@ COMMANDS = {
     "score": "score given architectures",
     "grow": "grow a topology into a family of models without training any",
     "teacher": "train a ConvNet teacher",
+    "supernet": "train all candidates of a ViTAS space at once, on shared weights",
     "distill": "train a student, guided by a teacher or plainly",
     "export": "hand a trained student over: safetensors for timm, or ONNX",
     "predict": "classify images with a trained student",

@@ -15,7 +15,9 @@ from tvtfast.evaluation import DTYPES
 from tvtfast.models import Teacher, load_teacher
 from tvtfast.ranking import METHODS
 from tvtfast.scoring import PROTOCOLS
+from tvtfast.supernet import InheritedAccuracy, load_superformer
 
+INHERITED = "inherited_accuracy"
 _MILLION = 1e6
 _GIGA = 1e9
 
@@ -70,6 +72,12 @@ def add_scoring_options(parser: ArgumentParser) -> None:
         default=["teacher_aware", "weight_norm"],
         help=", ".join(proxies.available()),
     )
+    scores.add_argument(
+        "--supernet",
+        type=str | None,
+        default=None,
+        help=f"superformer folder, for the proxy {INHERITED}: accuracy on the evaluation split",
+    )
     scores.add_argument("--seed", type=int, default=0, help="seed of images, draws and weights")
     scores.add_argument("--init-seeds", type=int, default=1, help="weight draws per candidate")
     scores.add_argument("--dtype", type=str, default="float32", help=", ".join(DTYPES))
@@ -115,7 +123,7 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
         side = images.img_size if isinstance(images, VisionDataset) else images.images.shape[-1]
     patch = spaces.default_patch_size(side) if cfg.patch_size is None else cfg.patch_size
     arguments = {
-        "proxies": cfg.proxies,
+        "proxies": [_proxy(cfg, name) for name in cfg.proxies],
         "images": images,
         "batch_size": cfg.batch_size,
         "teacher": _teacher(cfg, images, progress),
@@ -134,6 +142,18 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
     return arguments
 
 
+def _proxy(cfg: Namespace, name: str) -> str | proxies.Proxy:
+    """The proxy of a name, where it needs a superformer."""
+    if name != INHERITED:
+        return name
+    if cfg.supernet is None:
+        raise UsageError(f"--proxies {INHERITED} needs a superformer; give --supernet FOLDER")
+    loaded = load_superformer(cfg.supernet, device=cfg.device)
+    return InheritedAccuracy(
+        loaded, load_dataset(cfg.data_set, cfg.data_path, split="eval")
+    ).proxy()
+
+
 def _images(cfg: Namespace) -> VisionDataset | FrozenBatch:
     if Path(cfg.data_set).suffix == ".safetensors":
         return FrozenBatch.load(cfg.data_set)
@@ -143,7 +163,7 @@ def _images(cfg: Namespace) -> VisionDataset | FrozenBatch:
 def _teacher(cfg: Namespace, images: VisionDataset | FrozenBatch, progress: bool) -> Teacher | None:
     if cfg.teacher is not None:
         return load_teacher(cfg.teacher, checkpoint=cfg.teacher_checkpoint, device=cfg.device)
-    single, _ = proxies.resolve(cfg.proxies)
+    single, _ = proxies.resolve([name for name in cfg.proxies if name != INHERITED] or ["params"])
     if not any("teacher" in proxy.needs for proxy in single):
         return None
     name = images.name if isinstance(images, VisionDataset) else images.dataset

@@ -95,6 +95,9 @@ def add_recipe_options(parser: ArgumentParser, recipe: Recipe) -> None:
     training.add_argument(
         "--batch-size", type=int, default=recipe.batch_size, help="images per step and process"
     )
+    training.add_argument(
+        "--accumulate", type=int, default=recipe.accumulate, help="parts of a step, for less memory"
+    )
     training.add_argument("--lr", type=float, default=recipe.lr, help="learning rate")
     training.add_argument("--min-lr", type=float, default=recipe.min_lr, help="at the end")
     training.add_argument(
@@ -131,6 +134,7 @@ def training_arguments(cfg: Namespace, recipe: Recipe) -> dict[str, Any]:
         for name in (
             "epochs",
             "batch_size",
+            "accumulate",
             "lr",
             "min_lr",
             "warmup_epochs",

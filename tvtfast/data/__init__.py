@@ -5,7 +5,12 @@ from tvtfast.data.draw import frozen_batch, resolve_images
 from tvtfast.data.frozen import FrozenBatch
 from tvtfast.data.locate import DatasetNotFoundError
 from tvtfast.data.registry import DATASETS, DatasetInfo, available, load_dataset
-from tvtfast.data.transforms import eval_transform, light_transform, train_transform
+from tvtfast.data.transforms import (
+    eval_transform,
+    light_transform,
+    train_transform,
+    weak_transform,
+)
 from tvtfast.data.vit_bench import load_vit_bench
 from tvtfast.hashing import fingerprint
 from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
@@ -28,4 +33,5 @@ __all__ = [
     "load_vit_bench",
     "resolve_images",
     "train_transform",
+    "weak_transform",
 ]

@@ -10,12 +10,17 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from tvtfast.data.transforms import eval_transform, light_transform, train_transform
+from tvtfast.data.transforms import (
+    eval_transform,
+    light_transform,
+    train_transform,
+    weak_transform,
+)
 from tvtfast.normalization import Normalization
 
-AUGMENTATIONS = ("strong", "light", "none")
-"""``strong`` is `tvtfast.data.train_transform`, ``light`` is `tvtfast.data.light_transform`, and
-``none`` is `tvtfast.data.eval_transform`."""
+AUGMENTATIONS = ("strong", "weak", "light", "none")
+"""``strong`` is `tvtfast.data.train_transform`, ``weak`` is `tvtfast.data.weak_transform`,
+``light`` is `tvtfast.data.light_transform`, and ``none`` is `tvtfast.data.eval_transform`."""
 
 PlacedTransform: TypeAlias = Callable[[Image.Image], tuple[Tensor, Tensor]]
 """RGB PIL image -> float32 ``[3, img_size, img_size]`` and its place, float32 ``[5]``: top, left,
@@ -33,7 +38,9 @@ def placed_transform(
         normalization: Channel mean and standard deviation.
     """
     if augmentation == "strong":
-        return _Strong(train_transform(img_size, normalization))
+        return _Cropped(train_transform(img_size, normalization))
+    if augmentation == "weak":
+        return _Cropped(weak_transform(img_size, normalization))
     if augmentation == "light":
         return _Light(light_transform(img_size, normalization))
     plain = eval_transform(img_size, normalization)
@@ -60,8 +67,8 @@ def crop_features(x: Tensor, places: Tensor) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-class _Strong:
-    """The first two steps of the published augmentation, a crop and a flip, taken apart."""
+class _Cropped:
+    """The first two steps of a published augmentation, a crop and a flip, taken apart."""
 
     def __init__(self, published: Any) -> None:
         self.crop, self.flip, *rest = published.transforms

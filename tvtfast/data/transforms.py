@@ -80,6 +80,38 @@ def train_transform(
     return transform
 
 
+def weak_transform(
+    img_size: int, normalization: Normalization = IMAGENET_NORMALIZATION
+) -> Transform:
+    """`train_transform` without RandAugment: random-resized crop (bicubic), horizontal flip,
+    normalisation, random erasing (p 0.25, per-pixel noise). What ViTAS trains its superformer with.
+
+    Args:
+        img_size: Side in pixels.
+        normalization: Channel mean and standard deviation.
+
+    Returns:
+        Function from an RGB PIL image to float32 ``[3, img_size, img_size]``. It draws from the
+        global generators of ``random``, ``numpy.random`` and ``torch``.
+    """
+    _check_img_size(img_size)
+    ensure_torchvision()
+    from timm.data.transforms_factory import create_transform
+
+    transform: Transform = create_transform(
+        img_size,
+        is_training=True,
+        interpolation="bicubic",
+        color_jitter=None,  # type: ignore[arg-type]  # the default of timm's inner function
+        re_prob=0.25,
+        re_mode="pixel",
+        re_count=1,
+        mean=normalization.mean,
+        std=normalization.std,
+    )
+    return transform
+
+
 def light_transform(
     img_size: int, normalization: Normalization = IMAGENET_NORMALIZATION
 ) -> Transform:

@@ -35,6 +35,13 @@ class Batch(NamedTuple):
         """The batch on a device, without waiting for it."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
+    def parts(self, count: int) -> list[Batch]:
+        """The batch in at most ``count`` parts of about the same size."""
+        if count == 1:
+            return [self]
+        split = (tensor.tensor_split(min(count, len(self.labels))) for tensor in self)
+        return [Batch(*tensors) for tensors in zip(*split, strict=True)]
+
 
 def training_batches(
     dataset: VisionDataset,

@@ -26,6 +26,9 @@ class Objective(nn.Module):
         feature_fn: How to read features of ``model``, see `tvtfast.models.extract_features`.
     """
 
+    partial = False
+    """Whether a step may leave some parameters without a gradient."""
+
     def __init__(
         self,
         model: nn.Module,
@@ -36,6 +39,9 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.criterion = model, criterion
         self.guide, self.feature_fn = guide, feature_fn
+
+    def prepare(self, step: int) -> None:
+        """Called before every step with its number, counted over all epochs."""
 
     def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         images, labels = batch.images, batch.labels

@@ -31,9 +31,16 @@ class Team:
     def leads(self) -> bool:
         return self.rank == 0
 
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """The module with gradients averaged over the team."""
-        return DistributedDataParallel(module) if self.size > 1 else module
+    def wrap(self, module: nn.Module, *, partial: bool = False) -> nn.Module:
+        """The module with gradients averaged over the team.
+
+        Args:
+            module: The module.
+            partial: Whether a step may leave some parameters without a gradient.
+        """
+        if self.size == 1:
+            return module
+        return DistributedDataParallel(module, find_unused_parameters=partial)
 
     def sum(self, values: Tensor) -> Tensor:
         """Sum over the team, in place."""
@@ -51,6 +58,16 @@ class Team:
         """Until every process is here."""
         if self.size > 1:
             dist.barrier()
+
+
+@contextmanager
+def together(wrapped: nn.Module, *, last: bool) -> Iterator[None]:
+    """Average gradients over the team in the ``last`` backward pass of a step alone."""
+    if last or not isinstance(wrapped, DistributedDataParallel):
+        yield
+    else:
+        with wrapped.no_sync():
+            yield
 
 
 @contextmanager

@@ -45,10 +45,13 @@ class Recipe:
         clip_grad: Largest L2 norm of the gradient; ``None`` for no limit.
         ema: Decay of an average of the weights, which is then what is evaluated and kept.
         dtype: A name of `DTYPES`.
-        augmentation: ``strong`` as published, ``light`` for shifts alone (for images whose classes
-            do not survive a flip), or ``none``.
+        augmentation: ``strong`` as published, ``weak`` for crops, flips and erasing alone,
+            ``light`` for shifts alone (for images whose classes do not survive a flip), or
+            ``none``.
         tokens: Train on coarse tokens first, see `ProgressiveTokens`; ``None`` for all tokens
             throughout.
+        accumulate: Parts that the images of a step are computed in, one after the other, for less
+            memory.
 
     Raises:
         ValueError: A value out of range, or an unknown name.
@@ -69,6 +72,7 @@ class Recipe:
     dtype: str = "float32"
     augmentation: str = "strong"
     tokens: ProgressiveTokens | None = None
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -80,7 +84,7 @@ class Recipe:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
                 )
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
         if not self.lr > 0:

@@ -53,7 +53,9 @@ class TrainedStudent:
     @property
     def accuracy(self) -> float:
         """Top-1 accuracy of the best epoch, in percent."""
-        return self.student.card.accuracy
+        accuracy = self.student.card.accuracy
+        assert accuracy is not None
+        return accuracy
 
 
 def distill(
@@ -88,8 +90,9 @@ def distill(
 
     Args:
         student: An architecture, its JSON or dictionary, or the path of the ``best.json`` of a
-            search; or any module, with timm's ``forward_intermediates`` or ``feature_fn`` for
-            guidance, which is trained in place and holds the best weights in the end.
+            search; or a student folder, whose weights are trained on; or any module, with timm's
+            ``forward_intermediates`` or ``feature_fn`` for guidance, which is trained in place and
+            holds the best weights in the end.
         dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
         teacher: What `tvtfast.load_teacher` takes. Frozen.
         output_dir: The student folder.

@@ -13,6 +13,8 @@ from torch import nn
 
 from tvtfast.data import VisionDataset, load_dataset
 from tvtfast.models import StudentCard, build
+from tvtfast.models.checkpoint import fit, load_weights
+from tvtfast.models.student import CARD, WEIGHTS
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
 
@@ -52,7 +54,8 @@ def subject(
     """The network that an architecture, its description or a module stands for.
 
     Args:
-        student: As in `tvtfast.distill.distill`.
+        student: As in `tvtfast.distill.distill`. Of a student folder come architecture, options and
+            weights.
         space: As in `tvtfast.distill.distill`.
         train: The images it is trained on.
         distilled: Add a distillation token.
@@ -68,7 +71,8 @@ def subject(
         side = given.get("img_size", train.img_size)
         options = {"num_classes": train.num_classes, "img_size": _pair(side)}
         return Subject(student, _card(None, None, options, train))
-    found = _read_architecture(student)
+    folder = _student_folder(student)
+    found = read_architecture(student if folder is None else folder / CARD)
     stated: dict[str, Any] = {"img_size": train.img_size}
     if isinstance(found, Mapping) and "arch" in found:
         space = space or found.get("space")
@@ -83,6 +87,8 @@ def subject(
     known = get_space(space)
     arch = known.to_dict(known.decode(found))
     module = build(arch, space=known, seed=seed, **asdict(resolved))
+    if folder is not None:
+        fit(module, load_weights(folder / WEIGHTS), folder / WEIGHTS)
     return Subject(module, _card(known.name, arch, options, train))
 
 
@@ -101,7 +107,24 @@ def _card(
     )
 
 
-def _read_architecture(student: Any) -> Any:
+def _student_folder(student: Any) -> Path | None:
+    """The folder whose weights are trained on, if it is one."""
+    if not isinstance(student, (str, os.PathLike)) or os.fspath(student).lstrip().startswith("{"):
+        return None
+    path = Path(student)
+    if not path.is_dir():
+        return None
+    if not (path / CARD).exists():
+        raise FileNotFoundError(
+            f"{path} is not a student folder: it has no {CARD}; give a student folder, the "
+            "best.json of a search, or an architecture as JSON"
+        )
+    return path
+
+
+def read_architecture(student: Any) -> Any:
+    """What a caller names an architecture by: a description, its JSON, or the path of a file of
+    it."""
     if not isinstance(student, (str, os.PathLike)):
         return student
     text = os.fspath(student)

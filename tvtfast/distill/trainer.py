@@ -17,7 +17,7 @@ from tvtfast._torchvision import ensure_torchvision
 from tvtfast.data import VisionDataset
 from tvtfast.distill.loading import Batch, evaluation_batches, training_batches
 from tvtfast.distill.objective import Objective
-from tvtfast.distill.processes import Team
+from tvtfast.distill.processes import Team, together
 from tvtfast.distill.recipe import DTYPES, Recipe
 from tvtfast.distill.run_folder import RunFolder, TrainingError
 from tvtfast.distill.summary import EpochLog
@@ -50,6 +50,7 @@ class Trainer:
         workers: Processes that load images; the result does not depend on it.
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
+        keep_last: Call ``keep_best`` after every epoch, whether it was the best or not.
     """
 
     objective: Objective
@@ -64,6 +65,7 @@ class Trainer:
     workers: int = 0
     progress: bool = False
     tensorboard: bool = False
+    keep_last: bool = False
 
     def run(self) -> list[dict[str, float]]:
         """Train to the last epoch; one row per epoch, as in the log.
@@ -98,7 +100,7 @@ class Trainer:
         state = _State(self.objective, recipe, team.device, len(sampler))
         state.restore(self.folder.load())
         team.wait()
-        wrapped = team.wrap(self.objective)
+        wrapped = team.wrap(self.objective, partial=self.objective.partial)
         log = EpochLog(
             self.folder.path,
             self.train.name,
@@ -138,7 +140,7 @@ class Trainer:
         return {} if tokens is None else {"dilation": tokens.dilation(epoch, self.recipe.epochs)}
 
     def _keep(self, state: _State, row: dict[str, float]) -> None:
-        if state.is_best:
+        if state.is_best or self.keep_last:
             with self.folder.writing(state.epoch - 1):
                 self.keep_best(state.model, row["accuracy"], state.epoch)
         self.folder.save(state.to_dict(), state.history)
@@ -243,10 +245,9 @@ class _State:
     def step(self, wrapped: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
         done = self.epoch * self.epoch_steps + step
         self.schedule.step_update(done)
-        with _autocast(self.device, self.recipe):
-            losses = wrapped(batch, done / (self.recipe.epochs * self.epoch_steps))
+        self.objective.prepare(done)
         self.optimizer.zero_grad()
-        self.scaler.scale(losses["loss"]).backward()
+        losses = self._gradients(wrapped, batch, done / (self.recipe.epochs * self.epoch_steps))
         if self.recipe.clip_grad is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.objective.parameters(), self.recipe.clip_grad)
@@ -254,7 +255,22 @@ class _State:
         self.scaler.update()
         if self.ema is not None:
             self.ema.update(self.objective.model, step=done)
-        return {name: loss.detach() for name, loss in losses.items()}
+        return losses
+
+    def _gradients(self, wrapped: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Losses of a batch, whose gradients are summed up part by part."""
+        parts = batch.parts(self.recipe.accumulate)
+        means: dict[str, Tensor] = {}
+        for number, part in enumerate(parts):
+            share = len(part.labels) / len(batch.labels)
+            with together(wrapped, last=number + 1 == len(parts)):
+                with _autocast(self.device, self.recipe):
+                    losses = wrapped(part, progress)
+                self.scaler.scale(share * losses["loss"]).backward()
+            for name, loss in losses.items():
+                mean = share * loss.detach()
+                means[name] = means[name] + mean if name in means else mean
+        return means
 
     def finish_epoch(self, row: dict[str, float]) -> None:
         self.epoch += 1

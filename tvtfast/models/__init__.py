@@ -3,7 +3,7 @@
 from tvtfast.models.asvit import AsViT
 from tvtfast.models.attention_stats import attention_stats
 from tvtfast.models.autoformer import AutoFormer
-from tvtfast.models.builder import build, parameter_rule, register_model
+from tvtfast.models.builder import blank, build, parameter_rule, register_model
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.checkpoint import CheckpointError
 from tvtfast.models.cifar_resnet import CifarResNet
@@ -37,6 +37,7 @@ __all__ = [
     "VitasDeit",
     "VitasTwins",
     "attention_stats",
+    "blank",
     "build",
     "extract_features",
     "features_and_outputs",

@@ -50,6 +50,27 @@ def parameter_rule(
     return getattr(_models.get(get_space(space).arch_type), "parameter_init", None)
 
 
+def blank(
+    arch: Any | Mapping[str, Any] | str, *, space: str | Space[Any], **options: Any
+) -> CandidateModel:
+    """The module of an architecture on the meta device, whose weights have shapes and no values.
+
+    Args:
+        arch: As in `build`.
+        space: As in `build`.
+        **options: Fields of `tvtfast.spaces.ModelOptions`.
+    """
+    resolved_space = get_space(space)
+    decoded = resolved_space.decode(arch)
+    if type(decoded) not in _models:
+        raise ValueError(
+            f"no model is registered for {type(decoded).__name__} of space "
+            f"{resolved_space.name!r}; call tvtfast.models.register_model"
+        )
+    with torch.device("meta"):
+        return _models[type(decoded)](decoded, resolved_space, ModelOptions.of(**options))
+
+
 def build(
     arch: Any | Mapping[str, Any] | str,
     *,
@@ -75,15 +96,6 @@ def build(
     Returns:
         The module, fp32, in evaluation mode.
     """
-    resolved_space = get_space(space)
-    decoded = resolved_space.decode(arch)
-    if type(decoded) not in _models:
-        raise ValueError(
-            f"no model is registered for {type(decoded).__name__} of space "
-            f"{resolved_space.name!r}; call tvtfast.models.register_model"
-        )
-    resolved = ModelOptions.of(num_classes=num_classes, img_size=img_size, **options)
-    with torch.device("meta"):
-        model = _models[type(decoded)](decoded, resolved_space, resolved)
+    model = blank(arch, space=space, num_classes=num_classes, img_size=img_size, **options)
     model.to_empty(device=device or "cpu")
     return initialize_(model, seed).eval()

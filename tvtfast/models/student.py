@@ -37,7 +37,8 @@ class StudentCard:
         normalization: What its input is normalised with.
         classes: Class names by label, where known.
         dataset: Name of the data set it was trained on.
-        accuracy: Top-1 accuracy on that data set's evaluation split, in percent.
+        accuracy: Top-1 accuracy on that data set's evaluation split, in percent; ``None`` where it
+            was not measured.
         recipe: How it was trained.
     """
 
@@ -47,7 +48,7 @@ class StudentCard:
     normalization: Normalization
     classes: tuple[str, ...] | None
     dataset: str
-    accuracy: float
+    accuracy: float | None
     recipe: Mapping[str, Any]
 
     @property

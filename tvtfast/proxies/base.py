@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -18,6 +18,10 @@ class ProxyInputs(Protocol):
 
     A proxy may read only what it declares in ``needs``; the score store relies on that.
     """
+
+    @property
+    def arch(self) -> Any:
+        """The architecture; ``None`` for a module."""
 
     @property
     def params(self) -> int:
@@ -85,6 +89,8 @@ class Proxy:
         needs: What it depends on, out of ``weights, images, labels, teacher, gradients``.
         deterministic: Whether equal inputs give equal bits.
         version: Raise it whenever the value changes; stored scores of other versions are not used.
+        depends_on: What else its values depend on (a machine, the weights of another network), as
+            plain JSON values; part of the key of stored scores.
         description: One line for listings, with the source.
         per_image: Score of every image, ``[*, B]``, from ``features`` of one candidate or of
             several ``[K, B, P+N, C]``; the score is its mean over images.
@@ -97,6 +103,7 @@ class Proxy:
     needs: frozenset[str] = field(default_factory=frozenset)
     deterministic: bool = True
     version: int = 1
+    depends_on: Callable[[], Mapping[str, Any]] | None = None
     description: str = ""
     per_image: Callable[[ProxyInputs], Tensor] | None = None
     per_step: Callable[[StepInputs], float] | None = None

@@ -1,0 +1,130 @@
+"""``tvtfast supernet``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from tvtfast.cli.training import add_data_options, add_recipe_options, training_arguments
+from tvtfast.data import load_dataset
+from tvtfast.distill import Distillation, digits_teacher
+from tvtfast.distill.guide import LOGITS
+from tvtfast.distill.processes import announces
+from tvtfast.models import Teacher
+from tvtfast.spaces import default_patch_size
+from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, train_superformer
+from tvtfast.supernet.layout import QKV_MODES
+
+_GIGA = 1e9
+_NONE = "none"
+_GUIDANCE = ("attention", "similarity")
+
+
+def parser() -> ArgumentParser:
+    """Flags of the command."""
+    parser = ArgumentParser(
+        description="Train a superformer: every step one random candidate, all on shared weights; "
+        "the same command continues a training that was stopped."
+    )
+    add_data_options(parser)
+    model = parser.add_argument_group("superformer")
+    model.add_argument(
+        "--space",
+        type=str,
+        default="vitas-deit",
+        help="vitas-deit, vitas-deit-large, vitas-twins",
+    )
+    model.add_argument("--sharing", type=str, default="cyclic", help=", ".join(SHARING))
+    model.add_argument(
+        "--qkv-mode",
+        type=int,
+        default=2,
+        help=f"{', '.join(map(str, QKV_MODES))}: private to a number of heads is nothing, v, or q "
+        "and k",
+    )
+    model.add_argument(
+        "--min-flops-limits", type=float | None, default=None, help="of the mean subnet, in GFLOPs"
+    )
+    model.add_argument(
+        "--flops-limits",
+        type=float | None,
+        default=None,
+        help="of the mean subnet, in GFLOPs; without, all depths are equally likely",
+    )
+    model.add_argument(
+        "--img-size", type=int | None, default=None, help="side in pixels; default the data set's"
+    )
+    model.add_argument(
+        "--patch-size",
+        type=int | None,
+        default=None,
+        help="side that a searched 16 stands for; default 16, or an eighth of images below 112 "
+        "pixels",
+    )
+    guide = parser.add_argument_group("teacher")
+    guide.add_argument(
+        "--teacher",
+        type=str | None,
+        default=None,
+        help="teacher folder, checkpoint of a CIFAR ResNet, or timm model; digits trains its own",
+    )
+    guide.add_argument("--guidance", type=str, default=_NONE, help=", ".join((*_GUIDANCE, _NONE)))
+    guide.add_argument("--guidance-weight", type=float, default=2.5)
+    guide.add_argument("--logits", type=str, default=_NONE, help=", ".join((*LOGITS, _NONE)))
+    add_recipe_options(parser, SUPERFORMER_RECIPE)
+    parser.add_argument("--cutmix", type=float, default=CUTMIX, help="alpha; 0 for none")
+    return parser
+
+
+def run(cfg: Namespace, parser: ArgumentParser) -> None:
+    """Train, and say where the superformer lies and what to do with it."""
+    cfg.output = cfg.output or str(
+        Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
+    )
+    side = cfg.img_size or load_dataset(cfg.data_set, cfg.data_path).img_size
+    how = Distillation(
+        guidance=None if cfg.guidance == _NONE else cfg.guidance,
+        guidance_weight=cfg.guidance_weight,
+        logits=None if cfg.logits == _NONE else cfg.logits,
+    )
+    finished = train_superformer(
+        cfg.space,
+        cfg.data_set,
+        sharing=cfg.sharing,
+        qkv_mode=cfg.qkv_mode,
+        flops=_window(cfg),
+        cutmix=cfg.cutmix,
+        teacher=_teacher(cfg, how),
+        how=how,
+        img_size=side,
+        patch_size=cfg.patch_size or default_patch_size(side),
+        **training_arguments(cfg, SUPERFORMER_RECIPE),
+    )
+    if announces():
+        card = finished.superformer.card
+        print(
+            f"\n{card.accuracy:.2f} % with the reference subnet after the last epoch\n"
+            f"superformer  {finished.folder}\n"
+            f"log          {finished.folder / 'log.csv'}\n"
+            f"search it    tvtfast search --space {card.space} --supernet {finished.folder} "
+            f"--proxies inherited_accuracy --data-set {cfg.data_set}"
+        )
+
+
+def _window(cfg: Namespace) -> tuple[float, float] | None:
+    if cfg.min_flops_limits is None and cfg.flops_limits is None:
+        return None
+    low = 0.0 if cfg.min_flops_limits is None else cfg.min_flops_limits
+    high = float("inf") if cfg.flops_limits is None else cfg.flops_limits
+    return low * _GIGA, high * _GIGA
+
+
+def _teacher(cfg: Namespace, how: Distillation) -> str | Teacher | None:
+    if not how.needs_teacher:
+        return None
+    if cfg.teacher is None and cfg.data_set == "digits":
+        return digits_teacher(progress=announces())
+    teacher: str | None = cfg.teacher
+    return teacher

@@ -1,0 +1,40 @@
+"""The superformer of ViTAS: train all candidates of a space at once, compare and extract them."""
+
+from tvtfast.supernet.extraction import cut_out, extract
+from tvtfast.supernet.folder import (
+    SuperformerCard,
+    TrainedSuperformer,
+    load_superformer,
+    save_superformer,
+)
+from tvtfast.supernet.inherited import InheritedAccuracy
+from tvtfast.supernet.intervals import SHARING, Interval, intervals, usage
+from tvtfast.supernet.sampling import Subnets, fit_identity_probability
+from tvtfast.supernet.superformer import Superformer
+from tvtfast.supernet.training import (
+    CUTMIX,
+    SUPERFORMER_RECIPE,
+    FinishedTraining,
+    train_superformer,
+)
+
+__all__ = [
+    "CUTMIX",
+    "SHARING",
+    "SUPERFORMER_RECIPE",
+    "FinishedTraining",
+    "InheritedAccuracy",
+    "Interval",
+    "Subnets",
+    "Superformer",
+    "SuperformerCard",
+    "TrainedSuperformer",
+    "cut_out",
+    "extract",
+    "fit_identity_probability",
+    "intervals",
+    "load_superformer",
+    "save_superformer",
+    "train_superformer",
+    "usage",
+]

@@ -1,0 +1,97 @@
+"""What a candidate scores with the weights of a trained superformer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from tvtfast.data import VisionDataset, eval_transform
+from tvtfast.hashing import fingerprint
+from tvtfast.proxies import Proxy, ProxyInputs
+from tvtfast.supernet.folder import TrainedSuperformer
+
+_BATCH = 256
+
+
+class InheritedAccuracy:
+    """Top-1 accuracy in percent of candidates that inherit their weights.
+
+    Where subnets have two sides (``bilateral``) it is the mean of both accuracies, as published.
+
+    Args:
+        superformer: A trained superformer.
+        images: Held-out images; kept as a tensor on its device.
+        limit: Take the first of them alone; default all.
+        dtype: ``float32``, or ``bfloat16`` for autocast.
+
+    Raises:
+        ValueError: Images of another number of classes, or none.
+    """
+
+    def __init__(
+        self,
+        superformer: TrainedSuperformer,
+        images: VisionDataset,
+        *,
+        limit: int | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.superformer, self.dtype = superformer, dtype
+        options = superformer.model.options
+        if images.num_classes != options.num_classes:
+            raise ValueError(
+                f"the superformer knows {options.num_classes} classes and {images!r} has "
+                f"{images.num_classes}; take the data set it was trained on"
+            )
+        count = len(images) if limit is None else min(limit, len(images))
+        if count < 1:
+            raise ValueError("there are no images to evaluate on; give at least one")
+        transform = eval_transform(options.img_size[0], superformer.card.normalization)
+        loader = DataLoader(images.with_transform(transform), batch_size=count)
+        device = next(superformer.model.parameters()).device
+        pixels, labels = next(iter(loader))
+        self.images: Tensor = pixels.to(device)
+        self.labels: Tensor = labels.to(device)
+
+    @torch.no_grad()
+    def __call__(self, arch: Any, *, side: int | None = None) -> float:
+        """Accuracy of one architecture, of one side or in the mean of all."""
+        model = self.superformer.model
+        decoded = model.space.decode(arch)
+        passes = range(model.sides) if side is None else (side,)
+        hits = 0
+        with torch.autocast(
+            self.images.device.type, self.dtype, enabled=self.dtype != torch.float32
+        ):
+            for one in passes:
+                for batch, labels in zip(
+                    self.images.split(_BATCH), self.labels.split(_BATCH), strict=True
+                ):
+                    predicted = model(batch, decoded, one).argmax(dim=1)
+                    hits += int((predicted == labels).sum())
+        return 100 * hits / (len(self.labels) * len(passes))
+
+    def proxy(self, name: str = "inherited_accuracy") -> Proxy:
+        """The accuracy as a column of `tvtfast.score` and `tvtfast.search`.
+
+        Stored scores are those of these weights, images and number format.
+        """
+        depends_on = {
+            "superformer": self.superformer.fingerprint,
+            "images": fingerprint(self.images, self.labels),
+            "dtype": str(self.dtype),
+            "device": self.images.device.type,
+        }
+
+        def compute(inputs: ProxyInputs) -> float:
+            return self(inputs.arch)
+
+        return Proxy(
+            name,
+            compute,
+            depends_on=lambda: depends_on,
+            description="top-1 accuracy in percent with weights of a superformer; ViTAS",
+        )

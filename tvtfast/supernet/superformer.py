@@ -1,0 +1,181 @@
+"""One network whose slices are the candidates of a space."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from tvtfast.initialization import draw_, framework_init
+from tvtfast.models import CandidateModel, SpatialFeatures, blank, parameter_rule
+from tvtfast.spaces import ModelOptions, Space
+from tvtfast.spaces import get as get_space
+from tvtfast.supernet.intervals import Interval, intervals, sides
+from tvtfast.supernet.layout import Piece, largest, layout
+
+_KEPT_SKELETONS = 64
+
+
+class Superformer(nn.Module):
+    """The superformer of ViTAS: all candidates of a space share its weights.
+
+    A candidate is computed by its own module (`tvtfast.build`) on slices of the stored weights:
+    views wherever its channels lie side by side, and else gathered once per pass (circular
+    intervals that wrap around, and q, k and v of a fused projection). Class token and positions
+    are private to a patch size; the released code broadcasts the last position to all tokens, here
+    each token has its own. Identity blocks take no part: the blocks of a candidate are the first
+    ones, see `tvtfast.spaces.VitasDeitSpace`.
+    Source: Su et al., ECCV 2022.
+
+    Args:
+        space: A space of ViTAS, or its name.
+        sharing: Which channels a narrower candidate takes, see `tvtfast.supernet.intervals`.
+        qkv_mode: What is private to a number of heads, see `tvtfast.supernet.layout.QKV_MODES`.
+        seed: Seed of the weights.
+        device: Where they live; default CPU.
+        **options: Fields of `tvtfast.spaces.ModelOptions`. There is no stochastic depth and no
+            distillation token.
+
+    Attributes:
+        subnet: The candidate that ``forward`` computes while training.
+        reference: The candidate that it computes in evaluation mode.
+
+    Raises:
+        ValueError: A space without superformer, an unknown way of sharing or mode, or
+            ``distilled=True``.
+    """
+
+    def __init__(
+        self,
+        space: str | Space[Any],
+        *,
+        sharing: str = "cyclic",
+        qkv_mode: int = 2,
+        seed: int = 0,
+        device: torch.device | str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.space = get_space(space)
+        self.options = replace(ModelOptions.of(**options), drop_path_rate=0.0)
+        if self.options.distilled:
+            raise ValueError("a superformer has no distillation token; leave distilled out")
+        self.sharing, self.qkv_mode, self.sides = sharing, qkv_mode, sides(sharing)
+        self._skeletons: OrderedDict[Any, _Skeleton] = OrderedDict()
+        self.stored = nn.ParameterDict()
+        for arch in largest(self.space):
+            self._store(arch, seed, device)
+            self.reference = arch
+        self.subnet = self.reference
+
+    def _store(self, arch: Any, seed: int, device: torch.device | str | None) -> None:
+        """Make the parameters that one of the largest candidates uses, as far as there are none."""
+        skeleton = self.skeleton(arch).model
+        rule = parameter_rule(self.space)
+        find = layout(self.space, arch, self.qkv_mode)
+        for name, parameter in skeleton.named_parameters():
+            owner_name, _, short = name.rpartition(".")
+            owner = skeleton.get_submodule(owner_name)
+            declared = rule(name, owner) if rule is not None else None
+            init = replace(declared or framework_init(owner, short, parameter), groups=1)
+            for piece in find(name, parameter.ndim):
+                if _stored_name(piece.key) in self.stored:
+                    continue
+                shape = [
+                    size if axis is None else axis.widths[-1]
+                    for size, axis in zip(parameter.shape, piece.axes, strict=True)
+                ]
+                drawn = torch.empty(shape, device=device or "cpu")
+                draw_(drawn, piece.key, seed, init)
+                self.stored[_stored_name(piece.key)] = nn.Parameter(drawn)
+
+    def skeleton(self, arch: Any) -> _Skeleton:
+        """The module of a candidate, without weights."""
+        if arch not in self._skeletons:
+            model = blank(arch, space=self.space, **asdict(self.options))
+            self._skeletons[arch] = _Skeleton(model)
+            if len(self._skeletons) > _KEPT_SKELETONS:
+                self._skeletons.popitem(last=False)
+        return self._skeletons[arch]
+
+    def weights(self, arch: Any, side: int = 0) -> dict[str, Tensor]:
+        """The parameters of a candidate by name, as slices of the stored ones; gradients flow back.
+
+        Args:
+            arch: An architecture of the space.
+            side: 0, or 1 for the last channels of ``bilateral``.
+
+        Raises:
+            ValueError: A side that the way of sharing does not have.
+        """
+        if not 0 <= side < self.sides:
+            raise ValueError(
+                f"side is {side}; sharing {self.sharing!r} has {self.sides}: give 0 to "
+                f"{self.sides - 1}"
+            )
+        find = layout(self.space, arch, self.qkv_mode)
+        taken: dict[str, Tensor] = {}
+        for name, parameter in self.skeleton(arch).model.named_parameters():
+            parts = [self._slice(piece, side) for piece in find(name, parameter.ndim)]
+            taken[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return taken
+
+    def _slice(self, piece: Piece, side: int) -> Tensor:
+        taken: Tensor = self.stored[_stored_name(piece.key)]
+        for dim, axis in enumerate(piece.axes):
+            if axis is not None:
+                taken = _along(taken, dim, intervals(axis.widths, self.sharing)[axis.width][side])
+        return taken
+
+    def features_and_outputs(
+        self, images: Tensor, arch: Any, side: int = 0
+    ) -> tuple[list[SpatialFeatures], Tensor]:
+        """Features of every block of a candidate, and its logits ``[B, num_classes]``."""
+        skeleton = self.skeleton(arch).train(self.training)
+        weights = {f"model.{name}": value for name, value in self.weights(arch, side).items()}
+        found: tuple[list[SpatialFeatures], Tensor] = functional_call(skeleton, weights, (images,))
+        return found
+
+    def forward(self, images: Tensor, arch: Any = None, side: int | None = None) -> Tensor:
+        """Logits ``[B, num_classes]`` of a candidate.
+
+        Args:
+            images: ``[B, C, H, W]``, normalised.
+            arch: An architecture of the space; default ``subnet`` while training and ``reference``
+                in evaluation mode.
+            side: 0 or 1; default the sum over all sides.
+        """
+        if arch is None:
+            arch = self.subnet if self.training else self.reference
+        passes = range(self.sides) if side is None else (side,)
+        logits = [self.features_and_outputs(images, arch, one)[1] for one in passes]
+        return logits[0] if len(logits) == 1 else torch.stack(logits).sum(dim=0)
+
+
+class _Skeleton(nn.Module):
+    """A candidate that returns its features, too."""
+
+    def __init__(self, model: CandidateModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[list[SpatialFeatures], Any]:
+        features = list(self.model.block_features(images))
+        return features, self.model.forward_head(features[-1].x)
+
+
+def _along(x: Tensor, dim: int, interval: Interval) -> Tensor:
+    """The channels of an interval: ``x``, a view of it, or two views joined where it wraps."""
+    if interval.is_whole:
+        return x
+    pieces = [x.narrow(dim, start, length) for start, length in interval.pieces]
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=dim)
+
+
+def _stored_name(key: str) -> str:
+    """Names of parameters have no dots."""
+    return key.replace(".", "/")

@@ -1,0 +1,216 @@
+"""Train a superformer."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tvtfast.data import VisionDataset
+from tvtfast.distill import Distillation, Recipe
+from tvtfast.distill.guide import Guide
+from tvtfast.distill.processes import team
+from tvtfast.distill.run_folder import RunFolder
+from tvtfast.distill.settings import settings
+from tvtfast.distill.subject import images
+from tvtfast.distill.trainer import Trainer
+from tvtfast.models import Teacher, load_teacher
+from tvtfast.spaces import Space
+from tvtfast.supernet.folder import (
+    SuperformerCard,
+    TrainedSuperformer,
+    load_superformer,
+    save_superformer,
+)
+from tvtfast.supernet.objective import SuperformerObjective
+from tvtfast.supernet.sampling import Subnets, fit_identity_probability
+from tvtfast.supernet.superformer import Superformer
+
+SUPERFORMER_RECIPE = Recipe(
+    batch_size=1024,
+    lr=1e-3,
+    min_lr=0.0,
+    warmup_epochs=5,
+    label_smoothing=0.1,
+    augmentation="weak",
+)
+"""AdamW, 1e-3 to 0, 5 of 300 epochs of warm-up, weight decay 0.05, label smoothing 0.1, and weak
+augmentation; with CutMix and without stochastic depth. Batches of 1024 are those of all processes
+together in the released code, and those of one process here.
+Source: the released code of ViTAS."""
+
+CUTMIX = 1.0
+"""Alpha of CutMix in the released code."""
+
+_REFERENCE_STEP = -1
+
+
+@dataclass(frozen=True)
+class FinishedTraining:
+    """What a training ended with.
+
+    Args:
+        superformer: The last weights, and their card.
+        history: One row per epoch: losses, learning rate, accuracy of the reference subnet,
+            seconds.
+        folder: The superformer folder.
+    """
+
+    superformer: TrainedSuperformer
+    history: tuple[Mapping[str, float], ...]
+    folder: Path
+
+
+def train_superformer(
+    space: str | Space[Any],
+    dataset: str | os.PathLike[str] | VisionDataset,
+    *,
+    output_dir: str | os.PathLike[str],
+    sharing: str = "cyclic",
+    qkv_mode: int = 2,
+    flops: tuple[float, float] | None = None,
+    cutmix: float = CUTMIX,
+    teacher: str | os.PathLike[str] | nn.Module | Teacher | None = None,
+    how: Distillation | None = None,
+    recipe: Recipe = SUPERFORMER_RECIPE,
+    data_path: str | os.PathLike[str] | None = None,
+    test: VisionDataset | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    workers: int = 0,
+    progress: bool = False,
+    tensorboard: bool = False,
+    **model_options: Any,
+) -> FinishedTraining:
+    """Train all candidates of a space at once: each step one random subnet on shared weights.
+
+    The subnet of a step depends on (seed, step) alone, so all processes take the same one, and a
+    training that was stopped continues with the same call, to bitwise the same weights on the CPU.
+    Several processes, errors and files are as in `tvtfast.distill.distill`. The folder holds the
+    weights of the last epoch; the accuracy in the log is that of one reference subnet.
+
+    Args:
+        space: A space of ViTAS, or its name; by name it can be loaded again.
+        dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
+        output_dir: The superformer folder, for `load_superformer`.
+        sharing: Which channels narrower candidates take, see `tvtfast.supernet.intervals`.
+        qkv_mode: What is private to a number of heads, see `tvtfast.supernet.layout.QKV_MODES`.
+        flops: Window of the mean cost of subnets, which the probability of identity blocks is
+            fitted to (`fit_identity_probability`); without, all depths are equally likely.
+        cutmix: Alpha of CutMix; 0 for none.
+        teacher: What `tvtfast.load_teacher` takes. Frozen.
+        how: How it takes part: guidance ``attention`` or ``similarity``, logits, or both; default
+            ``attention`` with a teacher (but logits for ``bilateral``).
+        recipe: Hyperparameters.
+        data_path: Folder of a data set given by name.
+        test: Images to evaluate on; only with training images.
+        seed: Of weights, subnets, order, augmentation and CutMix.
+        device: Default the GPU, else the CPU.
+        workers: Processes that load images; the result does not depend on it.
+        progress: Show a progress bar.
+        tensorboard: Write TensorBoard's event files beside the log.
+        **model_options: ``img_size``, ``patch_size``, ``in_chans`` (`tvtfast.spaces.ModelOptions`).
+
+    Raises:
+        ValueError: Options that do not go together, or a window that cannot be met.
+        TrainingError: The loss is no longer finite, or files cannot be written.
+        CheckpointError: ``last.pt`` is damaged or belongs to another training.
+    """
+    train, test = images(dataset, data_path, test)
+    if not cutmix >= 0:
+        raise ValueError(f"cutmix={cutmix}: give an alpha above 0, or 0 for none")
+    options = {"img_size": train.img_size, **model_options, "num_classes": train.num_classes}
+    model = Superformer(space, sharing=sharing, qkv_mode=qkv_mode, seed=seed, **options)
+    side = model.options.img_size[0]
+    if model.options.img_size != (side, side):
+        raise ValueError(
+            f"img_size {model.options.img_size}: images are resized to squares; give one side"
+        )
+    probability = None
+    if flops is not None:
+        probability = fit_identity_probability(
+            model.space, flops, seed=seed, **asdict(model.options)
+        )
+    subnets = Subnets(model.space, seed, probability)
+    model.reference = subnets(_REFERENCE_STEP)
+    if teacher is not None and how is None:
+        bilateral = model.sides > 1
+        how = Distillation(
+            guidance=None if bilateral else "attention", logits="soft" if bilateral else None
+        )
+    if how is not None and how.needs_teacher and teacher is None:
+        raise ValueError("how= needs a teacher; give teacher=, or leave how out")
+    card = SuperformerCard(
+        space=model.space.name,
+        model_options={**asdict(model.options), "img_size": list(model.options.img_size)},
+        sharing=sharing,
+        qkv_mode=qkv_mode,
+        identity_probability=probability,
+        reference=model.space.to_dict(model.reference),
+        normalization=train.normalization,
+        classes=train.classes,
+        dataset=train.name,
+        accuracy=0.0,
+        recipe={},
+    )
+    with team(device) as processes:
+        guide = None
+        if teacher is not None:
+            loaded = load_teacher(teacher, device=processes.device)
+            guide = Guide(loaded, train.normalization)
+        objective = SuperformerObjective(
+            model.to(processes.device),
+            subnets,
+            label_smoothing=recipe.label_smoothing,
+            cutmix=cutmix,
+            guide=guide,
+            how=how,
+        )
+        known = settings(train, test, recipe, seed, processes, model)
+        known |= _described(card, cutmix, how, guide)
+
+        def keep(last: nn.Module, accuracy: float, epoch: int) -> None:
+            kept = replace(card, accuracy=accuracy, recipe={**known, "epoch": epoch})
+            save_superformer(output_dir, last, kept)
+
+        history = Trainer(
+            objective=objective,
+            train=train,
+            test=test,
+            img_size=side,
+            recipe=recipe,
+            seed=seed,
+            folder=RunFolder(output_dir, known),
+            keep_best=keep,
+            team=processes,
+            workers=workers,
+            progress=progress,
+            tensorboard=tensorboard,
+            keep_last=True,
+        ).run()
+        processes.wait()
+    return FinishedTraining(load_superformer(output_dir), tuple(history), Path(output_dir))
+
+
+def _described(
+    card: SuperformerCard, cutmix: float, how: Distillation | None, guide: Guide | None
+) -> dict[str, Any]:
+    """What the weights depend on besides the recipe, as JSON knows it."""
+    described: dict[str, Any] = {
+        "space": card.space,
+        "model_options": card.model_options,
+        "sharing": card.sharing,
+        "qkv_mode": card.qkv_mode,
+        "identity_probability": card.identity_probability,
+        "cutmix": cutmix,
+        "distillation": None if guide is None or how is None else asdict(how),
+        "teacher_fingerprint": guide and guide.teacher.fingerprint,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(described))
+    return plain
