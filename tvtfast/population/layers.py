@@ -71,7 +71,7 @@ def _embedding(bank: WeightBank, images: Tensor, steps: Sequence[Embedding]) -> 
 
 def _self_attention(bank: WeightBank, x: Tensor, steps: Sequence[SelfAttention]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
-    qkv = _linear(bank, kernels.layer_norm(x, eps=LAYER_NORM_EPS), widest.matrices[0]).unflatten(-1, (3, widest.inner))
+    qkv = _linear(bank, x, widest.matrices[0], norm=True).unflatten(-1, (3, widest.inner))
     for step in steps:
         yield partial(_add_linear, bank, x, _attention(bank, qkv, step), step.matrices[1])
 
@@ -90,7 +90,7 @@ def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
 
 def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.hidden)
-    hidden = kernels.gelu_(_linear(bank, kernels.layer_norm(x, eps=LAYER_NORM_EPS), widest.matrices[0]))
+    hidden = kernels.gelu_(_linear(bank, x, widest.matrices[0], norm=True))
     for step in steps:
         yield partial(_add_linear, bank, x, hidden[..., : step.hidden], step.matrices[1])
 
@@ -107,9 +107,7 @@ def _pooling(bank: WeightBank, x: Tensor, steps: Sequence[Pooling]) -> Iterator[
         yield partial(_concatenate, _linear(bank, prefix, linear), _tokens(pooled))
 
 
-def _patch_merging(
-    bank: WeightBank, x: Tensor, steps: Sequence[PatchMerging]
-) -> Iterator[Write]:
+def _patch_merging(bank: WeightBank, x: Tensor, steps: Sequence[PatchMerging]) -> Iterator[Write]:
     for step in steps:
         planes = x if x.ndim == 4 else x.transpose(1, 2).unflatten(2, step.before)
         yield partial(_copy, _merged(bank, planes, step.matrices[0]))
@@ -166,7 +164,9 @@ def _position_convolution(
         yield partial(_add, x, _tokens(positions))
 
 
-def _linear(bank: WeightBank, x: Tensor, matrix: Matrix) -> Tensor:
+def _linear(bank: WeightBank, x: Tensor, matrix: Matrix, norm: bool = False) -> Tensor:
+    if norm:
+        x = kernels.layer_norm(x, eps=LAYER_NORM_EPS)
     return F.linear(x, bank.weight(matrix), bank.bias(matrix))
 
 
