@@ -232,7 +232,7 @@ def test_scores_without_a_value_are_never_the_best():
         ),
         (
             {"strategy": "nsga2", "racing": True},
-            "racing=True is not possible: strategy 'nsga2' learns from the scores of every",
+            "a race is not possible: strategy 'nsga2' learns from the scores of every",
         ),
     ],
 )

@@ -12,9 +12,9 @@ from torch import Tensor
 from tvtfast.population.bank import WeightBank
 from tvtfast.population.layers import Write, outputs
 from tvtfast.population.memory import MemoryPlan
-from tvtfast.population.schedule import IMAGES, Batch, Run, schedule
+from tvtfast.population.schedule import IMAGES, Batch, Run, release, schedule
 from tvtfast.population.tree import Node
-from tvtfast.population.workers import Workers
+from tvtfast.population.workers import Share, Started, Task, Workers
 
 
 @torch.no_grad()
@@ -31,33 +31,49 @@ def forward(
         workers: Who computes it.
 
     Yields:
-        Nodes and their activations ``[len(nodes), B, T, dim]``, every node of the tree once.
+        Nodes and their activations ``[len(nodes), B, T, dim]``, every node of the tree once; while
+        no candidate ends with one of them they may still be in the making.
     """
     held: dict[int, Tensor] = {IMAGES: images}
-    for batch in schedule(root, plan.nodes_per_batch):
-        held[batch.number] = _compute(batch, held[batch.source], bank, plan, workers)
-        if batch.last_of_source:
-            del held[batch.source]
-        yield batch.nodes, held[batch.number]
-        if batch.is_leaf:
-            del held[batch.number]
+    read: list[int] = []  # sources that the last batch was the last to read
+    before: Started = ()
+    try:
+        for batch in schedule(root, plan.nodes_per_batch):
+            source = held[batch.source]
+            target = held[batch.number] = _target(batch, source, plan)
+            started = workers.start(_tasks(batch, source, target, bank, plan))
+            del source, target
+            workers.wait(before)
+            release(held, read)
+            before, read = started, [batch.source] if batch.last_of_source else []
+            if plan.workers == 1 or batch.has_ends:
+                workers.finish()
+                release(held, read)
+            yield batch.nodes, held[batch.number]
+            if batch.is_leaf:
+                del held[batch.number]
+    finally:
+        workers.settle()
 
 
-def _compute(
-    batch: Batch, source: Tensor, bank: WeightBank, plan: MemoryPlan, workers: Workers
-) -> Tensor:
+def _target(batch: Batch, source: Tensor, plan: MemoryPlan) -> Tensor:
     images = len(source) if batch.source == IMAGES else source.shape[1]
     step: Any = batch.nodes[0].step
     shape = (len(batch.nodes), images, step.tokens, step.width)
-    target = source.new_empty(shape, dtype=plan.dtype)
+    return source.new_empty(shape, dtype=plan.dtype)
+
+
+def _tasks(
+    batch: Batch, source: Tensor, target: Tensor, bank: WeightBank, plan: MemoryPlan
+) -> dict[Share, list[Task]]:
     if batch.source == IMAGES:
         source = source[None]
-    workers.run(
-        partial(_run, run, rows, part, source, target, bank)
-        for run in batch.runs
-        for rows, part in plan.slices(run.stop - run.start, images, step.tokens)
-    )
-    return target
+    tasks: dict[Share, list[Task]] = {}
+    for run in batch.runs:
+        for rows, part in plan.slices(run.stop - run.start, *target.shape[1:3]):
+            task = partial(_run, run, rows, part, source, target, bank)
+            tasks.setdefault((part.start, part.stop), []).append(task)
+    return tasks
 
 
 def _run(

@@ -71,7 +71,7 @@ def _embedding(bank: WeightBank, images: Tensor, steps: Sequence[Embedding]) -> 
 
 def _self_attention(bank: WeightBank, x: Tensor, steps: Sequence[SelfAttention]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
-    qkv = _linear(bank, _norm(x), widest.matrices[0]).unflatten(-1, (3, widest.inner))
+    qkv = _linear(bank, x, widest.matrices[0], norm=True).unflatten(-1, (3, widest.inner))
     for step in steps:
         yield partial(_add_linear, bank, x, _attention(bank, qkv, step), step.matrices[1])
 
@@ -90,7 +90,7 @@ def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
 
 def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.hidden)
-    hidden = kernels.gelu_(_linear(bank, _norm(x), widest.matrices[0]))
+    hidden = kernels.gelu_(_linear(bank, x, widest.matrices[0], norm=True))
     for step in steps:
         yield partial(_add_linear, bank, x, hidden[..., : step.hidden], step.matrices[1])
 
@@ -110,8 +110,7 @@ def _pooling(bank: WeightBank, x: Tensor, steps: Sequence[Pooling]) -> Iterator[
 def _patch_merging(bank: WeightBank, x: Tensor, steps: Sequence[PatchMerging]) -> Iterator[Write]:
     for step in steps:
         planes = x if x.ndim == 4 else x.transpose(1, 2).unflatten(2, step.before)
-        merged = _merged(bank, planes, step.matrices[0])
-        yield partial(_copy, merged)
+        yield partial(_copy, _merged(bank, planes, step.matrices[0]))
 
 
 def _merged(bank: WeightBank, planes: Tensor, matrix: Matrix) -> Tensor:
@@ -126,12 +125,12 @@ def _local_attention(
 ) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
     grid, window = widest.grid, widest.window
-    cut = windows(_norm(x), grid, window)
+    cut = windows(kernels.layer_norm(x, eps=LAYER_NORM_EPS), grid, window)
     qkv = _linear(bank, cut, widest.matrices[0]).unflatten(-1, (3, widest.inner))
     for step in steps:
         mixed = kernels.packed_attention(qkv[..., : step.inner].flatten(2), step.heads)
-        mixed = unwindowed(mixed, grid, window)
-        yield partial(_add_linear, bank, x, mixed, step.matrices[1])
+        joined = unwindowed(mixed, grid, window)
+        yield partial(_add_linear, bank, x, joined, step.matrices[1])
 
 
 def _subsampled_attention(
@@ -139,7 +138,7 @@ def _subsampled_attention(
 ) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
     q_matrix, kv_matrix, _, *reduction = widest.matrices
-    normed = _norm(x)
+    normed = kernels.layer_norm(x, eps=LAYER_NORM_EPS)
     q = _linear(bank, normed, q_matrix)
     for matrix in reduction:
         normed = _merged(bank, normed.transpose(1, 2).unflatten(2, widest.grid), matrix)
@@ -149,8 +148,9 @@ def _subsampled_attention(
             part[..., : step.inner].unflatten(-1, (step.heads, step.head_dim)).transpose(1, 2)
             for part in (q, *kv.unbind(-2))
         )
-        mixed = F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
-        yield partial(_add_linear, bank, x, mixed, step.matrices[2])
+        mixed = F.scaled_dot_product_attention(queries, keys, values)
+        heads = mixed.transpose(1, 2).flatten(2)
+        yield partial(_add_linear, bank, x, heads, step.matrices[2])
 
 
 def _position_convolution(
@@ -164,11 +164,9 @@ def _position_convolution(
         yield partial(_add, x, _tokens(positions))
 
 
-def _norm(x: Tensor) -> Tensor:
-    return kernels.layer_norm(x, eps=LAYER_NORM_EPS)
-
-
-def _linear(bank: WeightBank, x: Tensor, matrix: Matrix) -> Tensor:
+def _linear(bank: WeightBank, x: Tensor, matrix: Matrix, norm: bool = False) -> Tensor:
+    if norm:
+        x = kernels.layer_norm(x, eps=LAYER_NORM_EPS)
     return F.linear(x, bank.weight(matrix), bank.bias(matrix))
 
 
@@ -179,16 +177,16 @@ def _add_linear(bank: WeightBank, x: Tensor, hidden: Tensor, matrix: Matrix, out
     torch.addmm(start.flatten(0, 1), hidden.flatten(0, 1), weight.t(), out=out.flatten(0, 1))
 
 
+def _copy(x: Tensor, out: Tensor) -> None:
+    out.copy_(x)
+
+
 def _add(x: Tensor, y: Tensor, out: Tensor) -> None:
     torch.add(x, y, out=out)
 
 
 def _concatenate(prefix: Tensor, tokens: Tensor, out: Tensor) -> None:
     torch.cat((prefix, tokens), dim=1, out=out)
-
-
-def _copy(x: Tensor, out: Tensor) -> None:
-    out.copy_(x)
 
 
 def _tokens(patches: Tensor) -> Tensor:

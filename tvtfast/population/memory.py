@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from tvtfast.population.schedule import IMAGES, Batch, schedule
+from tvtfast.population.schedule import IMAGES, Batch, release, schedule
 from tvtfast.population.tree import Node
 from tvtfast.spaces.steps import MLP, LocalAttention, SelfAttention, SubsampledAttention
 
@@ -121,15 +121,21 @@ def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
     """Bytes of activations and temporaries that are held at once, at most; weights, and the images
     themselves, come on top."""
     held = {IMAGES: 0}
-    peak = 0
+    read: list[int] = []
+    peak = before = 0
     for batch in schedule(root, plan.nodes_per_batch):
         step: Any = batch.nodes[0].step
         held[batch.number] = (
             len(batch.nodes) * images * step.tokens * step.width * plan.dtype.itemsize
         )
-        peak = max(peak, sum(held.values()) + _temporary_bytes(batch, images, plan))
-        if batch.last_of_source:
-            del held[batch.source]
+        temporary = _temporary_bytes(batch, images, plan)
+        # some workers may still be at the batch before
+        peak = max(peak, sum(held.values()) + max(before, temporary))
+        release(held, read)
+        before, read = temporary, [batch.source] if batch.last_of_source else []
+        if plan.workers == 1 or batch.has_ends:
+            release(held, read)
+            before = 0
         if batch.is_leaf:
             # features of some of the nodes may be copied for their reader
             peak = max(peak, sum(held.values()) + held[batch.number])

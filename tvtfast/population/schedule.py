@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from tvtfast.population.tree import Node
 from tvtfast.spaces.steps import Step
@@ -59,6 +60,11 @@ class Batch:
     last_of_source: bool
     is_leaf: bool
 
+    @property
+    def has_ends(self) -> bool:
+        """Whether candidates end with one of the nodes, so that it must be complete."""
+        return any(node.candidates for node in self.nodes)
+
 
 def schedule(root: Node, nodes_per_batch: int) -> Iterator[Batch]:
     """Batches of at most ``nodes_per_batch`` new nodes (or all children of one parent).
@@ -88,6 +94,13 @@ def schedule(root: Node, nodes_per_batch: int) -> Iterator[Batch]:
             last_of_source=not pending,
             is_leaf=not following,
         )
+
+
+def release(held: dict[int, Any], numbers: list[int]) -> None:
+    """Give back what was read for the last time; clears the list."""
+    for number in numbers:
+        del held[number]
+    numbers.clear()
 
 
 def _batches(nodes: Sequence[Node], limit: int) -> Iterator[_Parents]:
