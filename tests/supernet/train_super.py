@@ -17,7 +17,7 @@ from tvtfast.supernet import FinishedTraining, train_superformer
 WIDTHS = (12, 18, 24)
 INNER = (36, 54, 72)
 DEIT = spaces.register(
-    VitasDeitSpace("test-super-deit", (14, 16, 32), WIDTHS, 3, 1, (2, 3), INNER, (20, 30, 40))
+    VitasDeitSpace("test-super-deit", (14, 16, 32), WIDTHS, 2, 1, (2, 3), INNER, (20, 30, 40))
 )
 TWINS = spaces.register(
     VitasTwinsSpace(

@@ -1,0 +1,172 @@
+"""ViTAS on handwritten digits, in minutes: ``python -m bench.vitas_digits --part ...``.
+
+Two studies over a small space of its own, each for several seeds:
+
+- ``retrain``: train a superformer, take the best of random candidates by inherited accuracy, and
+  retrain it from scratch beside as many random candidates; the best found against their median.
+- ``agreement``: train one superformer per way of sharing; Kendall tau between inherited accuracy
+  and accuracy after retraining over the same subnets.
+
+Results go to ``<output>/<part>.json`` seed by seed; what is there is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from scipy.stats import kendalltau
+
+from bench.machine import machine
+from tvtfast import spaces
+from tvtfast.data import VisionDataset, load_dataset
+from tvtfast.distill import Recipe, distill
+from tvtfast.files import replacing
+from tvtfast.spaces import VitasDeitSpace
+from tvtfast.spaces.vitas_deit import tenths
+from tvtfast.supernet import SUPERFORMER_RECIPE, InheritedAccuracy, train_superformer
+
+SPACE = spaces.register(
+    VitasDeitSpace("vitas-digits", (16, 32), tenths(60), 6, 1, (2, 3, 6), tenths(180), tenths(180))
+)
+OPTIONS = {"img_size": 32, "patch_size": 4}
+"""Patches of 4 and 8 pixels on the digits of 32 x 32."""
+
+_RETRAIN = Recipe(lr=1e-3, augmentation="light", label_smoothing=0.1, batch_size=32)
+
+
+def halves() -> tuple[VisionDataset, VisionDataset, VisionDataset]:
+    """Training images, held-out ones that candidates are chosen on, and test images."""
+    digits, test = load_dataset("digits", split="train"), load_dataset("digits", split="test")
+    rows = {
+        "train": [row for row in range(len(digits)) if row % 5],
+        "held-out": [row for row in range(len(digits)) if not row % 5],
+    }
+    train, held_out = (
+        VisionDataset(
+            [digits.images[row] for row in chosen],
+            digits.labels[chosen],
+            digits.classes,
+            name=f"digits {name}",
+            split=name,
+            img_size=digits.img_size,
+        )
+        for name, chosen in rows.items()
+    )
+    return train, held_out, test
+
+
+def inherited(sharing: str, seed: int, epochs: int, folder: Path) -> InheritedAccuracy:
+    """Held-out accuracy with the weights of a superformer trained with a seed."""
+    train, held_out, _ = halves()
+    recipe = replace(
+        SUPERFORMER_RECIPE, epochs=epochs, batch_size=32, augmentation="light", warmup_epochs=None
+    )
+    finished = train_superformer(
+        SPACE,
+        train,
+        test=held_out,
+        output_dir=folder / f"super-{sharing}-{seed}",
+        sharing=sharing,
+        cutmix=0.0,
+        recipe=recipe,
+        seed=seed,
+        device="cpu",
+        **OPTIONS,
+    )
+    return InheritedAccuracy(finished.superformer, held_out)
+
+
+def retrained(arch: Any, seed: int, epochs: int, folder: Path) -> float:
+    """Test accuracy after the last epoch of a training from scratch."""
+    train, _, test = halves()
+    name = hashlib.sha256(SPACE.encode(arch).encode()).hexdigest()[:12]
+    trained = distill(
+        SPACE.to_dict(SPACE.decode(arch)),
+        train,
+        test=test,
+        space=SPACE,
+        output_dir=folder / f"retrained-{name}-{seed}",
+        recipe=replace(_RETRAIN, epochs=epochs),
+        seed=seed,
+        device="cpu",
+        **OPTIONS,
+    )
+    return float(trained.history[-1]["accuracy"])
+
+
+def retrain(seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """The best of random candidates by inherited accuracy, and random ones, after retraining."""
+    score = inherited("cyclic", seed, options.epochs, options.output)
+    candidates = SPACE.sample(options.candidates, seed)
+    best = max(candidates, key=score)
+    rest = SPACE.sample(options.subnets, 1000 + seed)
+    accuracies = [retrained(a, seed, options.retrain_epochs, options.output) for a in (best, *rest)]
+    return {
+        "best": accuracies[0],
+        "median": median(accuracies[1:]),
+        "random": accuracies[1:],
+        "inherited": score(best),
+        "flops": SPACE.flops(best, **OPTIONS, num_classes=10),
+    }
+
+
+def agreement(seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Rank agreement of inherited and retrained accuracy, by way of sharing."""
+    archs = SPACE.sample(options.subnets, 2000)
+    truth = [retrained(arch, 0, options.retrain_epochs, options.output) for arch in archs]
+    found: dict[str, Any] = {"retrained": truth}
+    for sharing in ("ordinal", "cyclic"):
+        score = inherited(sharing, seed, options.epochs, options.output)
+        scores = [score(arch) for arch in archs]
+        found[sharing] = {"inherited": scores, "tau": float(kendalltau(scores, truth).statistic)}
+    return found
+
+
+PARTS = {"retrain": retrain, "agreement": agreement}
+
+
+def summary(part: str, rows: dict[str, Any]) -> str:
+    """One line per seed, and the mean."""
+    if part == "retrain":
+        lines = [
+            f"seed {seed}: best found {row['best']:.2f} %, median of random {row['median']:.2f} %"
+            for seed, row in rows.items()
+        ]
+        gain = mean(row["best"] - row["median"] for row in rows.values())
+        return "\n".join([*lines, f"mean difference {gain:+.2f} points"])
+    return "\n".join(
+        f"seed {seed}: tau {row['ordinal']['tau']:+.2f} ordinal, {row['cyclic']['tau']:+.2f} cyclic"
+        for seed, row in rows.items()
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.vitas_digits", description=__doc__)
+    parser.add_argument("--part", choices=tuple(PARTS), required=True)
+    parser.add_argument("--output", type=Path, default=Path("runs/vitas-digits"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=40, help="of the superformer")
+    parser.add_argument("--retrain-epochs", type=int, default=15)
+    parser.add_argument("--candidates", type=int, default=60, help="to choose the best from")
+    parser.add_argument("--subnets", type=int, default=12, help="random ones to retrain")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / f"{options.part}.json"
+    rows = json.loads(path.read_text()) if path.exists() else {}
+    for seed in range(options.seeds):
+        if str(seed) not in rows:
+            rows[str(seed)] = PARTS[options.part](seed, options)
+            with replacing(path) as target:
+                target.write_text(json.dumps(rows, indent=2) + "\n")
+        print(summary(options.part, {str(seed): rows[str(seed)]}).splitlines()[0], flush=True)
+    print(f"{machine()}\n{summary(options.part, rows)}")
+
+
+if __name__ == "__main__":
+    main()
