@@ -13,6 +13,7 @@ if __name__ == "kernels":
     )
 
 from ._attention import attention_map, attention_map_distance, attention_map_distances
+from ._attention_jvp import attention_jvp
 from ._gram import gram
 from ._norms import pack_segments, pack_slices, segment_norms, slice_norms
 from ._packed_attention import packed_attention
@@ -38,6 +39,7 @@ __all__ = [
     "SegmentTable",
     "SelfAttentionStats",
     "SliceTable",
+    "attention_jvp",
     "attention_map",
     "attention_map_distance",
     "attention_map_distances",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import dispatch
-from ._layout import empty_gradient
+from ._layout import empty_gradient, empty_tokens_first
 from ._slices import SliceTable
 from .reference import angle_distance as reference_angle_distance
 from .reference import gram as reference_gram
@@ -107,6 +107,20 @@ def _packed_attention_fake(
     return qkv.new_empty(qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3)
 
 
+def _attention_jvp_fake(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    scale: float,
+    *,
+    backend: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    return empty_tokens_first(q), empty_tokens_first(q)
+
+
 def _gram_fake(
     x: Tensor, y: Tensor | None, relative: bool, *, backend: str | None = None
 ) -> Tensor:
@@ -136,6 +150,7 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "indexed_uniform_": _indexed_fake,
     "self_attention_stats": _self_attention_stats_fake,
     "packed_attention": _packed_attention_fake,
+    "attention_jvp": _attention_jvp_fake,
     "gram": _gram_fake,
     "angle_distance": _angle_distance_fake,
 }
