@@ -26,6 +26,7 @@ from ._relations import (
     relation_nst,
     relation_rkd_angle,
 )
+from ._sample_gram import sample_gram
 from ._segments import SegmentTable
 from ._self_attention import SelfAttentionStats, self_attention_stats
 from ._slices import SliceTable
@@ -59,6 +60,7 @@ __all__ = [
     "relation_ickd",
     "relation_nst",
     "relation_rkd_angle",
+    "sample_gram",
     "segment_norms",
     "self_attention_stats",
     "slice_norms",
