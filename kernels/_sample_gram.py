@@ -13,9 +13,7 @@ GRADIENT_ELEMENTS = 1 << 26
 """Elements of per-sample gradients that are formed at a time."""
 
 
-def sample_gram(
-    inputs: Tensor, grad_outputs: Tensor, *, backend: str | None = None
-) -> Tensor:
+def sample_gram(inputs: Tensor, grad_outputs: Tensor, *, backend: str | None = None) -> Tensor:
     r"""Inner products of the per-sample weight gradients of a linear layer.
 
     The gradient of sample ``i`` is ``W_i = X_i^T G_i``, and

@@ -188,9 +188,7 @@ def test_gradients_and_transforms() -> None:
 
 def test_opcheck(backend: str) -> None:
     for dual in (operands(2, 3, 5, 4), operands(1, 1, 3, 2, dtype=torch.bfloat16)):
-        torch.library.opcheck(
-            torch.ops.tvtfast.attention_jvp, (*dual, 0.5), {"backend": backend}
-        )
+        torch.library.opcheck(torch.ops.tvtfast.attention_jvp, (*dual, 0.5), {"backend": backend})
 
 
 def test_compile() -> None:
@@ -214,9 +212,7 @@ def test_compile() -> None:
         (dict.fromkeys(range(6), torch.ones(1, 1, 2, 0)), ValueError, "at least one channel"),
     ],
 )
-def test_wrong_arguments(
-    changed: dict[int, Tensor], error: type[Exception], message: str
-) -> None:
+def test_wrong_arguments(changed: dict[int, Tensor], error: type[Exception], message: str) -> None:
     dual = [changed.get(i, torch.ones(1, 1, 2, 3)) for i in range(6)]
     with pytest.raises(error, match=message):
         attention_jvp(*dual)

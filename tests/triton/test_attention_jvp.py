@@ -86,6 +86,4 @@ def test_nans(poisoned: None) -> None:
 
 def test_what_is_declined() -> None:
     wide = [torch.ones(1, 1, 2, 129)] * 6
-    assert capability.attention_jvp(*wide, 1.0) == (
-        "a head has 129 channels (allowed: up to 128)",
-    )
+    assert capability.attention_jvp(*wide, 1.0) == ("a head has 129 channels (allowed: up to 128)",)

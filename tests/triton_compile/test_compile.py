@@ -339,7 +339,9 @@ def dual_operands(dtype: torch.dtype, tokens: int, channels: int, heads: int = 3
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("tokens", "channels"), [(7, 64), (784, 8), (49, 16), (197, 80), (196, 128)])
+@pytest.mark.parametrize(
+    ("tokens", "channels"), [(7, 64), (784, 8), (49, 16), (197, 80), (196, 128)]
+)
 def test_attention_jvp(compiled: Compiled, dtype: torch.dtype, tokens: int, channels: int) -> None:
     attention_jvp.forward(*dual_operands(dtype, tokens, channels), 0.125)
     ptx = compiled.ptx("_dual_kernel")

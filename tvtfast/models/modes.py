@@ -30,7 +30,5 @@ def temporary_mode(module: Any, *, training: bool) -> Iterator[None]:
 class IdentityNorms(TorchFunctionMode):
     """Every layer norm that is called inside passes its input through; no module is changed."""
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if func is F.layer_norm else func(*args, **(kwargs or {}))

@@ -104,8 +104,8 @@ def jvp(
         except MissingRuleError:
             pass
     with sdpa_kernel(SDPBackend.MATH):  # the fused forms have no tangent
-        value, derivative = torch.func.jvp(function, (primal,), (tangent,))
-    return value, derivative
+        found = torch.func.jvp(function, (primal,), (tangent,))
+    return found[0], found[1]
 
 
 def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -277,4 +277,3 @@ _RULES: dict[str, Callable[..., Pair]] = {
     "tanh": _tanh,
 }
 """By name: the same in ``torch``, ``torch.nn.functional`` and of the method."""
-

@@ -139,9 +139,7 @@ def gauss_length(
     return circle.sum(turning / squares)
 
 
-def circle_directions(
-    seed: int, img_size: int | tuple[int, int], channels: int = 3
-) -> Tensor:
+def circle_directions(seed: int, img_size: int | tuple[int, int], channels: int = 3) -> Tensor:
     """Two orthonormal images ``[2, C*H*W]``, fp64: a uniformly random plane and basis.
 
     Normal numbers keyed by index (`tvtfast.kernels.indexed_normal_`), made orthonormal. Equal on
@@ -243,8 +241,8 @@ def _turning(
 
 
 def _derivative(function: Callable[[Tensor], Tensor], angles: Tensor) -> tuple[Tensor, Tensor]:
-    value, tangent = torch.func.jvp(function, (angles,), (torch.ones_like(angles),))
-    return value, tangent
+    found = torch.func.jvp(function, (angles,), (torch.ones_like(angles),))
+    return found[0], found[1]
 
 
 def _pair(img_size: int | tuple[int, int]) -> tuple[int, int]:

@@ -104,8 +104,9 @@ def ntk_gram(
         raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
     weight = next((p for p in module.parameters() if p.is_floating_point()), images)
     images = images.to(weight.device, weight.dtype)
+    feature = _Feature(module, feature_fn)
     with temporary_mode(module, training=False), torch.enable_grad():
-        parts = list(_GRAMS[method](_Feature(module, feature_fn), images))
+        parts = list(_GRAMS[method](feature, images)) if feature.weights() else []
     if not parts:
         raise UnsupportedModelError(
             f"no weight of {type(module).__name__} receives a gradient; check requires_grad"
@@ -214,6 +215,11 @@ def _linear(layer: nn.Linear, samples: int, calls: Calls) -> Tensor:
 
 def _conv(layer: nn.Conv2d, samples: int, calls: Calls) -> Tensor:
     """Groups are small linear layers side by side; their gradients are formed and put together."""
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        raise UnsupportedModelError(
+            f"per-sample gradients are known of convolutions padded with zeros, and {layer} pads "
+            "otherwise; use method='samples'"
+        )
     inputs, gradients = [], []
     for x, g in calls:
         patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
