@@ -7,11 +7,13 @@
 #include <omp.h>
 #endif
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "attention_jvp.h"
 #include "attention_map.h"
 #include "gelu.h"
 #include "indexed.h"
@@ -192,6 +194,26 @@ void self_attention_stats(Address q, Address k, std::int64_t dtype, const Shape&
        [&] { return tvt::self_attention_stats(heads, outputs, threads); });
 }
 
+// Operands in the order q, k, v, and their tangents.
+void attention_jvp(const std::array<Address, 6>& operands, const std::array<Shape, 6>& strides,
+                   std::int64_t dtype, const Shape& shape, double scale, Address out,
+                   Address tangent, int threads) {
+  tvt::DualHeads heads{};
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    heads.operands[i] = at<const void>(operands[i]);
+    std::copy_n(strides[i].begin(), 3, heads.strides[i]);
+  }
+  heads.dtype = static_cast<tvt::DType>(dtype);
+  heads.images = shape[0];
+  heads.heads = shape[1];
+  heads.tokens = shape[2];
+  heads.width = shape[3];
+  heads.scale = scale;
+  heads.out = at<void>(out);
+  heads.tangent = at<void>(tangent);
+  call("attention_jvp", [&] { return tvt::attention_jvp(heads, threads); });
+}
+
 py::dict build_info() {
   py::dict info;
   info["instruction_set"] = tvt::instruction_set();
@@ -216,6 +238,7 @@ py::dict build_info() {
 
 PYBIND11_MODULE(_C, m) {
   m.doc() = "CPU kernels of tvtfast.kernels. Addresses are not checked here; kernels/native does it.";
+  m.def("attention_jvp", &attention_jvp);
   m.def("attention_map", &attention_map);
   m.def("attention_map_distances", &attention_map_distances);
   m.def("attention_map_backward", &attention_map_backward);

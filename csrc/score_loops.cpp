@@ -2,7 +2,6 @@
 
 #include <limits>
 
-#include "dtype.h"
 #include "target.h"
 
 // Products may be contracted with sums here: nothing promises the same bits on all machines.
@@ -12,27 +11,12 @@
 #pragma GCC optimize("fp-contract=fast")
 #endif
 
+#include "exp2.h"  // to be inlined, and so compiled alike
+
 namespace tvt {
 namespace {
 
-constexpr float kRounder = 12582912.0f;   // 1.5 * 2^23: adding it leaves an integer in the last bits
-constexpr float kSmallestExponent = -126.0f;
-constexpr float kNoWeight = -1024.0f;     // stands for the logarithm of 0, which a weight of 0 multiplies
-
-// 2^x for x <= 0, within 2 units in the last place; 0 where it would be subnormal (Cephes, S. Moshier).
-TVT_INLINE float exp2_nonpositive(float x) {
-  const float rounded = x + kRounder;
-  const float r = x - (rounded - kRounder);
-  float p = 1.535336188319500e-4f;
-  p = p * r + 1.339887440266574e-3f;
-  p = p * r + 9.618437357674640e-3f;
-  p = p * r + 5.550332471162809e-2f;
-  p = p * r + 2.402264791363012e-1f;
-  p = p * r + 6.931472028550421e-1f;
-  p = p * r + 1.0f;
-  const std::uint32_t exponent = (bits_of(rounded) - bits_of(kRounder) + 127u) << 23;
-  return x < kSmallestExponent ? 0.0f : p * float_from_bits(exponent);
-}
+constexpr float kNoWeight = -1024.0f;  // stands for the logarithm of 0, which a weight of 0 multiplies
 
 }  // namespace
 

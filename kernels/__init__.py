@@ -13,6 +13,7 @@ if __name__ == "kernels":
     )
 
 from ._attention import attention_map, attention_map_distance, attention_map_distances
+from ._attention_jvp import attention_jvp
 from ._gram import gram
 from ._norms import pack_segments, pack_slices, segment_norms, slice_norms
 from ._packed_attention import packed_attention
@@ -25,6 +26,7 @@ from ._relations import (
     relation_nst,
     relation_rkd_angle,
 )
+from ._sample_gram import sample_gram
 from ._segments import SegmentTable
 from ._self_attention import SelfAttentionStats, self_attention_stats
 from ._slices import SliceTable
@@ -39,6 +41,7 @@ __all__ = [
     "SegmentTable",
     "SelfAttentionStats",
     "SliceTable",
+    "attention_jvp",
     "attention_map",
     "attention_map_distance",
     "attention_map_distances",
@@ -60,6 +63,7 @@ __all__ = [
     "relation_ickd",
     "relation_nst",
     "relation_rkd_angle",
+    "sample_gram",
     "segment_norms",
     "self_attention_stats",
     "slice_norms",

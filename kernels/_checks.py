@@ -6,7 +6,7 @@ Feature tensors of either layout become views ``[B, H, W, C]``: the layout lives
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -170,21 +170,33 @@ def slice_sizes(function: str, sizes: Tensor | Sequence[Sequence[int]]) -> Tenso
     return sizes.to(torch.int64)
 
 
+def like_queries(function: str, operands: Mapping[str, Tensor]) -> None:
+    """Refuse tensors that are not ``[B, H, N, D]`` like the first of them, the queries."""
+    (_, q), *others = operands.items()
+    check_dtype(function, "q", q)
+    for name, x in others:
+        check_dtype(function, name, x)
+        if q.dtype != x.dtype:
+            raise TypeError(
+                f"{function}: q is {q.dtype} and {name} is {x.dtype}; convert one with .to()"
+            )
+        if q.dim() != 4 or q.shape != x.shape or q.shape[-1] == 0:
+            raise ValueError(
+                f"{function}: q has shape {tuple(q.shape)} and {name} {tuple(x.shape)}; both are"
+                " [B, H, N, D] (images, heads, tokens, channels of a head) with at least one"
+                " channel"
+            )
+        if q.device != x.device:
+            raise ValueError(
+                f"{function}: q is on {q.device}, {name} on {x.device}; move one to the other"
+            )
+
+
 def attention_arguments(
     function: str, q: Tensor, k: Tensor, statistics: Sequence[str]
 ) -> list[str]:
     """Refuse queries and keys that do not fit together; the names of the statistics as a list."""
-    check_dtype(function, "q", q)
-    check_dtype(function, "k", k)
-    if q.dtype != k.dtype:
-        raise TypeError(f"{function}: q is {q.dtype} and k is {k.dtype}; convert one with .to()")
-    if q.dim() != 4 or q.shape != k.shape or q.shape[-1] == 0:
-        raise ValueError(
-            f"{function}: q has shape {tuple(q.shape)} and k {tuple(k.shape)}; both are"
-            " [B, H, N, D] (images, heads, tokens, channels of a head) with at least one channel"
-        )
-    if q.device != k.device:
-        raise ValueError(f"{function}: q is on {q.device}, k on {k.device}; move one to the other")
+    like_queries(function, {"q": q, "k": k})
     names = list(statistics)
     if isinstance(statistics, str) or len(set(names)) < len(names) or set(names) - set(STATISTICS):
         raise ValueError(

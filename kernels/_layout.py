@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -18,6 +19,14 @@ def empty_gradient(x: Tensor) -> Tensor:
         return x.new_empty(x.shape)
     images, height, width, channels = x.shape
     return x.new_empty((images, channels, height, width)).permute(0, 2, 3, 1)
+
+
+def empty_tokens_first(x: Tensor) -> Tensor:
+    """Uninitialised ``[B, H, N, D]`` like ``x``, as a view of dense ``[B, N, H, D]``: heads merge
+    without a copy."""
+    images, heads, tokens, channels = x.shape
+    dense = torch.empty(images, tokens, heads, channels, dtype=x.dtype, device=x.device)
+    return dense.transpose(1, 2)
 
 
 def differences(xs: Sequence[Tensor], other: Tensor) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from .cuda import attention_map as cuda_attention_map
 from .cuda import attention_map_distances as cuda_attention_map_distances
 from .cuda import indexed as cuda_indexed
 from .cuda import segment_norms as cuda_segment_norms
+from .native import attention_jvp as native_attention_jvp
 from .native import attention_map as native_attention_map
 from .native import attention_map_distances as native_attention_map_distances
 from .native import gelu as native_gelu
@@ -32,6 +33,7 @@ from .native import segment_norms as native_segment_norms
 from .native import self_attention_stats as native_self_attention_stats
 from .native import slice_norms as native_slice_norms
 from .reference import angle_distance as reference_angle_distance
+from .reference import attention_jvp as reference_attention_jvp
 from .reference import attention_map as reference_attention_map
 from .reference import gelu as reference_gelu
 from .reference import gram as reference_gram
@@ -151,6 +153,11 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
     "gelu_": (
         _native(native_gelu, native_gelu.gelu_),
         _reference(reference_gelu.gelu_),
+    ),
+    "attention_jvp": (
+        _triton(capability.attention_jvp, "attention_jvp", "forward"),
+        _native(native_attention_jvp, native_attention_jvp.forward),
+        _reference(reference_attention_jvp.forward),
     ),
     "gram": (
         _triton(capability.gram, "gram", "forward"),

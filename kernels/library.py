@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import dispatch
-from ._layout import empty_gradient
+from ._layout import empty_gradient, empty_tokens_first
 from ._slices import SliceTable
 from .reference import angle_distance as reference_angle_distance
 from .reference import gram as reference_gram
@@ -115,6 +115,20 @@ def _gelu_fake(x: Tensor, *, backend: str | None = None) -> None:
     return None
 
 
+def _attention_jvp_fake(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    dq: Tensor,
+    dk: Tensor,
+    dv: Tensor,
+    scale: float,
+    *,
+    backend: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    return empty_tokens_first(q), empty_tokens_first(q)
+
+
 def _gram_fake(
     x: Tensor, y: Tensor | None, relative: bool, *, backend: str | None = None
 ) -> Tensor:
@@ -146,6 +160,7 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "packed_attention": _packed_attention_fake,
     "layer_norm": _layer_norm_fake,
     "gelu_": _gelu_fake,
+    "attention_jvp": _attention_jvp_fake,
     "gram": _gram_fake,
     "angle_distance": _angle_distance_fake,
 }

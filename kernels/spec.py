@@ -157,6 +157,21 @@ def gelu_tolerance(dtype: torch.dtype, length: int = 1, extent: int = 0) -> floa
     return 4 * roundoff(accumulation_dtype(dtype)) + roundoff(dtype)
 
 
+def attention_jvp_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
+    """Error of attention and of its tangent, ``length`` and ``extent`` as in
+    :func:`packed_attention_tolerance`.
+
+    Relative, per head, to the largest value ``v`` for attention, and to ``dv + 2 e v`` for the
+    tangent, with ``dv`` the largest tangent of a value and ``e`` the largest
+    ``scale sum_d |dq_d k_d| + |q_d dk_d|``, which bounds the tangent of a logit. A weight carries
+    the error of attention, so its tangent does, and that of a product of ``length`` terms; what is
+    taken off, the sum of the tangents times the result, doubles both. The series of small scores is
+    off by 4 u more.
+    """
+    u = roundoff(accumulation_dtype(dtype))
+    return 2 * packed_attention_tolerance(dtype, length, extent) + 4 * u
+
+
 def gram_tolerance(dtype: torch.dtype, length: int, extent: int = 0) -> float:
     """Error of an inner product relative to the product of both lengths.
 
@@ -285,6 +300,18 @@ def _gelu_flops(x: Tensor) -> int:
     return 26 * x.numel()
 
 
+def _attention_jvp_bytes(
+    q: Tensor, k: Tensor, v: Tensor, dq: Tensor, dk: Tensor, dv: Tensor, scale: float
+) -> int:
+    return sum(x.nbytes for x in (q, k, v, dq, dk, dv)) + 2 * q.nbytes
+
+
+def _attention_jvp_flops(
+    q: Tensor, k: Tensor, v: Tensor, dq: Tensor, dk: Tensor, dv: Tensor, scale: float
+) -> int:
+    return 12 * q.shape[2] * q.numel()
+
+
 def _gram_bytes(x: Tensor, y: Tensor | None, relative: bool) -> int:
     matrices, rows, _ = x.shape
     columns = rows if y is None else y.shape[1]
@@ -357,6 +384,10 @@ def _layer_norm_example(device: Device = "cpu") -> tuple[Any, ...]:
 
 def _gelu_example(device: Device = "cpu") -> tuple[Any, ...]:
     return (torch.ones(197, 768, device=device),)
+
+
+def _attention_jvp_example(device: Device = "cpu") -> tuple[Any, ...]:
+    return *torch.ones(6, 2, 3, 197, 64, device=device).unbind(0), 0.125
 
 
 def _gram_example(device: Device = "cpu") -> tuple[Any, ...]:
@@ -462,6 +493,14 @@ OPERATORS = {
             _gelu_bytes,
             _gelu_flops,
             _gelu_example,
+        ),
+        Operator(
+            "attention_jvp(Tensor q, Tensor k, Tensor v, Tensor dq, Tensor dk, Tensor dv,"
+            " float scale, *, str? backend=None) -> (Tensor out, Tensor tangent)",
+            attention_jvp_tolerance,
+            _attention_jvp_bytes,
+            _attention_jvp_flops,
+            _attention_jvp_example,
         ),
         Operator(
             "gram(Tensor x, Tensor? y, bool relative, *, str? backend=None) -> Tensor",

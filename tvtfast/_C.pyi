@@ -2,6 +2,16 @@
 
 from collections.abc import Sequence
 
+def attention_jvp(
+    operands: Sequence[int],
+    strides: Sequence[Sequence[int]],
+    dtype: int,
+    shape: Sequence[int],
+    scale: float,
+    out: int,
+    tangent: int,
+    threads: int,
+) -> None: ...
 def attention_map(
     x: int,
     dtype: int,

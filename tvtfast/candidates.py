@@ -31,6 +31,10 @@ class Candidate(Protocol):
         """What determines it apart from its weights; ``None`` when that cannot be told."""
 
     @property
+    def options(self) -> ModelOptions:
+        """Image size and what else is common to all candidates."""
+
+    @property
     def feature_fn(self) -> FeatureFn | None:
         """How to read its features; ``None`` for its own interface."""
 
@@ -77,6 +81,7 @@ class ModuleCandidate:
 
     source: nn.Module
     label: str
+    options: ModelOptions
     feature_fn: FeatureFn | None
     identity: None = None
 
@@ -115,7 +120,9 @@ def as_candidates(
     found: list[Candidate] = []
     for index, entry in enumerate(given):
         if isinstance(entry, nn.Module):
-            found.append(ModuleCandidate(entry, f"{type(entry).__name__}[{index}]", feature_fn))
+            found.append(
+                ModuleCandidate(entry, f"{type(entry).__name__}[{index}]", options, feature_fn)
+            )
         elif space is None:
             raise ValueError(
                 f"candidate {index} is an architecture ({type(entry).__name__}); say which space "

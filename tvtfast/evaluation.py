@@ -8,14 +8,13 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tvtfast.candidates import ArchCandidate, Candidate
 from tvtfast.data import FrozenBatch
-from tvtfast.models import SpatialFeatures, last_features
+from tvtfast.models import FeatureFn, SpatialFeatures, last_features, temporary_mode
 
 DTYPES = {
     "float32": torch.float32,
@@ -78,18 +77,30 @@ class CandidateInputs:
 
     @cached_property
     def flops(self) -> int:
-        with _mode(self.candidate.source, training=False):
+        with temporary_mode(self.candidate.source, training=False):
             return self.candidate.flops(
                 None if self._view.batch is None else self._on_device(self.images)
             )
 
     @cached_property
+    def seed(self) -> int:
+        if self._conditions.paper:
+            return mixed_seed(self._seed, self.candidate.label)
+        return self._seed
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        return self.candidate.options.img_size
+
+    @property
+    def feature_fn(self) -> FeatureFn | None:
+        return self.candidate.feature_fn
+
+    @cached_property
     def module(self) -> nn.Module:
-        paper = self._conditions.paper
-        seed = mixed_seed(self._seed, self.candidate.label) if paper else self._seed
-        module = self.candidate.module(seed, self._conditions.device)
+        module = self.candidate.module(self.seed, self._conditions.device)
         if not isinstance(self.candidate, ArchCandidate):
-            return copy.deepcopy(module) if paper else module
+            return copy.deepcopy(module) if self._conditions.paper else module
         return module.double() if self._conditions.dtype == "float64" else module
 
     @property
@@ -111,7 +122,7 @@ class CandidateInputs:
         if dtype == torch.float64 and isinstance(self.candidate, ArchCandidate):
             images = images.double()
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_mode(module, training=conditions.paper))
+            stack.enter_context(temporary_mode(module, training=conditions.paper))
             stack.enter_context(_seeded(self._seed, self.candidate.label, images.device))
             stack.enter_context(torch.autocast(images.device.type, dtype, enabled=half))
             return last_features(module, images, feature_fn=self.candidate.feature_fn)
@@ -136,21 +147,6 @@ class CandidateInputs:
             parameter = next(self.candidate.source.parameters(), None)
             return images if parameter is None else images.to(parameter.device)
         return images
-
-
-@contextlib.contextmanager
-def _mode(module: Any, *, training: bool) -> Iterator[None]:
-    """Put a module into training or evaluation mode, and every part back as it was."""
-    if not isinstance(module, nn.Module):
-        yield
-        return
-    before = {part: part.training for part in module.modules()}
-    module.train(training)
-    try:
-        yield
-    finally:
-        for part, mode in before.items():
-            part.training = mode
 
 
 @contextlib.contextmanager

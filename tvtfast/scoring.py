@@ -39,7 +39,7 @@ from tvtfast.models import (
     load_teacher,
 )
 from tvtfast.population import is_out_of_memory
-from tvtfast.proxies import BASELINES, CombinedProxy, Proxy
+from tvtfast.proxies import BASELINES, CombinedProxy, Proxy, UndefinedScoreError
 from tvtfast.racing import RaceSummary
 from tvtfast.ranking import Method
 from tvtfast.score_table import ScoreTable
@@ -502,6 +502,8 @@ def _precision(dtype: str) -> str:
 def _status_of(error: Exception) -> str:
     if isinstance(error, UnsupportedModelError):
         return "unsupported"
+    if isinstance(error, UndefinedScoreError):
+        return "nan"
     return "oom" if isinstance(error, MemoryError) or is_out_of_memory(error) else "error"
 
 

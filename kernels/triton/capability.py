@@ -19,6 +19,8 @@ OLDEST_DEVICE = (8, 0)
 """Compute capability of the first NVIDIA devices with bf16."""
 WIDEST_HEAD = 256
 """Channels of a head whose tiles fit into shared memory."""
+WIDEST_DUAL_HEAD = 128
+"""The same where every tensor comes with its tangent."""
 INTERPRETER_VARIABLE = "TRITON_INTERPRET"
 
 
@@ -80,10 +82,12 @@ def indexed(tensor: Tensor, key: int, first: float, second: float) -> tuple[str,
 
 def self_attention_stats(q: Tensor, *arguments: object) -> tuple[str, ...]:
     """Reasons for statistics of attention; the others are checked to be like ``q``."""
-    found = _tensor("q", q)
-    if q.shape[-1] > WIDEST_HEAD:
-        found = (f"a head has {q.shape[-1]} channels (allowed: up to {WIDEST_HEAD})", *found)
-    return missing() + found
+    return missing() + _wide_head(q, WIDEST_HEAD) + _tensor("q", q)
+
+
+def attention_jvp(q: Tensor, *arguments: object) -> tuple[str, ...]:
+    """Reasons for attention and its tangent; the others are checked to be like ``q``."""
+    return missing() + _wide_head(q, WIDEST_DUAL_HEAD) + _tensor("q", q)
 
 
 def gram(x: Tensor, y: Tensor | None, relative: bool) -> tuple[str, ...]:
@@ -95,6 +99,12 @@ def angle_distance(student: Tensor, teacher: Tensor) -> tuple[str, ...]:
     """Reasons for the distance of angles between samples."""
     found = _tensor("student", student) + _beside("teacher", teacher, "student", student)
     return missing() + found
+
+
+def _wide_head(q: Tensor, widest: int) -> tuple[str, ...]:
+    if q.shape[-1] <= widest:
+        return ()
+    return (f"a head has {q.shape[-1]} channels (allowed: up to {widest})",)
 
 
 def _beside(name: str, other: Tensor, first_name: str, first: Tensor) -> tuple[str, ...]:

@@ -17,13 +17,12 @@ import triton.language as tl
 from torch import Tensor
 
 from ._alignment import common_unit
+from ._heads import LOG2_E, load_tokens
+from ._types import TYPES
 from .capability import interpreting
 
-LOG2_E = 1.4426950408889634
 LN_2 = tl.constexpr(0.6931471805599453)
 NO_WEIGHT = tl.constexpr(-1024.0)
-
-_TYPES = {torch.float32: tl.float32, torch.float16: tl.float16, torch.bfloat16: tl.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def _launch(
         "BLOCK_K": config.keys,
         "BLOCK_D": config.channels,
         "STEP": config.step,
-        "DOT": tl.float32 if interpreting() else _TYPES[q.dtype],
+        "DOT": tl.float32 if interpreting() else TYPES[q.dtype],
         "num_warps": config.warps,
         **_layout(q, k),
     }
@@ -179,7 +178,7 @@ def _row_kernel(
     channels = channel_units * UNIT
     i = tl.program_id(1) * BLOCK_Q + tl.arange(0, BLOCK_Q)
     queries = q + i.to(tl.int64) * q_token_units * UNIT
-    resident = _load(queries, i < tokens, 0, channels, BLOCK_D, DOT)
+    resident = load_tokens(queries, i < tokens, 0, channels, BLOCK_D, DOT)
 
     largest = tl.full([BLOCK_Q], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_Q], tl.float32)
@@ -253,7 +252,7 @@ def _column_kernel(
     j = tl.program_id(1) * BLOCK_K + tl.arange(0, BLOCK_K)
     at = pair * tokens + j
     keys = k + j.to(tl.int64) * k_token_units * UNIT
-    resident = _load(keys, j < tokens, 0, channels, BLOCK_D, DOT)
+    resident = load_tokens(keys, j < tokens, 0, channels, BLOCK_D, DOT)
 
     if CLASS:
         i = tl.arange(0, BLOCK_Q)
@@ -313,7 +312,7 @@ def _mean_kernel(
     logsum += image * heads * tokens + i
     sums = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32)
     for _ in range(0, heads):
-        resident = _load(queries, i < tokens, 0, channels, BLOCK_D, DOT)
+        resident = load_tokens(queries, i < tokens, 0, channels, BLOCK_D, DOT)
         score = _scores(
             resident, queries, i < tokens, keys, j < tokens, channels, scale, BLOCK_D, STEP, DOT
         )
@@ -324,14 +323,6 @@ def _mean_kernel(
         logsum += tokens
     at = (image * tokens + i)[:, None] * tokens + j[None, :]
     tl.store(head_mean + at, sums * share, mask=(i < tokens)[:, None] & (j < tokens)[None, :])
-
-
-@triton.jit
-def _load(tokens, inside, begin, channels, WIDTH: tl.constexpr, DOT: tl.constexpr):
-    """Channels ``begin`` to ``begin + WIDTH`` of tokens, from their addresses; 0 outside."""
-    d = begin + tl.arange(0, WIDTH)
-    mask = inside[:, None] & (d < channels)[None, :]
-    return tl.load(tokens[:, None] + d[None, :], mask=mask, other=0.0).to(DOT)
 
 
 @triton.jit
@@ -349,11 +340,11 @@ def _scores(
 ):
     """Scaled products ``[rows, columns]`` of tokens; ``resident`` are all channels of the rows."""
     if STEP == BLOCK_D:
-        other = _load(columns, column_inside, 0, channels, STEP, DOT)
+        other = load_tokens(columns, column_inside, 0, channels, STEP, DOT)
         return tl.dot(resident, tl.trans(other)) * scale
     score = tl.zeros([row_inside.shape[0], column_inside.shape[0]], tl.float32)
     for begin in range(0, BLOCK_D, STEP):
-        one = _load(rows, row_inside, begin, channels, STEP, DOT)
-        other = _load(columns, column_inside, begin, channels, STEP, DOT)
+        one = load_tokens(rows, row_inside, begin, channels, STEP, DOT)
+        other = load_tokens(columns, column_inside, begin, channels, STEP, DOT)
         score = tl.dot(one, tl.trans(other), score, input_precision="tf32x3")
     return score * scale

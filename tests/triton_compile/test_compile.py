@@ -34,6 +34,7 @@ from triton.backends.compiler import GPUTarget
 
 from tvtfast.kernels.triton import (
     angle_distance,
+    attention_jvp,
     attention_map,
     attention_map_backward,
     attention_map_distances,
@@ -49,6 +50,7 @@ STACKS = {"_span_kernel": 32}
 """Bytes; some versions of ptxas keep a few addresses of fp32 products there for more occupancy."""
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 KERNELS = {
+    attention_jvp: ("_dual_kernel",),
     attention_map: ("_map_kernel", "_normalise_kernel"),
     attention_map_backward: ("_weight_kernel", "_gradient_kernel"),
     attention_map_distances: ("_distance_kernel",),
@@ -328,3 +330,27 @@ def test_numbers_of_tokens_and_heads_share_one_kernel(compiled: Compiled) -> Non
             self_attention_stats.stats(q, k, None, 0.125, STATISTICS)
     for name in KERNELS[self_attention_stats]:
         assert len({kernel.hash for kernel in compiled[name]}) == 1, name
+
+
+def dual_operands(dtype: torch.dtype, tokens: int, channels: int, heads: int = 3) -> list[Tensor]:
+    """Views into a fused projection and its tangent."""
+    both = torch.empty(2, 2, tokens, 3, heads, channels, dtype=dtype)
+    return list(both.permute(0, 3, 1, 4, 2, 5).flatten(0, 1).unbind(0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("tokens", "channels"), [(7, 64), (784, 8), (49, 16), (197, 80), (196, 128)]
+)
+def test_attention_jvp(compiled: Compiled, dtype: torch.dtype, tokens: int, channels: int) -> None:
+    attention_jvp.forward(*dual_operands(dtype, tokens, channels), 0.125)
+    ptx = compiled.ptx("_dual_kernel")
+    assert re.search(r"\b(?:mma|wgmma\.mma_async)\.sync\.", ptx), "no tensor cores"
+    assert re.search(r"cp\.async\.cg|ld\.global\S*\.v4\.b32", ptx), "no 16-byte accesses"
+
+
+def test_windows_and_heads_share_one_dual_kernel(compiled: Compiled) -> None:
+    for tokens in (65, 196, 784):
+        for heads in (1, 4):
+            attention_jvp.forward(*dual_operands(torch.bfloat16, tokens, 8, heads), 0.35)
+    assert len({kernel.hash for kernel in compiled["_dual_kernel"]}) == 1

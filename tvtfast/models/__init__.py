@@ -14,9 +14,12 @@ from tvtfast.models.features import (
     extract_features,
     features_and_outputs,
     last_features,
+    pooled_features,
 )
+from tvtfast.models.modes import IdentityNorms, temporary_mode
 from tvtfast.models.pit import PiT
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
+from tvtfast.models.tangents import jvp
 from tvtfast.models.teacher import Teacher, load_teacher
 from tvtfast.models.vitas_deit import VitasDeit
 from tvtfast.models.vitas_twins import VitasTwins
@@ -28,6 +31,7 @@ __all__ = [
     "CheckpointError",
     "CifarResNet",
     "FeatureFn",
+    "IdentityNorms",
     "PiT",
     "SpatialFeatures",
     "Student",
@@ -41,10 +45,13 @@ __all__ = [
     "build",
     "extract_features",
     "features_and_outputs",
+    "jvp",
     "last_features",
     "load_student",
     "load_teacher",
     "parameter_rule",
+    "pooled_features",
     "register_model",
     "save_student",
+    "temporary_mode",
 ]

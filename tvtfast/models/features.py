@@ -133,6 +133,19 @@ def last_features(
     return extract_features(module, images, feature_fn=feature_fn, last_only=True)[-1]
 
 
+def pooled_features(
+    module: nn.Module, images: Tensor, *, feature_fn: FeatureFn | None = None
+) -> Tensor:
+    """One vector per image, ``[B, C]``: what the module's ``pooled_features`` gives, where it has
+    one and there is no ``feature_fn``; else the mean of `last_features` over positions (tokens
+    before the patches left out). Neither final norm nor head has seen it.
+    """
+    if feature_fn is None and hasattr(module, "pooled_features"):
+        model: Any = module
+        return model.pooled_features(images)
+    return last_features(module, images, feature_fn=feature_fn).channels().mean(-1)
+
+
 def features_and_outputs(
     module: nn.Module, images: Tensor, *, feature_fn: FeatureFn | None = None
 ) -> tuple[list[SpatialFeatures], Any]:

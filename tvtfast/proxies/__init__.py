@@ -4,12 +4,15 @@ from tvtfast.proxies.base import (
     CombinedProxy,
     Proxy,
     ProxyInputs,
+    UndefinedScoreError,
     available,
     get,
     register,
     resolve,
 )
 from tvtfast.proxies.complexity import BASELINES
+from tvtfast.proxies.length_distortion import curvature, gauss_length, length_distortion
+from tvtfast.proxies.ntk import ntk_condition, ntk_gram
 from tvtfast.proxies.relations import RELATIONS
 from tvtfast.proxies.teacher_aware import TEACHER_AWARE, teacher_aware
 from tvtfast.proxies.throughput import THROUGHPUT, THROUGHPUT_SPREAD
@@ -27,8 +30,14 @@ __all__ = [
     "CombinedProxy",
     "Proxy",
     "ProxyInputs",
+    "UndefinedScoreError",
     "available",
+    "curvature",
+    "gauss_length",
     "get",
+    "length_distortion",
+    "ntk_condition",
+    "ntk_gram",
     "register",
     "resolve",
     "teacher_aware",

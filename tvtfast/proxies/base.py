@@ -8,9 +8,13 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from tvtfast.models import SpatialFeatures
+from tvtfast.models import FeatureFn, SpatialFeatures
 
 NEEDS = ("weights", "images", "labels", "teacher", "gradients")
+
+
+class UndefinedScoreError(ArithmeticError):
+    """A score has no value for a candidate; recorded with status ``nan`` and this reason."""
 
 
 class ProxyInputs(Protocol):
@@ -34,6 +38,18 @@ class ProxyInputs(Protocol):
     @property
     def module(self) -> nn.Module:
         """The candidate with its weights. Needs ``weights``."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the weights, for what a proxy draws beside them. Needs ``weights``."""
+
+    @property
+    def img_size(self) -> tuple[int, int]:
+        """Height and width of the images that the candidate is for."""
+
+    @property
+    def feature_fn(self) -> FeatureFn | None:
+        """How to read features of the module; ``None`` for its own interface."""
 
     @property
     def images(self) -> Tensor:

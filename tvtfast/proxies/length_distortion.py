@@ -1,0 +1,277 @@
+"""How an untrained network bends a circle of inputs: the complexity metrics of As-ViT.
+
+The circle is ``h(t) = cos(t) u + sin(t) w`` for orthonormal images ``u``, ``w``, and ``z(t)`` the
+pooled feature of ``h(t)``, every layer norm set to identity; ``v = dz/dt`` and ``a = d^2z/dt^2``.
+Points lie at ``n`` angles from 0 to 2 pi, both included: the first point counts twice and is
+computed once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from tvtfast import kernels
+from tvtfast.models import (
+    CandidateModel,
+    FeatureFn,
+    IdentityNorms,
+    jvp,
+    pooled_features,
+    temporary_mode,
+)
+from tvtfast.proxies.base import Proxy, ProxyInputs, register
+
+POINTS = 10
+PUBLISHED_CHUNK = 6
+"""Points of a forward pass of the published code."""
+METHODS = ("forward", "published")
+
+
+def length_distortion(
+    module: nn.Module,
+    *,
+    img_size: int | tuple[int, int],
+    points: int = POINTS,
+    seed: int = 0,
+    method: str = "forward",
+    directions: Tensor | None = None,
+    feature_fn: FeatureFn | None = None,
+) -> Tensor:
+    r"""Length of the image of a circle, summed over points without a step width.
+
+    .. math:: L^E = \sum_n \lVert v(t_n) \rVert_2
+
+    ``method="forward"`` pushes the tangents of all points through the network in one pass: by
+    `tvtfast.kernels.attention_jvp` and fused derivatives in candidates of tvtfast, by
+    ``torch.func.jvp`` in other modules. ``method="published"`` runs one backward pass per
+    coordinate of the feature and six points, as the released code does: the oracle of the other.
+
+    Args:
+        module: Any module; evaluated in evaluation mode with its weights and in their dtype, and
+            left as it was. Norms other than layer norms stay.
+        img_size: Height and width of the images.
+        points: Angles on the circle, at least 2.
+        seed: Seed of the circle, see `circle_directions`.
+        method: ``forward`` or ``published``.
+        directions: ``u`` and ``w``, orthonormal ``[2, C*H*W]``; drawn from ``seed`` by default.
+        feature_fn: How to read features, see `tvtfast.models.pooled_features`.
+
+    Returns:
+        Scalar, fp64; higher is better. The published score is the mean over five draws of weights
+        and circle.
+
+    Raises:
+        ValueError: An unknown method, fewer than 2 points, directions of another shape.
+
+    Source: As-ViT (arXiv 2202.11921), expected length distortion.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
+    circle = _Circle(module, img_size, points, seed, directions)
+    with _prepared(module):
+        if method == "published":
+            speeds = _published_velocities(module, circle, feature_fn).norm(dim=1)
+            return speeds.double().sum()
+        _, velocities = jvp(
+            lambda images: pooled_features(module, images, feature_fn=feature_fn),
+            circle.images(circle.distinct),
+            circle.tangents(circle.distinct),
+            by_hand=feature_fn is None and isinstance(module, CandidateModel),
+        )
+    return circle.sum(velocities.double().norm(dim=1))
+
+
+def curvature(
+    module: nn.Module,
+    *,
+    img_size: int | tuple[int, int],
+    points: int = POINTS,
+    seed: int = 0,
+    directions: Tensor | None = None,
+    feature_fn: FeatureFn | None = None,
+) -> Tensor:
+    r"""Extrinsic curvature of the image of a circle, summed over points.
+
+    .. math:: \kappa = \sum_n (v \cdot v)^{-3/2} \sqrt{(v \cdot v)(a \cdot a) - (v \cdot a)^2}
+
+    Arguments and errors are those of `length_distortion`; derivatives by nested ``torch.func.jvp``.
+
+    Returns:
+        Scalar, fp64; higher is better; NaN where the image stands still.
+
+    Source: As-ViT (arXiv 2202.11921); Poole et al., NeurIPS 2016.
+    """
+    circle = _Circle(module, img_size, points, seed, directions)
+    turning, squares = _turning(module, circle, feature_fn)
+    return circle.sum(turning / squares.pow(1.5))
+
+
+def gauss_length(
+    module: nn.Module,
+    *,
+    img_size: int | tuple[int, int],
+    points: int = POINTS,
+    seed: int = 0,
+    directions: Tensor | None = None,
+    feature_fn: FeatureFn | None = None,
+) -> Tensor:
+    r"""Length of the Gauss map of the image of a circle: how far its direction turns.
+
+    .. math:: L^G = \sum_n \left\lVert \frac{d}{dt} \frac{v}{\lVert v \rVert} \right\rVert_2
+        = \sum_n \frac{\sqrt{(v \cdot v)(a \cdot a) - (v \cdot a)^2}}{v \cdot v}
+
+    The released code takes the norm of ``v`` for a constant and sums ``|a| / |v|``. Arguments and
+    errors are those of `length_distortion`.
+
+    Returns:
+        Scalar, fp64; higher is better; NaN where the image stands still.
+
+    Source: As-ViT (arXiv 2202.11921); Poole et al., NeurIPS 2016.
+    """
+    circle = _Circle(module, img_size, points, seed, directions)
+    turning, squares = _turning(module, circle, feature_fn)
+    return circle.sum(turning / squares)
+
+
+def circle_directions(seed: int, img_size: int | tuple[int, int], channels: int = 3) -> Tensor:
+    """Two orthonormal images ``[2, C*H*W]``, fp64: a uniformly random plane and basis.
+
+    Normal numbers keyed by index (`tvtfast.kernels.indexed_normal_`), made orthonormal. Equal on
+    every device; sizes share the numbers at every pixel both have.
+    """
+    height, width = _pair(img_size)
+    normal = torch.empty(2, channels, height, width)
+    kernels.indexed_normal_(normal, seed=seed, name="circle")
+    first, second = normal.double().flatten(1)
+    first = first / first.norm()
+    second = second - (first @ second) * first
+    return torch.stack((first, second / second.norm()))
+
+
+class _Circle:
+    """Images on a circle, and the directions in which they move."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        img_size: int | tuple[int, int],
+        points: int,
+        seed: int,
+        directions: Tensor | None,
+    ) -> None:
+        if points < 2:
+            raise ValueError(f"points is {points}; give 2 or more, both ends of the circle count")
+        channels = module.options.in_chans if isinstance(module, CandidateModel) else 3
+        self.shape = (channels, *_pair(img_size))
+        wanted = (2, math.prod(self.shape))
+        if directions is None:
+            directions = circle_directions(seed, self.shape[1:], channels)
+        elif tuple(directions.shape) != wanted:
+            raise ValueError(
+                f"directions has shape {list(directions.shape)}; pass two orthonormal rows "
+                f"{list(wanted)} for images {list(self.shape)}"
+            )
+        weight = next((p for p in module.parameters() if p.is_floating_point()), directions)
+        self.directions = directions.to(weight.device, weight.dtype)
+        self.angles = torch.linspace(0, 2 * math.pi, points, dtype=torch.float64).to(
+            self.directions
+        )
+        self.distinct = self.angles[:-1]
+
+    def images(self, angles: Tensor) -> Tensor:
+        """``h(t)``, ``[n, C, H, W]``."""
+        rows = torch.stack((angles.cos(), angles.sin()), dim=1)
+        return (rows @ self.directions).unflatten(1, self.shape)
+
+    def tangents(self, angles: Tensor) -> Tensor:
+        """``dh/dt``, ``[n, C, H, W]``."""
+        return self.images(angles + math.pi / 2)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum over all points, from values at distinct ones."""
+        return values.sum() + values[0]
+
+
+@contextmanager
+def _prepared(module: nn.Module) -> Iterator[None]:
+    with temporary_mode(module, training=False), IdentityNorms():
+        yield
+
+
+def _published_velocities(
+    module: nn.Module, circle: _Circle, feature_fn: FeatureFn | None
+) -> Tensor:
+    """``v`` at every point, ``[n, c]``, one backward pass per coordinate."""
+    found = []
+    with torch.enable_grad():
+        for angles in circle.angles.split(PUBLISHED_CHUNK):
+            angles = angles.clone().requires_grad_()
+            features = pooled_features(module, circle.images(angles), feature_fn=feature_fn)
+            columns = [
+                torch.autograd.grad(feature.sum(), angles, retain_graph=True)[0]
+                for feature in features.unbind(1)
+            ]
+            found.append(torch.stack(columns, dim=1))
+    return torch.cat(found)
+
+
+def _turning(
+    module: nn.Module, circle: _Circle, feature_fn: FeatureFn | None
+) -> tuple[Tensor, Tensor]:
+    """``sqrt((v.v)(a.a) - (v.a)^2)`` and ``v.v`` at distinct points, fp64."""
+
+    def feature(angles: Tensor) -> Tensor:
+        return pooled_features(module, circle.images(angles), feature_fn=feature_fn)
+
+    def velocity(angles: Tensor) -> Tensor:
+        return _derivative(feature, angles)[1]
+
+    with _prepared(module), sdpa_kernel(SDPBackend.MATH):
+        v, a = (x.double() for x in _derivative(velocity, circle.distinct))
+    squares = v.square().sum(dim=1)
+    # (v.v)(a.a) - (v.a)^2 is v.v times the square of what of a is orthogonal to v
+    across = a - ((v * a).sum(dim=1) / squares)[:, None] * v
+    return squares.sqrt() * across.norm(dim=1), squares
+
+
+def _derivative(function: Callable[[Tensor], Tensor], angles: Tensor) -> tuple[Tensor, Tensor]:
+    found = torch.func.jvp(function, (angles,), (torch.ones_like(angles),))
+    return found[0], found[1]
+
+
+def _pair(img_size: int | tuple[int, int]) -> tuple[int, int]:
+    height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
+    return height, width
+
+
+def _compute(measure: Callable[..., Tensor]) -> Callable[[ProxyInputs], float]:
+    def compute(inputs: ProxyInputs) -> float:
+        return measure(
+            inputs.module,
+            img_size=inputs.img_size,
+            seed=inputs.seed,
+            feature_fn=inputs.feature_fn,
+        ).item()
+
+    return compute
+
+
+for _measure, _description in (
+    (length_distortion, "length of the image of a circle of inputs (As-ViT, arXiv 2202.11921)"),
+    (curvature, "curvature of the image of a circle of inputs (As-ViT, arXiv 2202.11921)"),
+    (gauss_length, "how far the image of a circle of inputs turns (As-ViT, arXiv 2202.11921)"),
+):
+    register(
+        Proxy(
+            _measure.__name__,
+            _compute(_measure),
+            needs=frozenset({"weights"}),
+            description=_description,
+        )
+    )

@@ -1,0 +1,267 @@
+"""Condition number of the neural tangent kernel: how unevenly an untrained network would learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from tvtfast import kernels
+from tvtfast.models import (
+    CandidateModel,
+    FeatureFn,
+    UnsupportedModelError,
+    pooled_features,
+    temporary_mode,
+)
+from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
+
+METHODS = ("layers", "samples", "published")
+
+
+def ntk_condition(
+    module: nn.Module,
+    images: Tensor,
+    *,
+    method: str | None = None,
+    feature_fn: FeatureFn | None = None,
+) -> Tensor:
+    r"""Largest over smallest eigenvalue of the neural tangent kernel of a batch.
+
+    .. math:: \kappa = \lambda_{max}(K) / \lambda_{min}(K)
+
+    for the kernel of `ntk_gram`, solved in fp64. Arguments are those of `ntk_gram`.
+
+    Returns:
+        Scalar, fp64; at least 1, lower is better.
+
+    Raises:
+        UndefinedScoreError: The kernel holds NaN or infinite values, or is singular: its smallest
+            eigenvalue is not above ``B 2^-52`` of the largest. The released code scores -1 where it
+            meets a NaN.
+        ValueError, UnsupportedModelError: As `ntk_gram` does.
+
+    Source: As-ViT (arXiv 2202.11921); Chen et al., TE-NAS, ICLR 2021.
+    """
+    products = ntk_gram(module, images, method=method, feature_fn=feature_fn)
+    if not products.isfinite().all():
+        raise UndefinedScoreError(
+            "the neural tangent kernel holds NaN or infinite values; gradients over- or underflow"
+        )
+    eigenvalues = torch.linalg.eigvalsh(products)
+    smallest, largest = eigenvalues[0], eigenvalues[-1]
+    if smallest <= len(products) * torch.finfo(torch.float64).eps * largest:
+        raise UndefinedScoreError(
+            f"the neural tangent kernel is singular: eigenvalues from {smallest.item():.3g} to "
+            f"{largest.item():.3g}; are there equal images in the batch, or more images than "
+            "weights?"
+        )
+    return largest / smallest
+
+
+def ntk_gram(
+    module: nn.Module,
+    images: Tensor,
+    *,
+    method: str | None = None,
+    feature_fn: FeatureFn | None = None,
+) -> Tensor:
+    r"""Neural tangent kernel of a batch: inner products of the gradients of its images.
+
+    .. math:: K_{ij} = \sum_l \langle \nabla_{W_l} s(x_i), \nabla_{W_l} s(x_j) \rangle
+
+    where ``s`` is the sum of the pooled feature and ``W_l`` are all parameters named ``weight``
+    that require and receive gradients: those of linear layers, convolutions and norms. Final norm
+    and heads come after the feature and receive none.
+
+    Args:
+        module: Any module; evaluated in evaluation mode, and left as it was.
+        images: ``[B, C, H, W]``, converted to the dtype of the weights and moved to their device.
+        method: ``layers``: one backward pass, and per layer `tvtfast.kernels.sample_gram` of its
+            inputs and the gradients of its outputs; the default for candidates of tvtfast, whose
+            layers are known to keep images apart. ``samples``: gradients of every image by
+            ``torch.func.vmap``; the default for other modules. ``published``: one backward pass
+            over the whole batch for every image.
+        feature_fn: How to read features, see `tvtfast.models.pooled_features`.
+
+    Returns:
+        ``[B, B]``, fp64: gradients have the dtype of the weights, products are summed in fp64.
+
+    Raises:
+        ValueError: An unknown method.
+        UnsupportedModelError: No weight receives a gradient; or ``layers`` was asked for, and a
+            weight belongs to a layer of an unknown kind.
+    """
+    if method is None:
+        known = feature_fn is None and isinstance(module, CandidateModel)
+        method = "layers" if known else "samples"
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
+    weight = next((p for p in module.parameters() if p.is_floating_point()), images)
+    images = images.to(weight.device, weight.dtype)
+    feature = _Feature(module, feature_fn)
+    with temporary_mode(module, training=False), torch.enable_grad():
+        parts = list(_GRAMS[method](feature, images)) if feature.weights() else []
+    if not parts:
+        raise UnsupportedModelError(
+            f"no weight of {type(module).__name__} receives a gradient; check requires_grad"
+        )
+    return torch.stack(parts).sum(dim=0)
+
+
+class _Feature(nn.Module):
+    """The sum of the pooled feature of every image, ``[B]``."""
+
+    def __init__(self, module: nn.Module, feature_fn: FeatureFn | None) -> None:
+        super().__init__()
+        self.module, self.feature_fn = module, feature_fn
+
+    def forward(self, images: Tensor) -> Tensor:
+        return pooled_features(self.module, images, feature_fn=self.feature_fn).sum(dim=1)
+
+    def weights(self) -> dict[str, Tensor]:
+        return {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if "weight" in name.rpartition(".")[2] and parameter.requires_grad
+        }
+
+
+def _published_grams(feature: _Feature, images: Tensor) -> Iterator[Tensor]:
+    """One backward pass per image, each through the graph of the whole batch."""
+    weights = list(feature.weights().values())
+    scores = feature(images)
+    rows = []
+    for score in scores:
+        gradients = torch.autograd.grad(score, weights, retain_graph=True, allow_unused=True)
+        rows.append([g.flatten() for g in gradients if g is not None])
+    if rows[0]:
+        yield kernels.gram(torch.stack([torch.cat(row) for row in rows]).double())
+
+
+def _sample_grams(feature: _Feature, images: Tensor) -> Iterator[Tensor]:
+    """Gradients of every image, formed at once."""
+    weights = {name: weight.detach() for name, weight in feature.weights().items()}
+
+    def score(weights: dict[str, Tensor], image: Tensor) -> Tensor:
+        value: Tensor = torch.func.functional_call(feature, weights, (image[None],))[0]
+        return value
+
+    with sdpa_kernel(SDPBackend.MATH):  # the fused forms know no vmap
+        gradients = torch.func.vmap(torch.func.grad(score), (None, 0))(weights, images)
+    for gradient in gradients.values():
+        if gradient.any() or gradient.isnan().any():
+            yield kernels.gram(gradient.flatten(1).double())
+
+
+def _layer_grams(feature: _Feature, images: Tensor) -> Iterator[Tensor]:
+    """One backward pass; a weight's part comes from what its layer read and what reaches it."""
+    calls: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
+
+    def observe(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output is not inputs[0]:
+            calls.setdefault(layer, []).append((inputs[0].detach(), output))
+
+    with _hooked(feature, observe):
+        score = feature(images).sum()
+    outputs = [output for found in calls.values() for _, output in found]
+    gradients = iter(torch.autograd.grad(score, outputs, allow_unused=True))
+    for layer, found in calls.items():
+        pairs = [(x, g) for (x, _), g in zip(found, gradients, strict=False) if g is not None]
+        if pairs:
+            yield _LAYERS[_kind(layer)](layer, len(images), pairs)
+
+
+@contextmanager
+def _hooked(feature: _Feature, observe: Callable[..., None]) -> Iterator[None]:
+    weights = set(feature.weights().values())
+    handles = []
+    try:
+        for name, layer in feature.named_modules():
+            own = weights.intersection(layer.parameters(recurse=False))
+            if own and _kind(layer) is None:
+                raise UnsupportedModelError(
+                    f"{name.removeprefix('module.')} is a {type(layer).__name__}, and per-sample "
+                    f"gradients are known of {', '.join(kind.__name__ for kind in _LAYERS)}; use "
+                    "method='samples'"
+                )
+            if own:
+                handles.append(layer.register_forward_hook(observe))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _kind(layer: nn.Module) -> Any:
+    return next((kind for kind in _LAYERS if isinstance(layer, kind)), None)
+
+
+Calls = list[tuple[Tensor, Tensor]]
+
+
+def _linear(layer: nn.Linear, samples: int, calls: Calls) -> Tensor:
+    pairs = [
+        (x.reshape(samples, -1, x.shape[-1]), g.reshape(samples, -1, g.shape[-1])) for x, g in calls
+    ]
+    inputs, gradients = (torch.cat(parts, dim=1).double() for parts in zip(*pairs, strict=True))
+    return kernels.sample_gram(inputs, gradients)
+
+
+def _conv(layer: nn.Conv2d, samples: int, calls: Calls) -> Tensor:
+    """Groups are small linear layers side by side; their gradients are formed and put together."""
+    if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
+        raise UnsupportedModelError(
+            f"per-sample gradients are known of convolutions padded with zeros, and {layer} pads "
+            "otherwise; use method='samples'"
+        )
+    inputs, gradients = [], []
+    for x, g in calls:
+        patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        inputs.append(patches.unflatten(1, (layer.groups, -1)).double())
+        gradients.append(g.flatten(2).unflatten(1, (layer.groups, -1)).double())
+    patches, gradient = torch.cat(inputs, dim=-1), torch.cat(gradients, dim=-1)
+    if layer.groups == 1:
+        return kernels.sample_gram(patches[:, 0].mT, gradient[:, 0].mT)
+    return kernels.gram((patches @ gradient.mT).flatten(1))
+
+
+def _layer_norm(layer: nn.LayerNorm, samples: int, calls: Calls) -> Tensor:
+    shape = layer.normalized_shape
+    rows = [
+        (F.layer_norm(x, shape, eps=layer.eps).double() * g).reshape(samples, -1, *shape).sum(dim=1)
+        for x, g in calls
+    ]
+    return kernels.gram(torch.stack(rows).sum(dim=0).flatten(1))
+
+
+_GRAMS: dict[str, Callable[[_Feature, Tensor], Iterator[Tensor]]] = {
+    "layers": _layer_grams,
+    "samples": _sample_grams,
+    "published": _published_grams,
+}
+_LAYERS: dict[type[nn.Module], Callable[[Any, int, Calls], Tensor]] = {
+    nn.Linear: _linear,
+    nn.Conv2d: _conv,
+    nn.LayerNorm: _layer_norm,
+}
+
+
+def _compute(inputs: ProxyInputs) -> float:
+    return ntk_condition(inputs.module, inputs.images, feature_fn=inputs.feature_fn).item()
+
+
+NTK_CONDITION = register(
+    Proxy(
+        "ntk_condition",
+        _compute,
+        higher_is_better=False,
+        needs=frozenset({"weights", "images", "gradients"}),
+        description="condition number of the neural tangent kernel (As-ViT, arXiv 2202.11921)",
+    )
+)
