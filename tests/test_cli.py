@@ -67,6 +67,15 @@ def test_configuration_is_kept_as_yaml(finished):
     assert params.between(4e6, 7e6).all()
 
 
+def test_proxies_and_limits_suit_the_space(tmp_path):
+    arguments = ["--space", "asvit", "--strategy", "reinforce", "--trials", "2", *FAST]
+    assert main(["search", *arguments, "--output-dir", str(tmp_path)]) == 0
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    assert scores[["length_distortion", "ntk_condition"]].gt(0).all(axis=None)
+    assert scores["params"].max() < 4e6
+    assert "teacher_aware" not in scores
+
+
 def test_score_reads_architectures_from_runs_text_and_lists(finished, teacher, tmp_path, capsys):
     best = json.loads((finished / "best.json").read_text())["arch"]
     archs = pd.read_csv(finished / "scores.csv")["arch"].tolist()

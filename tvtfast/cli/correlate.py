@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser
 
-from tvtfast.cli.options import add_scoring_options, scoring_arguments
+from tvtfast.cli.options import add_scoring_options, choose_proxies, scoring_arguments
 from tvtfast.data import load_vit_bench
 from tvtfast.ranking import correlate
 from tvtfast.report import write_correlation_report
@@ -44,6 +44,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Score the architectures of the truth, and print how well every proxy ranks them."""
     rows = load_vit_bench(cfg.truth, cfg.space)
     truth = rows.drop(columns="arch")
+    choose_proxies(cfg)
     cfg.proxies = list(dict.fromkeys([*cfg.proxies, *_ALWAYS]))
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)

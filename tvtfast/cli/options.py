@@ -18,6 +18,9 @@ from tvtfast.scoring import PROTOCOLS
 from tvtfast.supernet import InheritedAccuracy, load_superformer
 
 INHERITED = "inherited_accuracy"
+_TVT = ("teacher_aware", "weight_norm")
+_OF_SPACE = {"asvit": ("length_distortion", "ntk_condition")}
+_TINY = (4.0, 7.0)
 _MILLION = 1e6
 _GIGA = 1e9
 
@@ -69,8 +72,9 @@ def add_scoring_options(parser: ArgumentParser) -> None:
         "--proxies",
         type=str,
         nargs="+",
-        default=["teacher_aware", "weight_norm"],
-        help=", ".join(proxies.available()),
+        default=[],
+        help=f"{', '.join(proxies.available())}; default {' '.join(_TVT)}, "
+        + ", ".join(f"{' '.join(own)} in {space}" for space, own in _OF_SPACE.items()),
     )
     scores.add_argument(
         "--supernet",
@@ -85,25 +89,36 @@ def add_scoring_options(parser: ArgumentParser) -> None:
     scores.add_argument("--protocol", type=str, default="fixed", help=", ".join(PROTOCOLS))
 
 
+def choose_proxies(cfg: Namespace) -> None:
+    """Name the proxies that suit the space, where no flag names any."""
+    cfg.proxies = list(cfg.proxies or _OF_SPACE.get(cfg.space, _TVT))
+
+
 def add_rank_option(parser: ArgumentParser) -> None:
     """How proxies are combined."""
     parser.add_argument("--method", type=str, default="minmax_sum", help=", ".join(METHODS))
 
 
-def add_window_options(
-    parser: ArgumentParser, *, default: tuple[float | None, float | None]
-) -> None:
+def add_window_options(parser: ArgumentParser) -> None:
     """Windows on parameters and FLOPs: what `constraints` reads."""
     window = parser.add_argument_group("constraints")
-    low, high = default
     window.add_argument(
-        "--min-param-limits", type=float | None, default=low, help="parameters, in millions"
+        "--min-param-limits", type=float | None, default=None, help="parameters, in millions"
     )
     window.add_argument(
-        "--param-limits", type=float | None, default=high, help="parameters, in millions"
+        "--param-limits",
+        type=float | None,
+        default=None,
+        help="parameters, in millions; without any limit, 4 to 7 in autoformer-tiny",
     )
     window.add_argument("--min-flops-limits", type=float | None, default=None, help="in GFLOPs")
     window.add_argument("--flops-limits", type=float | None, default=None, help="in GFLOPs")
+
+
+def choose_window(cfg: Namespace) -> None:
+    """Limit the parameters of ``autoformer-tiny``, where no flag limits anything."""
+    if spaces.get(cfg.space).name == "autoformer-tiny" and not constraints(cfg):
+        cfg.min_param_limits, cfg.param_limits = _TINY
 
 
 def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:

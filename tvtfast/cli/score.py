@@ -9,7 +9,13 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from tvtfast.cli.options import UsageError, add_rank_option, add_scoring_options, scoring_arguments
+from tvtfast.cli.options import (
+    UsageError,
+    add_rank_option,
+    add_scoring_options,
+    choose_proxies,
+    scoring_arguments,
+)
 from tvtfast.cli.tables import candidates_table
 from tvtfast.ranking import rank
 from tvtfast.scoring import score
@@ -44,6 +50,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         raise UsageError(
             "name at least one architecture: --arch '{...}' or --arch runs/x/best.json"
         )
+    choose_proxies(cfg)
     table = score(
         architectures, space=space, store=cfg.store, **scoring_arguments(cfg, progress=False)
     )

@@ -13,6 +13,8 @@ from tvtfast.cli.options import (
     add_rank_option,
     add_scoring_options,
     add_window_options,
+    choose_proxies,
+    choose_window,
     constraints,
     scoring_arguments,
 )
@@ -71,7 +73,7 @@ def parser() -> ArgumentParser:
         "where it is possible and worth it",
     )
     parser.add_argument("--top-k", type=int, default=10, help="the best that a race finds")
-    add_window_options(parser, default=(4.0, 7.0))
+    add_window_options(parser)
     parser.add_argument(
         "--output-dir",
         type=str | None,
@@ -83,6 +85,8 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Search, and print what was found and where it lies."""
+    choose_proxies(cfg)
+    choose_window(cfg)
     space = get_space(cfg.space)
     strategy, trials = strategies.choose(space, cfg.strategy, cfg.trials)
     if cfg.trials is None and strategy == "random":
