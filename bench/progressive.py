@@ -20,9 +20,9 @@ from tvtfast.distill import ProgressiveTokens, Recipe, TrainedStudent, distill
 from tvtfast.spaces.asvit import SEED
 
 
-def variants(recipe: Recipe, tokens: ProgressiveTokens, img_size: int) -> dict[str, Recipe]:
+def variants(arch: str, recipe: Recipe, img_size: int) -> dict[str, Recipe]:
     """The three trainings."""
-    model = tvtfast.build(SEED, space="asvit")
+    model, tokens = tvtfast.build(arch, space="asvit"), ProgressiveTokens()
     cost = tokens.cost(model, (img_size, img_size), recipe.epochs)
     shorter = round(recipe.epochs * (1 - cost.saved))
     return {
@@ -36,14 +36,14 @@ def row(name: str, runs: list[TrainedStudent], spent: float) -> str:
     """One line of the table: accuracies as mean and sample standard deviation over seeds."""
     last = [run.history[-1]["accuracy"] for run in runs]
     best = [run.accuracy for run in runs]
-    seconds = statistics.mean(sum(epoch["seconds"] for epoch in run.history) for run in runs)
     cells = (f"{statistics.mean(x):.2f} ± {statistics.stdev(x):.2f}" for x in (last, best))
-    return f"| {name} | {' | '.join(cells)} | {spent:.0%} | {seconds:.0f} |"
+    return f"| {name} | {' | '.join(cells)} | {spent:.0%} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.progressive", description=__doc__)
     parser.add_argument("--data-set", default="digits", help="name of a data set, or .npz")
+    parser.add_argument("--arch", default=str(SEED))
     parser.add_argument("--img-size", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
@@ -58,15 +58,15 @@ def main() -> None:
         lr=arguments.lr,
         augmentation=arguments.augmentation,
     )
-    tokens = ProgressiveTokens()
     print(machine("cuda" if torch.cuda.is_available() else "cpu"))
-    print(f"\n{SEED} on {Path(arguments.data_set).stem} at {arguments.img_size} pixels, {recipe}\n")
-    print("| training | last epoch, % | best epoch, % | training FLOPs | s |")
-    print("| --- | --- | --- | --- | --- |", flush=True)
-    for name, changed in variants(recipe, tokens, arguments.img_size).items():
+    place = f"{Path(arguments.data_set).stem} at {arguments.img_size} pixels"
+    print(f"\n{arguments.arch} on {place}, {recipe}\n")
+    print("| training | last epoch, % | best epoch, % | training FLOPs |")
+    print("| --- | --- | --- | --- |", flush=True)
+    for name, changed in variants(arguments.arch, recipe, arguments.img_size).items():
         runs = [
             distill(
-                SEED,
+                arguments.arch,
                 arguments.data_set,
                 space="asvit",
                 output_dir=arguments.output / f"{name.replace(', ', '-')}-seed{seed}",
