@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tvtfast.data import Normalization, eval_transform, train_transform
+from tvtfast.data import Normalization, eval_transform, train_transform, weak_transform
 from tvtfast.data.seeding import local_rng
 
 HALF = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -45,6 +45,12 @@ def test_train_is_the_published_recipe() -> None:
     ):
         assert step in steps
     assert "ColorJitter" not in steps
+
+
+def test_weak_is_the_same_without_randaugment() -> None:
+    weak, strong = (make(24).transforms for make in (weak_transform, train_transform))
+    kept = [step for step in strong if not hasattr(step, "ops")]
+    assert list(map(repr, weak)) == list(map(repr, kept)) and len(weak) == len(strong) - 1
 
 
 def test_train_varies_and_repeats_with_the_generators() -> None:

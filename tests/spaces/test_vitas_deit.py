@@ -166,6 +166,15 @@ def test_invalid_architectures(encoded, message):
         DEIT.decode(encoded)
 
 
+def test_the_cell_space_repeats_one_block():
+    cell = spaces.get("vitas-deit-cell")
+    assert cell.size == len(cell.enumerate()) == 10 * 4 * 10 * 10
+    assert cell.original_flops(CELL) == 1_303_042_496
+    assert cell.decode(cell.genotype(CELL)) == cell.decode(CELL) == DEIT.decode(CELL)
+    with pytest.raises(ValueError, match="all blocks are alike: give one value 12 times"):
+        cell.decode(CELL | {"num_heads": [3] * 11 + [6]})
+
+
 def test_the_large_space_has_no_identities():
     arch = LARGE.sample(1)[0]
     assert arch.depth == 13

@@ -130,6 +130,8 @@ def test_commands_from_training_to_a_student(small, tmp_path, capsys):
     search = ["search", *flags, "--supernet", str(folder), "--trials", "3", "--strategy", "random"]
     window = ["--min-param-limits", "null", "--param-limits", "null"]
     proxies = ["--proxies", "inherited_accuracy", "--output-dir", str(tmp_path / "run")]
+    assert main([*search, *window, *proxies, "--space", "pit"]) == 2
+    assert "give --space test-super-deit" in capsys.readouterr().err
     assert main([*search, *window, *proxies]) == 0
     best = tmp_path / "run" / "best.json"
     student = ["--arch", str(best), "--output", str(tmp_path / "student")]
@@ -146,6 +148,8 @@ def test_commands_from_training_to_a_student(small, tmp_path, capsys):
 def test_flags_that_do_not_go_together(tmp_path, capsys):
     assert main(["search", "--proxies", "inherited_accuracy"]) == 2
     assert "give --supernet FOLDER" in capsys.readouterr().err
+    assert main(["search", "--supernet", "runs/x"]) == 2
+    assert "which is not among the proxies" in capsys.readouterr().err
     assert main(["export", "--output", str(tmp_path / "x")]) == 2
     assert "--from-supernet" in capsys.readouterr().err
     assert main(["export", "--from-supernet", "runs/x", "--output", str(tmp_path / "x")]) == 2

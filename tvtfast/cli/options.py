@@ -132,6 +132,8 @@ def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
 
 def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
     """Keyword arguments of `tvtfast.score` and `tvtfast.search` from the shared flags."""
+    if cfg.supernet is not None and INHERITED not in cfg.proxies:
+        raise UsageError(f"--supernet is for --proxies {INHERITED}, which is not among the proxies")
     images = _images(cfg)
     side = cfg.img_size
     if side is None:
@@ -164,6 +166,11 @@ def _proxy(cfg: Namespace, name: str) -> str | proxies.Proxy:
     if cfg.supernet is None:
         raise UsageError(f"--proxies {INHERITED} needs a superformer; give --supernet FOLDER")
     loaded = load_superformer(cfg.supernet, device=cfg.device)
+    if loaded.card.space != spaces.get(cfg.space).name:
+        raise UsageError(
+            f"{cfg.supernet} holds a superformer of space {loaded.card.space!r}; give --space "
+            f"{loaded.card.space}"
+        )
     return InheritedAccuracy(
         loaded, load_dataset(cfg.data_set, cfg.data_path, split="eval")
     ).proxy()

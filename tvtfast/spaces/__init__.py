@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvtfast.spaces import asvit, autoformer, pit, vitas_deit, vitas_twins
+from tvtfast.spaces import asvit, autoformer, pit, vitas_cell, vitas_deit, vitas_twins
 from tvtfast.spaces.asvit import AsViTArch, AsViTSpace
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
@@ -15,6 +15,7 @@ from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.steps import Step
 from tvtfast.spaces.variables import Variable
+from tvtfast.spaces.vitas_cell import VitasCellSpace
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 from tvtfast.spaces.vitas_twins import StageChoices, VitasTwinsArch, VitasTwinsSpace
 
@@ -35,6 +36,7 @@ __all__ = [
     "StageChoices",
     "Step",
     "Variable",
+    "VitasCellSpace",
     "VitasDeitArch",
     "VitasDeitSpace",
     "VitasTwinsArch",
@@ -90,6 +92,7 @@ for _space in (
     *asvit.SPACES,
     *autoformer.SPACES,
     *pit.SPACES,
+    *vitas_cell.SPACES,
     *vitas_deit.SPACES,
     *vitas_twins.SPACES,
 ):

@@ -288,10 +288,15 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         return (arch.patch_size, arch.embed_dim, *(value for block in blocks for value in block))
 
     def _mutate(self, arch: VitasDeitArch, rng: random.Random, prob: float) -> VitasDeitArch:
+        return self._mutate_sized(arch, rng, prob, prob)
+
+    def _mutate_sized(
+        self, arch: VitasDeitArch, rng: random.Random, prob: float, size_prob: float
+    ) -> VitasDeitArch:
         fresh = self.draw(rng)
 
         def once(decision: str) -> Any:
-            return getattr(fresh if rng.random() < prob else arch, decision)
+            return getattr(fresh if rng.random() < size_prob else arch, decision)
 
         patch, dim, depth = once("patch_size"), once("embed_dim"), once("depth")
         per_block = (

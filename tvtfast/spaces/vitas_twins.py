@@ -241,10 +241,15 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
         return values
 
     def _mutate(self, arch: VitasTwinsArch, rng: random.Random, prob: float) -> VitasTwinsArch:
+        return self._mutate_sized(arch, rng, prob, prob)
+
+    def _mutate_sized(
+        self, arch: VitasTwinsArch, rng: random.Random, prob: float, size_prob: float
+    ) -> VitasTwinsArch:
         dims, stages = [], []
         for stage, dim, blocks in zip(self.stages, arch.embed_dim, arch.stages, strict=True):
-            dims.append(rng.choice(stage.embed_dims) if rng.random() < prob else dim)
-            depth = rng.randint(1, stage.slots) if rng.random() < prob else len(blocks)
+            dims.append(rng.choice(stage.embed_dims) if rng.random() < size_prob else dim)
+            depth = rng.randint(1, stage.slots) if rng.random() < size_prob else len(blocks)
             kept = [
                 tuple(
                     rng.choice(choices) if rng.random() < prob else value
