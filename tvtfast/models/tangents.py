@@ -78,8 +78,14 @@ class Dual:
     def __matmul__(self, other: Any) -> Any:
         return _call(torch.matmul, self, other)
 
+    def __pow__(self, other: Any) -> Any:
+        return _call(torch.pow, self, other)
+
     def __rsub__(self, other: Any) -> Any:
         return -self + other
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _call(torch.div, other, self)
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -171,10 +177,13 @@ def _affine(
     return value, function(x.tangent, weight, None, *args, **kwargs)
 
 
-def _pad(function: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Pair:
-    filler = args[2] if len(args) > 2 else kwargs.get("value")
-    _need(not filler, function)
-    return _of_first(function, x, *args, **kwargs)
+def _pad(
+    function: Callable[..., Any], x: Any, pad: Any, mode: str = "constant", value: Any = None
+) -> Pair:
+    _need(isinstance(x, Dual) and not value, function)
+    if not any(pad):  # PyTorch copies
+        return x.value, x.tangent
+    return function(x.value, pad, mode), function(x.tangent, pad, mode)
 
 
 def _joined(function: Callable[..., Any], tensors: Any, dim: int = 0) -> Pair:

@@ -73,7 +73,7 @@ def length_distortion(
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
-    circle = _Circle(module, img_size, points, seed, directions)
+    circle = Circle(module, img_size, points, seed, directions)
     with _prepared(module):
         if method == "published":
             speeds = _published_velocities(module, circle, feature_fn).norm(dim=1)
@@ -107,7 +107,7 @@ def curvature(
 
     Source: As-ViT (arXiv 2202.11921); Poole et al., NeurIPS 2016.
     """
-    circle = _Circle(module, img_size, points, seed, directions)
+    circle = Circle(module, img_size, points, seed, directions)
     turning, squares = _turning(module, circle, feature_fn)
     return circle.sum(turning / squares.pow(1.5))
 
@@ -134,7 +134,7 @@ def gauss_length(
 
     Source: As-ViT (arXiv 2202.11921); Poole et al., NeurIPS 2016.
     """
-    circle = _Circle(module, img_size, points, seed, directions)
+    circle = Circle(module, img_size, points, seed, directions)
     turning, squares = _turning(module, circle, feature_fn)
     return circle.sum(turning / squares)
 
@@ -154,7 +154,7 @@ def circle_directions(seed: int, img_size: int | tuple[int, int], channels: int 
     return torch.stack((first, second / second.norm()))
 
 
-class _Circle:
+class Circle:
     """Images on a circle, and the directions in which they move."""
 
     def __init__(
@@ -205,7 +205,7 @@ def _prepared(module: nn.Module) -> Iterator[None]:
 
 
 def _published_velocities(
-    module: nn.Module, circle: _Circle, feature_fn: FeatureFn | None
+    module: nn.Module, circle: Circle, feature_fn: FeatureFn | None
 ) -> Tensor:
     """``v`` at every point, ``[n, c]``, one backward pass per coordinate."""
     found = []
@@ -222,7 +222,7 @@ def _published_velocities(
 
 
 def _turning(
-    module: nn.Module, circle: _Circle, feature_fn: FeatureFn | None
+    module: nn.Module, circle: Circle, feature_fn: FeatureFn | None
 ) -> tuple[Tensor, Tensor]:
     """``sqrt((v.v)(a.a) - (v.a)^2)`` and ``v.v`` at distinct points, fp64."""
 

@@ -1,0 +1,173 @@
+"""As-ViT's two scores beside the published forms: ``python -m bench.asvit``.
+
+One topology, five draws of weights, images of 224 x 224, all in one run; forms take turns in random
+order and medians are printed. The published length distortion takes minutes: it is timed on some
+backward passes of each of its two chunks of points and scaled to all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import tvtfast
+from bench.machine import machine
+from tvtfast import proxies
+from tvtfast.models import IdentityNorms, pooled_features
+from tvtfast.proxies.length_distortion import POINTS, PUBLISHED_CHUNK, Circle
+
+SEED_TOPOLOGY = "8,2,3|4,1,2|4,1,4|4,1,6|32"
+"""The topology that As-ViT's search found."""
+SIZE = 224
+DRAWS = 5
+NTK_IMAGES = 16
+HEADER = """# As-ViT's scores on {where}
+
+`python -m bench.asvit`; topology `{topology}` at {size} x {size}, {draws} draws of weights, medians of
+{rounds} rounds in random order in one run. The published length distortion is scaled to its
+{passes} backward passes from {timed} of them per round; the published kernel is timed on one draw. Ours and
+`torch.func.jvp` build the networks too. Before anything is timed, the columns of the published Jacobian, the
+tangents of `torch.func.jvp` and ours are compared, as are the kernels.
+
+{machine}
+
+"""
+
+
+def build(draw: int) -> nn.Module:
+    return tvtfast.build(SEED_TOPOLOGY, space="asvit", img_size=SIZE, seed=draw)
+
+
+def ours(draws: int) -> list[float]:
+    """One pass of hand-carried tangents per draw."""
+    return [
+        proxies.length_distortion(build(draw), img_size=SIZE, seed=draw).item()
+        for draw in range(draws)
+    ]
+
+
+def func_jvp(draws: int) -> list[float]:
+    """All points of a draw in one ``torch.func.jvp``."""
+    found = []
+    for draw in range(draws):
+        module = build(draw)
+        circle = Circle(module, SIZE, POINTS, draw, None)
+        with IdentityNorms(), sdpa_kernel(SDPBackend.MATH):
+            _, velocities = torch.func.jvp(
+                partial(pooled_features, module),
+                (circle.images(circle.angles),),
+                (circle.tangents(circle.angles),),
+            )
+        found.append(velocities.double().norm(dim=1).sum().item())
+    return found
+
+
+def published_columns(module: nn.Module, circle: Circle, coordinates: int) -> tuple[Tensor, float]:
+    """The first columns of the published Jacobian of a draw, ``[n, k]``, and its seconds, scaled to
+    all columns."""
+    columns, seconds = [], 0.0
+    with IdentityNorms():
+        for angles in circle.angles.split(PUBLISHED_CHUNK):
+            angles = angles.clone().requires_grad_()
+            begin = time.perf_counter()
+            features = pooled_features(module, circle.images(angles))
+            middle = time.perf_counter()
+            found = [
+                torch.autograd.grad(features[:, c].sum(), angles, retain_graph=True)[0]
+                for c in range(coordinates)
+            ]
+            end = time.perf_counter()
+            columns.append(torch.stack(found, dim=1))
+            seconds += middle - begin + (end - middle) * features.shape[1] / coordinates
+    return torch.cat(columns), seconds
+
+
+def timed(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def check(module: nn.Module, circle: Circle, images: Tensor, coordinates: int) -> None:
+    """The forms agree before any is timed."""
+    columns, _ = published_columns(module, circle, coordinates)
+    with IdentityNorms():
+        _, velocities = tvtfast.models.jvp(
+            partial(pooled_features, module),
+            circle.images(circle.angles),
+            circle.tangents(circle.angles),
+            by_hand=True,
+        )
+    scale = velocities.abs().max().item()
+    torch.testing.assert_close(velocities[:, :coordinates], columns, rtol=1e-4, atol=1e-5 * scale)
+    torch.testing.assert_close(torch.tensor(ours(1)), torch.tensor(func_jvp(1)), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        proxies.ntk_gram(module, images),
+        proxies.ntk_gram(module, images, method="published"),
+        rtol=1e-4,
+        atol=0,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.asvit", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--coordinates", type=int, default=4, help="timed of the published form")
+    parser.add_argument("--output", type=Path, help="Markdown file to write as well")
+    arguments = parser.parse_args()
+    coordinates = arguments.coordinates
+    module, images = build(0), torch.randn(NTK_IMAGES, 3, SIZE, SIZE)
+    circle = Circle(module, SIZE, POINTS, 0, None)
+    check(module, circle, images, coordinates)
+    forms: dict[str, Callable[[], float]] = {
+        "length distortion, published": lambda: (
+            DRAWS * published_columns(module, circle, coordinates)[1]
+        ),
+        "length distortion, torch.func.jvp": lambda: timed(lambda: func_jvp(DRAWS)),
+        "length distortion, ours": lambda: timed(lambda: ours(DRAWS)),
+        "NTK condition, published": lambda: (
+            DRAWS * timed(lambda: proxies.ntk_condition(module, images, method="published"))
+        ),
+        "NTK condition, ours": lambda: (
+            DRAWS * timed(lambda: proxies.ntk_condition(module, images))
+        ),
+    }
+    times: dict[str, list[float]] = {name: [] for name in forms}
+    order, shuffle = list(forms), random.Random(0).shuffle
+    for _ in range(arguments.rounds):
+        shuffle(order)
+        for name in order:
+            times[name].append(forms[name]())
+    width = pooled_features(module, images[:1]).shape[1]
+    chunks = len(circle.angles.split(PUBLISHED_CHUNK))
+    text = HEADER.format(
+        where="the CPU",
+        topology=SEED_TOPOLOGY,
+        size=SIZE,
+        draws=DRAWS,
+        rounds=arguments.rounds,
+        passes=f"{DRAWS * chunks * width:,}",
+        timed=chunks * coordinates,
+        machine=machine("cpu"),
+    )
+    text += f"| score and form | s for {DRAWS} draws | published / this |\n| --- | --- | --- |\n"
+    for name, values in times.items():
+        seconds = statistics.median(values)
+        published = statistics.median(times[f"{name.partition(',')[0]}, published"])
+        text += f"| {name} | {seconds:.3g} | {published / seconds:.3g} |\n"
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
