@@ -20,10 +20,7 @@ ARMS: Mapping[str, Distillation] = {
     "plain": Distillation(guidance=None),
     "linear, w = 2.5": Distillation(guidance="linear", offline=True),
     "attention, w = 2.5": Distillation(guidance="attention", offline=True),
-    "attention, w = 500": Distillation(guidance="attention", guidance_weight=500, offline=True),
 }
-"""Weight 2.5 is that of the published recipe; 500 is that of Zagoruyko and Komodakis (ICLR 2017)
-for the same mean over positions."""
 
 
 def train(arm: str, seed: int, epochs: int, folder: Path) -> TrainedStudent:
