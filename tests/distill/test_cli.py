@@ -58,7 +58,7 @@ def test_distill_prints_accuracy_and_folder(data, student, teacher, capsys):
 
 
 def test_digits_bring_their_own_teacher(data, small, tmp_path, monkeypatch):
-    monkeypatch.setattr("tvtfast.cli.distill.digits_teacher", lambda progress: small.teacher())
+    monkeypatch.setattr("tvtfast.cli.training.digits_teacher", lambda progress: small.teacher())
     short = {None: small.part("train", 32), "eval": small.part("test", 8)}
     monkeypatch.setattr(
         "tvtfast.distill.subject.load_dataset", lambda name, path, split=None: short[split]

@@ -125,7 +125,7 @@ def test_commands_from_training_to_a_student(small, tmp_path, capsys):
     folder = tmp_path / "super"
     flags = ["--space", "test-super-deit", "--patch-size", "8", "--device", "cpu"]
     training = ["--epochs", "1", "--batch-size", "720", "--warmup-epochs", "0"]
-    assert main(["supernet", *flags, *training, "--output", str(folder)]) == 0
+    assert main(["supernet", *flags, *training, "--output-dir", str(folder)]) == 0
     assert "search it    tvtfast search" in capsys.readouterr().out
     search = ["search", *flags, "--supernet", str(folder), "--trials", "3", "--strategy", "random"]
     window = ["--min-param-limits", "null", "--param-limits", "null"]

@@ -16,19 +16,17 @@ from tvtfast.cli.training import (
     add_data_options,
     add_guidance_options,
     add_recipe_options,
+    chosen_teacher,
     distillation,
     training_arguments,
 )
 from tvtfast.distill import (
     STUDENT_RECIPE,
-    Distillation,
     ProgressiveTokens,
     TrainedStudent,
-    digits_teacher,
     distill,
 )
 from tvtfast.distill.processes import announces
-from tvtfast.models import Teacher
 
 
 def parser() -> ArgumentParser:
@@ -92,7 +90,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     trained = distill(
         cfg.arch,
         cfg.data_set,
-        _teacher(cfg, how),
+        chosen_teacher(cfg, how),
         space=cfg.space,
         how=how,
         **training,
@@ -106,15 +104,6 @@ def _tokens(given: bool | list[tuple[float, int]]) -> ProgressiveTokens | None:
     if isinstance(given, bool):
         return ProgressiveTokens() if given else None
     return ProgressiveTokens(tuple(given))
-
-
-def _teacher(cfg: Namespace, how: Distillation) -> str | Teacher | None:
-    if not how.needs_teacher:
-        return None
-    if cfg.teacher is None and cfg.data_set == "digits":
-        return digits_teacher(progress=announces())
-    teacher: str | None = cfg.teacher
-    return teacher
 
 
 def _summary(trained: TrainedStudent) -> str:

@@ -7,18 +7,22 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
-from tvtfast.cli.training import add_data_options, add_recipe_options, training_arguments
+from tvtfast.cli.training import (
+    NONE,
+    add_data_options,
+    add_recipe_options,
+    chosen_teacher,
+    training_arguments,
+)
 from tvtfast.data import load_dataset
-from tvtfast.distill import Distillation, digits_teacher
+from tvtfast.distill import Distillation
 from tvtfast.distill.guide import LOGITS
 from tvtfast.distill.processes import announces
-from tvtfast.models import Teacher
 from tvtfast.spaces import default_patch_size
 from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, train_superformer
 from tvtfast.supernet.layout import QKV_MODES
 
 _GIGA = 1e9
-_NONE = "none"
 _GUIDANCE = ("attention", "similarity")
 
 
@@ -70,9 +74,9 @@ def parser() -> ArgumentParser:
         default=None,
         help="teacher folder, checkpoint of a CIFAR ResNet, or timm model; digits trains its own",
     )
-    guide.add_argument("--guidance", type=str, default=_NONE, help=", ".join((*_GUIDANCE, _NONE)))
+    guide.add_argument("--guidance", type=str, default=NONE, help=", ".join((*_GUIDANCE, NONE)))
     guide.add_argument("--guidance-weight", type=float, default=2.5)
-    guide.add_argument("--logits", type=str, default=_NONE, help=", ".join((*LOGITS, _NONE)))
+    guide.add_argument("--logits", type=str, default=NONE, help=", ".join((*LOGITS, NONE)))
     add_recipe_options(parser, SUPERFORMER_RECIPE)
     parser.add_argument("--cutmix", type=float, default=CUTMIX, help="alpha; 0 for none")
     return parser
@@ -80,14 +84,14 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Train, and say where the superformer lies and what to do with it."""
-    cfg.output = cfg.output or str(
+    cfg.output_dir = cfg.output_dir or str(
         Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
     )
     side = cfg.img_size or load_dataset(cfg.data_set, cfg.data_path).img_size
     how = Distillation(
-        guidance=None if cfg.guidance == _NONE else cfg.guidance,
+        guidance=None if cfg.guidance == NONE else cfg.guidance,
         guidance_weight=cfg.guidance_weight,
-        logits=None if cfg.logits == _NONE else cfg.logits,
+        logits=None if cfg.logits == NONE else cfg.logits,
     )
     finished = train_superformer(
         cfg.space,
@@ -96,7 +100,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         qkv_mode=cfg.qkv_mode,
         flops=_window(cfg),
         cutmix=cfg.cutmix,
-        teacher=_teacher(cfg, how),
+        teacher=chosen_teacher(cfg, how),
         how=how,
         img_size=side,
         patch_size=cfg.patch_size or default_patch_size(side),
@@ -119,12 +123,3 @@ def _window(cfg: Namespace) -> tuple[float, float] | None:
     low = 0.0 if cfg.min_flops_limits is None else cfg.min_flops_limits
     high = float("inf") if cfg.flops_limits is None else cfg.flops_limits
     return low * _GIGA, high * _GIGA
-
-
-def _teacher(cfg: Namespace, how: Distillation) -> str | Teacher | None:
-    if not how.needs_teacher:
-        return None
-    if cfg.teacher is None and cfg.data_set == "digits":
-        return digits_teacher(progress=announces())
-    teacher: str | None = cfg.teacher
-    return teacher

@@ -9,10 +9,12 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from tvtfast.data.placed import AUGMENTATIONS
-from tvtfast.distill import Distillation
+from tvtfast.distill import Distillation, digits_teacher
 from tvtfast.distill.guide import GUIDANCE, LOGITS
 from tvtfast.distill.losses import SCHEDULES
+from tvtfast.distill.processes import announces
 from tvtfast.distill.recipe import DTYPES, Recipe
+from tvtfast.models import Teacher
 
 NONE = "none"
 """On the command line, for no guidance and for no logits."""
@@ -156,3 +158,13 @@ def training_arguments(cfg: Namespace, recipe: Recipe) -> dict[str, Any]:
         "tensorboard": cfg.tensorboard,
         "progress": True,
     }
+
+
+def chosen_teacher(cfg: Namespace, how: Distillation) -> str | Teacher | None:
+    """The teacher of the flags, where one takes part; digits has its own."""
+    if not how.needs_teacher:
+        return None
+    if cfg.teacher is None and cfg.data_set == "digits":
+        return digits_teacher(progress=announces())
+    teacher: str | None = cfg.teacher
+    return teacher
