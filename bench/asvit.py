@@ -34,7 +34,7 @@ HEADER = """# As-ViT's scores on {where}
 
 `python -m bench.asvit`; topology `{topology}` at {size} x {size}, {draws} draws
 of weights, medians of {rounds} rounds in random order in one run. The published forms, with the
-fused attention of PyTorch, are timed on one draw and some of its backward passes, and scaled: {timed} of
+fused attention of PyTorch, are timed on one draw and some backward passes, and scaled: {timed} of
 {passes} for length distortion, {timed_images} of {images} for the kernel. Ours and `torch.func.jvp`
 build the networks of the length distortion too. Before anything is timed, the columns of the
 published Jacobian, the tangents of `torch.func.jvp` and ours are compared, as are the kernels.
