@@ -99,6 +99,23 @@ def triton_calls() -> Iterator[tuple[str, Callable[[], object]]]:
             x = torch.randn(2, 1 + rows, 1 + length, device="cuda").to(dtype)[:, 1:, 1:]
             for name, operand in (("rows", x), ("columns", x.mT)):
                 yield f"gram {dtype} {rows} {name}", lambda x=operand: _relations(x)
+        for tokens, channels in ((1, 1), (49, 8), (65, 17), (197, 64), (33, 128)):
+            dual = dual_operands(2, 3, tokens, channels, dtype)
+            name = f"attention_jvp {dtype} N={tokens} D={channels}"
+            yield name, lambda dual=dual: joined_dual(dual)
+
+
+def dual_operands(
+    images: int, heads: int, tokens: int, channels: int, dtype: torch.dtype
+) -> list[Tensor]:
+    """q, k, v and their tangents ``[B, H, N, D]`` as the parts of two fused projections."""
+    both = torch.randn(2, images, tokens, 3, heads, channels, device="cuda").to(dtype)
+    return list(both.permute(0, 3, 1, 4, 2, 5).flatten(0, 1).unbind(0))
+
+
+def joined_dual(dual: list[Tensor]) -> Tensor:
+    """Attention and its tangent in one tensor."""
+    return torch.cat(kernels.attention_jvp(*dual, backend="triton"))
 
 
 def _gradient(x: Tensor, size: tuple[int, int] | None) -> Tensor:

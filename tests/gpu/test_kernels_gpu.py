@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tvtfast.kernels import (
+    attention_jvp,
     attention_map,
     attention_map_distance,
     attention_map_distances,
@@ -23,9 +24,10 @@ from tvtfast.kernels import (
     slice_norms,
 )
 from tvtfast.kernels.reference import angle_distance as reference_angle_distance
+from tvtfast.kernels.reference import attention_jvp as reference_jvp
 from tvtfast.kernels.reference import attention_map as reference
 from tvtfast.kernels.reference import self_attention_stats as reference_attention
-from tvtfast.kernels.spec import OPERATORS, STATISTICS, attention_tolerance
+from tvtfast.kernels.spec import OPERATORS, STATISTICS, attention_jvp_tolerance, attention_tolerance
 from tvtfast.kernels.triton import capability
 
 pytestmark = pytest.mark.gpu
@@ -228,6 +230,25 @@ def test_self_attention_stats(dtype: torch.dtype, channels: int, tokens: int) ->
     for name in names:
         error = (getattr(actual, name) - exact[name]).abs()
         assert (error <= bound * units[name] + tokens * 1e-37).all(), name
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", (1, 8, 16, 65, 128))
+@pytest.mark.parametrize("tokens", (1, 49, 64, 65, 196, 784))
+def test_attention_jvp(dtype: torch.dtype, channels: int, tokens: int) -> None:
+    both = random(2, 3, tokens, 3, 5, channels, dtype=dtype)
+    dual = list(both.permute(0, 3, 1, 4, 2, 5).flatten(0, 1).unbind(0))
+    q, k, v, dq, dk, dv = wide = [x.double() for x in dual]
+    scale = channels**-0.5
+    exact = reference_jvp.forward(*wide, scale)
+    extent = scale * float((q.abs() @ k.abs().mT).max())
+    change = scale * float((dq.abs() @ k.abs().mT + q.abs() @ dk.abs().mT).max())
+    bound = attention_jvp_tolerance(dtype, max(tokens, channels), extent)
+    units = v.abs().max(), dv.abs().max() + 2 * change * v.abs().max()
+    for value, expected, unit in zip(
+        attention_jvp(*dual, backend="triton"), exact, units, strict=True
+    ):
+        assert (value - expected).abs().max() <= bound * unit
 
 
 def test_self_attention_stats_of_nans_and_strides() -> None:

@@ -23,9 +23,13 @@ FUNCTIONS = {
     "negative": lambda x: -x,
     "broadcast": lambda x: x[:, :1] + W[:5] + (W[:5] - x[:, :1]) * W[:5],
     "matmul": lambda x: x @ W.T @ W + W[:5, :].T.mT + x @ (x.transpose(1, 2) @ x),
-    "shapes": lambda x: x.permute(0, 2, 1).reshape(2, 2, -1).unsqueeze(1).expand(2, 3, 2, 10).mean(),
+    "shapes": lambda x: (
+        x.permute(0, 2, 1).reshape(2, 2, -1).unsqueeze(1).expand(2, 3, 2, 10).mean()
+    ),
     "views": lambda x: torch.cat([x.flatten(1), torch.stack([x, x], dim=1).sum((1, 3))], dim=1),
-    "parts": lambda x: x.chunk(2, dim=2)[1] + x.unbind(0)[0][:, 2:] + x.split(1, dim=1)[0][:, :, :1],
+    "parts": lambda x: (
+        x.chunk(2, dim=2)[1] + x.unbind(0)[0][:, 2:] + x.split(1, dim=1)[0][:, :, :1]
+    ),
     "constants": lambda x: torch.cat((x.new_zeros(2, 1, 4), x, W.expand(2, 6, 4)), dim=1),
     "linear": lambda x: F.linear(x, W, W[:, 0]),
     "convolution": lambda x: F.conv2d(x[:, None], W[None, None, :3, :2], W[0, :1], stride=2),
