@@ -1,4 +1,4 @@
-"""ViTAS on handwritten digits, in minutes: ``python -m bench.vitas_digits --part ...``.
+"""ViTAS on handwritten digits: ``python -m bench.vitas_digits --part ...``.
 
 Two studies over a small space of its own, each for several seeds:
 
@@ -151,8 +151,8 @@ def main() -> None:
     parser.add_argument("--part", choices=tuple(PARTS), required=True)
     parser.add_argument("--output", type=Path, default=Path("runs/vitas-digits"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=40, help="of the superformer")
-    parser.add_argument("--retrain-epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=120, help="of the superformer")
+    parser.add_argument("--retrain-epochs", type=int, default=30)
     parser.add_argument("--candidates", type=int, default=60, help="to choose the best from")
     parser.add_argument("--subnets", type=int, default=12, help="random ones to retrain")
     options = parser.parse_args()
