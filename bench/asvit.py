@@ -133,9 +133,7 @@ def check(module: nn.Module, circle: Circle, images: Tensor, coordinates: int) -
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.asvit", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--coordinates", type=int, default=4, help="passes timed of the published forms"
-    )
+    parser.add_argument("--passes", type=int, default=4, help="timed per published forward pass")
     parser.add_argument("--output", type=Path, help="Markdown file to write as well")
     arguments = parser.parse_args()
     passes = arguments.passes
