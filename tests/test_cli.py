@@ -67,6 +67,17 @@ def test_configuration_is_kept_as_yaml(finished):
     assert params.between(4e6, 7e6).all()
 
 
+@pytest.mark.parametrize("name", tvtfast.spaces.available())
+def test_architectures_of_every_space_are_printed(name, capsys):
+    space = tvtfast.spaces.get(name)
+    arch = space.encode(space.sample(1, seed=0)[0])
+    assert main(["score", "--space", name, "--arch", arch, "--proxies", "params", *FAST]) == 0
+    shown = capsys.readouterr().out
+    params = space.params(arch, num_classes=10, img_size=32, patch_size=16)
+    assert f"{params / 1e6:.2f} M" in shown
+    assert all(f"{decision}=" in shown for decision in space.to_dict(space.decode(arch)))
+
+
 def test_proxies_and_limits_suit_the_space(tmp_path):
     arguments = ["--space", "asvit", "--strategy", "reinforce", "--trials", "2", *FAST]
     assert main(["search", *arguments, "--output-dir", str(tmp_path)]) == 0

@@ -40,7 +40,7 @@ def _readable(arch: str, space: Space[Any] | None) -> str:
 def _compact(value: Any) -> str:
     if not isinstance(value, list):
         return f"{value:g}" if isinstance(value, float) else str(value)
-    entries = [f"{entry:g}" for entry in value]
+    entries = [_compact(entry) for entry in value]
     if len(set(entries)) == 1:
         return f"{entries[0]}x{len(entries)}"
     return ("" if all(len(entry) == 1 for entry in entries) else ",").join(entries)

@@ -78,7 +78,7 @@ def _is_list(value: Any) -> bool:
 
 def _axis(decisions: Mapping[str, Any], length: int) -> str:
     depth = decisions.get("depth", decisions.get("depths"))
-    if depth == length:
+    if length in (depth, sum(depth) if isinstance(depth, list) else None):
         return "Block"
     return "Stage" if isinstance(depth, list) and len(depth) == length else "Index"
 
