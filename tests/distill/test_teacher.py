@@ -89,7 +89,7 @@ def test_teachers_that_cannot_be(small, tmp_path):
     (
         ({"optimizer": "lion"}, "allowed: adamw, sgd"),
         ({"dtype": "float8"}, "allowed: float32"),
-        ({"augmentation": "mixup"}, "allowed: strong, light, none"),
+        ({"augmentation": "mixup"}, "allowed: strong, weak, light, none"),
         ({"epochs": 0}, "give at least 1"),
         ({"lr": 0.0}, "above 0"),
         ({"epochs": 2, "warmup_epochs": 3}, r"give 0\.\.2"),

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
-from tvtfast.files import write_durably
 from tvtfast.models.builder import build
-from tvtfast.models.checkpoint import CheckpointError, fit, load_weights
+from tvtfast.models.checkpoint import fit, load_weights
+from tvtfast.models.model_folder import read_card, write_card, write_json, write_weights
 from tvtfast.models.timm_student import timm_config
 from tvtfast.normalization import Normalization
 
 CARD = "student.json"
 WEIGHTS = "model.safetensors"
 TIMM_CONFIG = "config.json"
-_FORMAT, _VERSION = "tvtfast student", 1
+_KIND = "student"
 
 
 @dataclass(frozen=True)
@@ -71,12 +69,10 @@ def save_student(folder: str | os.PathLike[str], module: nn.Module, card: Studen
     space timm's ``config.json``. Each file replaces the one before it at once."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-    write_durably(folder / WEIGHTS, lambda path: path.write_bytes(safetensors.torch.save(weights)))
-    described = {"format": _FORMAT, "version": _VERSION, **asdict(card)}
-    _write_json(folder / CARD, described)
+    write_weights(folder / WEIGHTS, module)
+    write_card(folder / CARD, card, _KIND)
     if card.space is not None:
-        _write_json(
+        write_json(
             folder / TIMM_CONFIG,
             timm_config(
                 card.space, card.arch, card.model_options, card.normalization, card.classes
@@ -103,7 +99,7 @@ def load_student(
         ValueError: The student needs ``module``.
     """
     folder = Path(folder)
-    card = _read_card(folder / CARD)
+    card = read_card(folder / CARD, StudentCard, _KIND, "train a student with 'tvtfast distill'")
     if module is None:
         if card.space is None:
             raise ValueError(
@@ -113,28 +109,3 @@ def load_student(
         module = build(card.arch or {}, space=card.space, **card.model_options)
     fit(module, load_weights(folder / WEIGHTS), folder / WEIGHTS)
     return Student(module.to(device or "cpu").eval(), card)
-
-
-def _read_card(path: Path) -> StudentCard:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != _FORMAT or content.pop("version") != _VERSION:
-            raise ValueError(f"not format {_FORMAT!r} version {_VERSION}")
-        means = content["normalization"]
-        content["normalization"] = Normalization(tuple(means["mean"]), tuple(means["std"]))
-        content["classes"] = content["classes"] and tuple(content["classes"])
-        return StudentCard(**content)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path.parent} is not a student folder: it has no {path.name}; train a student with "
-            "'tvtfast distill'"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} does not describe a student ({type(error).__name__}: {error})"
-        ) from error
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=2) + "\n"
-    write_durably(path, lambda target: target.write_text(text, encoding="utf-8"))

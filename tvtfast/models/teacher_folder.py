@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
 from tvtfast._torchvision import ensure_torchvision
-from tvtfast.files import write_durably
 from tvtfast.models.checkpoint import CheckpointError, fit, load_weights
 from tvtfast.models.cifar_resnet import CifarResNet
+from tvtfast.models.model_folder import write_json, write_weights
 
 _CARD = "teacher.json"
 _WEIGHTS = "model.safetensors"
@@ -51,10 +50,8 @@ def describe(module: nn.Module) -> dict[str, Any]:
 def write(folder: Path, module: nn.Module, card: Mapping[str, Any]) -> None:
     """Write weights and card; each file replaces the one before it at once."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-    write_durably(folder / _WEIGHTS, lambda path: path.write_bytes(safetensors.torch.save(weights)))
-    text = json.dumps(card, indent=2) + "\n"
-    write_durably(folder / _CARD, lambda path: path.write_text(text, encoding="utf-8"))
+    write_weights(folder / _WEIGHTS, module)
+    write_json(folder / _CARD, card)
 
 
 def read(folder: Path) -> tuple[nn.Module, dict[str, Any]]:

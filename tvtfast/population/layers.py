@@ -19,16 +19,11 @@ from tvtfast import kernels
 from tvtfast.models.blocks import LAYER_NORM_EPS, relative_position_attention
 from tvtfast.models.vitas_twins import MERGING_NORM_EPS, unwindowed, windows
 from tvtfast.population.bank import WeightBank
-from tvtfast.spaces.steps import (
-    MLP,
-    Embedding,
+from tvtfast.spaces.steps import MLP, Embedding, Matrix, Pooling, SelfAttention, Step
+from tvtfast.spaces.twins_steps import (
     LocalAttention,
-    Matrix,
     PatchMerging,
-    Pooling,
     PositionConvolution,
-    SelfAttention,
-    Step,
     SubsampledAttention,
 )
 

@@ -12,7 +12,8 @@ import torch
 
 from tvtfast.population.schedule import IMAGES, Batch, release, schedule
 from tvtfast.population.tree import Node
-from tvtfast.spaces.steps import MLP, LocalAttention, SelfAttention, SubsampledAttention
+from tvtfast.spaces.steps import MLP, SelfAttention
+from tvtfast.spaces.twins_steps import LocalAttention, SubsampledAttention
 
 _CPU_TOKENS = 2048
 _CPU_NODES = 4

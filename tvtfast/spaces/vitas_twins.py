@@ -17,13 +17,11 @@ from typing import Any, ClassVar
 from tvtfast.spaces.base import Space, check_choice, take, whole
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
-from tvtfast.spaces.steps import (
-    MLP,
-    Classifier,
+from tvtfast.spaces.steps import MLP, Classifier, Step
+from tvtfast.spaces.twins_steps import (
     LocalAttention,
     PatchMerging,
     PositionConvolution,
-    Step,
     SubsampledAttention,
 )
 from tvtfast.spaces.variables import Variable

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 
-from tvtfast.files import write_durably
 from tvtfast.hashing import fingerprint
-from tvtfast.models import CheckpointError
 from tvtfast.models.checkpoint import fit, load_weights
+from tvtfast.models.model_folder import read_card, write_card, write_weights
 from tvtfast.normalization import Normalization
 from tvtfast.supernet.superformer import Superformer
 
 CARD = "superformer.json"
 WEIGHTS = "superformer.safetensors"
-_FORMAT, _VERSION = "tvtfast superformer", 1
+_KIND = "superformer"
 
 
 @dataclass(frozen=True)
@@ -76,10 +73,8 @@ def save_superformer(
     at once."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    write_durably(folder / WEIGHTS, lambda path: path.write_bytes(safetensors.torch.save(weights)))
-    text = json.dumps({"format": _FORMAT, "version": _VERSION, **asdict(card)}, indent=2) + "\n"
-    write_durably(folder / CARD, lambda path: path.write_text(text, encoding="utf-8"))
+    write_weights(folder / WEIGHTS, model)
+    write_card(folder / CARD, card, _KIND)
 
 
 def load_superformer(
@@ -97,30 +92,10 @@ def load_superformer(
         ValueError: It is of a space that is not registered.
     """
     folder = Path(folder)
-    card = _read_card(folder / CARD)
+    card = read_card(folder / CARD, SuperformerCard, _KIND, "train one with 'tvtfast supernet'")
     model = Superformer(
         card.space, sharing=card.sharing, qkv_mode=card.qkv_mode, **card.model_options
     )
     model.reference = model.space.decode(card.reference)
     fit(model, load_weights(folder / WEIGHTS), folder / WEIGHTS)
     return TrainedSuperformer(model.to(device or "cpu").eval(), card)
-
-
-def _read_card(path: Path) -> SuperformerCard:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != _FORMAT or content.pop("version") != _VERSION:
-            raise ValueError(f"not format {_FORMAT!r} version {_VERSION}")
-        means = content["normalization"]
-        content["normalization"] = Normalization(tuple(means["mean"]), tuple(means["std"]))
-        content["classes"] = content["classes"] and tuple(content["classes"])
-        return SuperformerCard(**content)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path.parent} is not a superformer folder: it has no {path.name}; train one with "
-            "'tvtfast supernet'"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"{path} does not describe a superformer ({type(error).__name__}: {error})"
-        ) from error
