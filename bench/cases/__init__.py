@@ -7,6 +7,7 @@ from __future__ import annotations
 from bench.case import Builder
 from bench.cases import (
     attention_guidance,
+    attention_jvp,
     attention_map_distance,
     attention_map_distances,
     indexed,
@@ -26,6 +27,7 @@ GROUPS = {
     "indexed": indexed,
     "self_attention_stats": self_attention_stats,
     "packed_attention": packed_attention,
+    "attention_jvp": attention_jvp,
     "tokenwise": tokenwise,
     "relations": relations,
     "attention_guidance": attention_guidance,
