@@ -116,9 +116,14 @@ def retrain(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def subnets(count: int) -> list[Any]:
+    """Those whose inherited and retrained accuracies are compared, whatever the seed."""
+    return SPACE.sample(count, 2000)
+
+
 def agreement(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Rank agreement of inherited and retrained accuracy, by way of sharing."""
-    archs = SPACE.sample(options.subnets, 2000)
+    archs = subnets(options.subnets)
     truth = [retrained(arch, 0, options.retrain_epochs, options.output) for arch in archs]
     found: dict[str, Any] = {"retrained": truth}
     for sharing in ("ordinal", "cyclic"):
@@ -140,10 +145,13 @@ def summary(part: str, rows: dict[str, Any]) -> str:
         ]
         gain = mean(row["best"] - row["median"] for row in rows.values())
         return "\n".join([*lines, f"mean difference {gain:+.2f} points"])
-    return "\n".join(
+    truth = next(iter(rows.values()))["retrained"]
+    counts = [SPACE.params(arch, num_classes=10, **OPTIONS) for arch in subnets(len(truth))]
+    lines = [
         f"seed {seed}: tau {row['ordinal']['tau']:+.2f} ordinal, {row['cyclic']['tau']:+.2f} cyclic"
         for seed, row in rows.items()
-    )
+    ]
+    return "\n".join([*lines, f"parameter count: tau {kendalltau(counts, truth).statistic:+.2f}"])
 
 
 def main() -> None:
