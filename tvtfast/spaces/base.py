@@ -154,10 +154,10 @@ class Space(ABC, Generic[A]):
         )
 
     def _from_values(self, values: Sequence[Any]) -> A:
-        raise NotImplementedError(f"{type(self).__name__} states variables but not _from_values")
+        raise TypeError(f"{type(self).__name__} states variables; implement _from_values, too")
 
     def _to_values(self, arch: A) -> Sequence[Any]:
-        raise NotImplementedError(f"{type(self).__name__} states variables but not _to_values")
+        raise TypeError(f"{type(self).__name__} states variables; implement _to_values, too")
 
     @property
     def has_steps(self) -> bool:
