@@ -110,6 +110,30 @@ class TokenStep(Step):
         return math.prod(self.grid) + self.prefix_tokens
 
 
+class FusedAttention(TokenStep):
+    """Attention with one projection to queries, keys and values.
+
+    Attributes:
+        heads: Number of heads.
+        head_dim: Channels of a head.
+    """
+
+    heads: int
+    head_dim: int
+
+    @property
+    def inner(self) -> int:
+        """Width of q, of k and of v."""
+        return self.heads * self.head_dim
+
+    @cached_property
+    def matrices(self) -> tuple[Matrix, ...]:
+        return (
+            Matrix(f"{self.name}attn.qkv", self.inner, self.dim, 3),
+            Matrix(f"{self.name}attn.proj", self.dim, self.inner),
+        )
+
+
 @cache
 def _interned(cls: Any, *arguments: Any) -> Any:
     return cls(*arguments)
@@ -153,7 +177,7 @@ class Embedding(TokenStep):
 
 
 @dataclass(frozen=True, eq=False)
-class SelfAttention(TokenStep):
+class SelfAttention(FusedAttention):
     """``x + attention(norm(x))`` of one block.
 
     Args:
@@ -173,18 +197,6 @@ class SelfAttention(TokenStep):
     grid: tuple[int, int]
     prefix_tokens: int
     relative_positions: int = 0
-
-    @property
-    def inner(self) -> int:
-        """Width of q, of k and of v."""
-        return self.heads * self.head_dim
-
-    @cached_property
-    def matrices(self) -> tuple[Matrix, ...]:
-        return (
-            Matrix(f"{self.name}attn.qkv", self.inner, self.dim, 3),
-            Matrix(f"{self.name}attn.proj", self.dim, self.inner),
-        )
 
     @property
     def biases(self) -> int:

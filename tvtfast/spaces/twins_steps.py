@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from tvtfast.spaces.steps import Matrix, TokenStep
+from tvtfast.spaces.steps import FusedAttention, Matrix, TokenStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class PatchMerging(TokenStep):
 
 
 @dataclass(frozen=True, eq=False)
-class LocalAttention(TokenStep):
+class LocalAttention(FusedAttention):
     """``x + attention(norm(x))`` within windows; the grid is padded with zeros to whole windows.
 
     Args:
@@ -70,18 +70,6 @@ class LocalAttention(TokenStep):
     window: int
 
     prefix_tokens = 0
-
-    @property
-    def inner(self) -> int:
-        """Width of q, of k and of v."""
-        return self.heads * self.head_dim
-
-    @cached_property
-    def matrices(self) -> tuple[Matrix, ...]:
-        return (
-            Matrix(f"{self.name}attn.qkv", self.inner, self.dim, 3),
-            Matrix(f"{self.name}attn.proj", self.dim, self.inner),
-        )
 
     @property
     def biases(self) -> int:
