@@ -134,6 +134,8 @@ def run(
         workers=workers,
         progress=progress,
     )
+    # a budget that no architecture fits should not cost the training of a teacher first
+    plan.space.sample(1, plan.seed, plan.constraints, **plan.options)
     record = Record(plan.folder, plan.settings())
     try:
         stages = run_stages(plan)
