@@ -2,8 +2,8 @@
 
 Two studies over a small space of its own, each for several seeds:
 
-- ``retrain``: train a superformer, take the best of random candidates by inherited accuracy, and
-  retrain it from scratch beside as many random candidates; the best found against their median.
+- ``retrain``: train a superformer, search with evolution by inherited accuracy, and retrain the
+  best from scratch beside random subnets; the best found against their median.
 - ``agreement``: train one superformer per way of sharing; Kendall tau between inherited accuracy
   and accuracy after retraining over the same subnets.
 
@@ -23,12 +23,13 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from bench.machine import machine
-from tvtfast import spaces
+from tvtfast import search, spaces
 from tvtfast.data import VisionDataset, load_dataset
 from tvtfast.distill import Recipe, distill
 from tvtfast.files import replacing
 from tvtfast.spaces import VitasDeitSpace
 from tvtfast.spaces.vitas_deit import tenths
+from tvtfast.strategies import Evolution
 from tvtfast.supernet import SUPERFORMER_RECIPE, InheritedAccuracy, train_superformer
 
 SPACE = spaces.register(
@@ -100,19 +101,34 @@ def retrained(arch: Any, seed: int, epochs: int, folder: Path) -> float:
     return float(trained.history[-1]["accuracy"])
 
 
+def found(score: InheritedAccuracy, seed: int, options: argparse.Namespace) -> Any:
+    """The best of a few generations of evolution, by inherited accuracy on held-out images."""
+    searched = search(
+        SPACE,
+        strategy=Evolution(population=options.population),
+        trials=options.generations * options.population,
+        proxies=[score.proxy()],
+        seed=seed,
+        num_classes=10,
+        **OPTIONS,
+    )
+    return searched.best
+
+
 def retrain(seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """The best of random candidates by inherited accuracy, and random ones, after retraining."""
+    """The best found by inherited accuracy, and random subnets, after retraining."""
     score = inherited("cyclic", seed, options.epochs, options.output)
-    candidates = SPACE.sample(options.candidates, seed)
-    best = max(candidates, key=score)
+    best = found(score, seed, options)
     rest = SPACE.sample(options.subnets, 1000 + seed)
     accuracies = [retrained(a, seed, options.retrain_epochs, options.output) for a in (best, *rest)]
     return {
         "best": accuracies[0],
         "median": median(accuracies[1:]),
         "random": accuracies[1:],
-        "inherited": score(best),
-        "flops": SPACE.flops(best, **OPTIONS, num_classes=10),
+        "inherited": [score(arch) for arch in (best, *rest)],
+        "flops": [SPACE.flops(arch, **OPTIONS, num_classes=10) for arch in (best, *rest)],
+        "params": [SPACE.params(arch, **OPTIONS, num_classes=10) for arch in (best, *rest)],
+        "genotype": SPACE.encode(SPACE.decode(best)),
     }
 
 
@@ -161,7 +177,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=120, help="of the superformer")
     parser.add_argument("--retrain-epochs", type=int, default=30)
-    parser.add_argument("--candidates", type=int, default=60, help="to choose the best from")
+    parser.add_argument("--generations", type=int, default=5, help="of the evolution")
+    parser.add_argument("--population", type=int, default=12, help="of a generation")
     parser.add_argument("--subnets", type=int, default=12, help="random ones to retrain")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
