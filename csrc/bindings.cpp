@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "gelu.h"
 #include "indexed.h"
 #include "layer_norm.h"
+#include "linear.h"
 #include "packed_attention.h"
 #include "segment_norms.h"
 #include "self_attention_stats.h"
@@ -118,6 +120,30 @@ void layer_norm(Address x, std::int64_t dtype, const Size& shape, std::int64_t r
                             eps};
   call("layer_norm",
        [&] { return tvt::layer_norm(task, static_cast<tvt::VectorSet>(set), threads); });
+}
+
+void linear(const std::array<Address, 5>& tensors, std::int64_t dtype,
+            const std::array<std::int64_t, 3>& shape,
+            const std::array<std::int64_t, 4>& stride, std::optional<double> eps, bool gelu, int set,
+            int threads) {
+  const auto [x, weight, bias, residual, out] = tensors;
+  const tvt::Linear task{at<const void>(x),
+                         at<const void>(weight),
+                         at<const void>(bias),
+                         at<const void>(residual),
+                         at<void>(out),
+                         static_cast<tvt::DType>(dtype),
+                         shape[0],
+                         shape[1],
+                         shape[2],
+                         stride[0],
+                         stride[1],
+                         stride[2],
+                         stride[3],
+                         eps.has_value(),
+                         eps.value_or(0.0),
+                         gelu};
+  call("linear", [&] { return tvt::linear(task, static_cast<tvt::VectorSet>(set), threads); });
 }
 
 void packed_attention(Address qkv, std::int64_t dtype, const Shape& shape, const Size& stride,
@@ -245,6 +271,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("packed_attention", &packed_attention);
   m.def("gelu", &gelu);
   m.def("layer_norm", &layer_norm);
+  m.def("linear", &linear);
   m.def("vector_set", [] { return static_cast<int>(tvt::vector_set()); });
   m.def("segment_norms", &segment_norms);
   m.def("slice_norms", &slice_norms);

@@ -60,31 +60,36 @@ TVT_INLINE float sum_of(std::int64_t columns, const F& f) {
   return Isa::sum(Isa::add(Isa::add(sums[0], sums[1]), Isa::add(sums[2], sums[3])));
 }
 
-template <typename Isa, typename T>
-void layer_norm_rows(const LayerNorm& task) {
+// Layer normalisation of a row of x.
+template <typename Isa, typename T, typename Out>
+TVT_INLINE void normalise_row(const T* x, Out* out, std::int64_t columns, float eps) {
   using Vector = typename Isa::Vector;
   constexpr std::int64_t kLanes = Isa::kLanes;
-  const std::int64_t columns = task.columns;
-  const float inverse = 1.0f / static_cast<float>(columns), eps = static_cast<float>(task.eps);
-  for (std::int64_t row = 0; row < task.rows; ++row) {
-    const T* const x = static_cast<const T*>(task.x) + row * task.row_stride;
-    T* const out = static_cast<T*>(task.out) + row * columns;
-    const float sum = sum_of<Isa>(columns, [&](Vector sum, std::int64_t i, std::int64_t count) {
-      return Isa::add(sum, Isa::load(x + i, count));
-    });
-    const Vector mean = Isa::set(sum * inverse);
-    const float squares = sum_of<Isa>(columns, [&](Vector sum, std::int64_t i, std::int64_t count) {
-      const Vector centred = Isa::keep(Isa::subtract(Isa::load(x + i, count), mean), count);
-      return Isa::fma(centred, centred, sum);
-    });
-    const Vector scale = Isa::set(1.0f / std::sqrt(squares * inverse + eps));
-    const auto normalise = [&](std::int64_t i, std::int64_t count) {
-      const Vector centred = Isa::subtract(Isa::load(x + i, count), mean);
-      Isa::store(out + i, Isa::multiply(centred, scale), count);
-    };
-    std::int64_t i = 0;
-    for (; i + kLanes <= columns; i += kLanes) normalise(i, kLanes);
-    if (i < columns) normalise(i, columns - i);
+  const float inverse = 1.0f / static_cast<float>(columns);
+  const float sum = sum_of<Isa>(columns, [&](Vector sum, std::int64_t i, std::int64_t count) {
+    return Isa::add(sum, Isa::load(x + i, count));
+  });
+  const Vector mean = Isa::set(sum * inverse);
+  const float squares = sum_of<Isa>(columns, [&](Vector sum, std::int64_t i, std::int64_t count) {
+    const Vector centred = Isa::keep(Isa::subtract(Isa::load(x + i, count), mean), count);
+    return Isa::fma(centred, centred, sum);
+  });
+  const Vector scale = Isa::set(1.0f / std::sqrt(squares * inverse + eps));
+  const auto normalise = [&](std::int64_t i, std::int64_t count) {
+    const Vector centred = Isa::subtract(Isa::load(x + i, count), mean);
+    Isa::store(out + i, Isa::multiply(centred, scale), count);
+  };
+  std::int64_t i = 0;
+  for (; i + kLanes <= columns; i += kLanes) normalise(i, kLanes);
+  if (i < columns) normalise(i, columns - i);
+}
+
+template <typename Isa, typename T>
+void layer_norm_rows(const LayerNorm& task) {
+  const T* x = static_cast<const T*>(task.x);
+  T* out = static_cast<T*>(task.out);
+  for (std::int64_t row = 0; row < task.rows; ++row, x += task.row_stride, out += task.columns) {
+    normalise_row<Isa>(x, out, task.columns, static_cast<float>(task.eps));
   }
 }
 

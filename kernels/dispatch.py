@@ -28,6 +28,7 @@ from .native import attention_map_distances as native_attention_map_distances
 from .native import gelu as native_gelu
 from .native import indexed as native_indexed
 from .native import layer_norm as native_layer_norm
+from .native import linear as native_linear
 from .native import packed_attention as native_packed_attention
 from .native import segment_norms as native_segment_norms
 from .native import self_attention_stats as native_self_attention_stats
@@ -39,6 +40,7 @@ from .reference import gelu as reference_gelu
 from .reference import gram as reference_gram
 from .reference import indexed as reference_indexed
 from .reference import layer_norm as reference_layer_norm
+from .reference import linear as reference_linear
 from .reference import packed_attention as reference_packed_attention
 from .reference import segment_norms as reference_segment_norms
 from .reference import self_attention_stats as reference_self_attention_stats
@@ -153,6 +155,10 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
     "gelu_": (
         _native(native_gelu, native_gelu.gelu_),
         _reference(reference_gelu.gelu_),
+    ),
+    "linear": (
+        _native(native_linear, native_linear.write),
+        _reference(reference_linear.write),
     ),
     "attention_jvp": (
         _triton(capability.attention_jvp, "attention_jvp", "forward"),

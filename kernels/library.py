@@ -115,6 +115,20 @@ def _gelu_fake(x: Tensor, *, backend: str | None = None) -> None:
     return None
 
 
+def _linear_fake(
+    out: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    norm_eps: float | None,
+    gelu: bool,
+    *,
+    backend: str | None = None,
+) -> None:
+    return None
+
+
 def _attention_jvp_fake(
     q: Tensor,
     k: Tensor,
@@ -160,6 +174,7 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "packed_attention": _packed_attention_fake,
     "layer_norm": _layer_norm_fake,
     "gelu_": _gelu_fake,
+    "linear": _linear_fake,
     "attention_jvp": _attention_jvp_fake,
     "gram": _gram_fake,
     "angle_distance": _angle_distance_fake,

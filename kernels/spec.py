@@ -157,6 +157,22 @@ def gelu_tolerance(dtype: torch.dtype, length: int = 1, extent: int = 0) -> floa
     return 4 * roundoff(accumulation_dtype(dtype)) + roundoff(dtype)
 
 
+def linear_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
+    """Error of a linear layer relative to ``1 + |out|``.
+
+    ``length`` is the number of inputs, ``extent`` the largest
+    ``|residual| + |bias| + sum_k |x_k W_k|``, of normalised ``x`` where it is normalised. The
+    random walk of the sum is sqrt(length) u of it with 4 standard deviations allowed, bias,
+    residual and the bounded slope of GELU (1.13) add 4 u, a norm that is off by its own tolerance
+    enters as the factors do (:func:`layer_norm_tolerance`, which callers add). In fp16 and bf16 the
+    normalised values, the product, the activation and the sum may each be rounded:
+    4 roundoffs of the dtype, three of them relative to ``extent``.
+    """
+    u = roundoff(accumulation_dtype(dtype))
+    rounded = 0.0 if dtype in (torch.float32, torch.float64) else 3 * roundoff(dtype)
+    return extent * (u * (4 + 4 * math.sqrt(length)) + rounded) + roundoff(dtype)
+
+
 def attention_jvp_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
     """Error of attention and of its tangent, ``length`` and ``extent`` as in
     :func:`packed_attention_tolerance`.
@@ -369,6 +385,31 @@ def _fill_example(device: Device = "cpu") -> tuple[Any, ...]:
     return torch.empty(192, 192, device=device), 0, 0.0, 1.0
 
 
+def _linear_bytes(
+    out: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    norm_eps: float | None,
+    gelu: bool,
+) -> int:
+    tensors = (out, x, weight, bias, residual)
+    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+
+
+def _linear_flops(
+    out: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    residual: Tensor | None,
+    norm_eps: float | None,
+    gelu: bool,
+) -> int:
+    return 2 * out.numel() * weight.shape[1]
+
+
 def _attention_example(device: Device = "cpu") -> tuple[Any, ...]:
     q, k = torch.ones(2, 2, 3, 197, 64, device=device)
     return q, k, torch.ones(2, 197, device=device), 0.125, list(STATISTICS)
@@ -384,6 +425,11 @@ def _layer_norm_example(device: Device = "cpu") -> tuple[Any, ...]:
 
 def _gelu_example(device: Device = "cpu") -> tuple[Any, ...]:
     return (torch.ones(197, 768, device=device),)
+
+
+def _linear_example(device: Device = "cpu") -> tuple[Any, ...]:
+    out, x = torch.ones(2, 197, 192, device=device)
+    return out, x, torch.ones(192, 192, device=device), None, None, 1e-6, True
 
 
 def _attention_jvp_example(device: Device = "cpu") -> tuple[Any, ...]:
@@ -493,6 +539,14 @@ OPERATORS = {
             _gelu_bytes,
             _gelu_flops,
             _gelu_example,
+        ),
+        Operator(
+            "linear(Tensor(a!) out, Tensor x, Tensor weight, Tensor? bias, Tensor? residual,"
+            " float? norm_eps, bool gelu, *, str? backend=None) -> ()",
+            linear_tolerance,
+            _linear_bytes,
+            _linear_flops,
+            _linear_example,
         ),
         Operator(
             "attention_jvp(Tensor q, Tensor k, Tensor v, Tensor dq, Tensor dk, Tensor dv,"

@@ -85,7 +85,7 @@ def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
 
 def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.hidden)
-    hidden = kernels.gelu_(_linear(bank, x, widest.matrices[0], norm=True))
+    hidden = _linear(bank, x, widest.matrices[0], norm=True, gelu=True)
     for step in steps:
         yield partial(_add_linear, bank, x, hidden[..., : step.hidden], step.matrices[1])
 
@@ -159,17 +159,17 @@ def _position_convolution(
         yield partial(_add, x, _tokens(positions))
 
 
-def _linear(bank: WeightBank, x: Tensor, matrix: Matrix, norm: bool = False) -> Tensor:
-    if norm:
-        x = kernels.layer_norm(x, eps=LAYER_NORM_EPS)
-    return F.linear(x, bank.weight(matrix), bank.bias(matrix))
+def _linear(
+    bank: WeightBank, x: Tensor, matrix: Matrix, norm: bool = False, gelu: bool = False
+) -> Tensor:
+    weight, bias = bank.weight(matrix), bank.bias(matrix)
+    eps = LAYER_NORM_EPS if norm else None
+    return kernels.linear(x, weight, bias, norm_eps=eps, gelu=gelu)
 
 
 def _add_linear(bank: WeightBank, x: Tensor, hidden: Tensor, matrix: Matrix, out: Tensor) -> None:
     """``x`` and a linear layer of ``hidden``, summed where the product is."""
-    weight, bias = bank.weight(matrix), bank.bias(matrix)
-    start = x if bias is None else x + bias
-    torch.addmm(start.flatten(0, 1), hidden.flatten(0, 1), weight.t(), out=out.flatten(0, 1))
+    kernels.linear(hidden, bank.weight(matrix), bank.bias(matrix), residual=x, out=out)
 
 
 def _copy(x: Tensor, out: Tensor) -> None:
