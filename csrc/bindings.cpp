@@ -16,7 +16,6 @@
 
 #include "attention_jvp.h"
 #include "attention_map.h"
-#include "gelu.h"
 #include "indexed.h"
 #include "layer_norm.h"
 #include "linear.h"
@@ -103,13 +102,6 @@ void attention_map_backward(Address x, std::int64_t dtype, const Shape& shape, c
                                   at<const float>(grad_map), at<void>(grad)};
   call("attention_map_backward", [&] {
     return tvt::attention_map_backward(features(x, dtype, shape, stride, size), gradient, threads);
-  });
-}
-
-void gelu(Address x, std::int64_t dtype, std::int64_t count, int set, int threads) {
-  call("gelu", [&] {
-    return tvt::gelu(at<void>(x), static_cast<tvt::DType>(dtype), count,
-                     static_cast<tvt::VectorSet>(set), threads);
   });
 }
 
@@ -269,7 +261,6 @@ PYBIND11_MODULE(_C, m) {
   m.def("attention_map_distances", &attention_map_distances);
   m.def("attention_map_backward", &attention_map_backward);
   m.def("packed_attention", &packed_attention);
-  m.def("gelu", &gelu);
   m.def("layer_norm", &layer_norm);
   m.def("linear", &linear);
   m.def("vector_set", [] { return static_cast<int>(tvt::vector_set()); });

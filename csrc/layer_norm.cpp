@@ -1,7 +1,7 @@
 #include "layer_norm.h"
 
 #include "target.h"
-#include "tokenwise.h"
+#include "layer_norm_kernels.h"
 
 namespace tvt {
 namespace {

@@ -4,7 +4,6 @@
 #include <type_traits>
 
 #include "linear_kernels.h"
-#include "tokenwise.h"
 
 #if TVT_HAS_CLONES
 #pragma GCC target("arch=x86-64-v3")

@@ -4,7 +4,6 @@
 #include <type_traits>
 
 #include "linear_kernels.h"
-#include "tokenwise.h"
 
 #if TVT_HAS_CLONES
 // GCC 12 takes the undefined operands of its own intrinsics for mistakes.

@@ -51,11 +51,15 @@ struct LinearTiles {
 
   static std::int64_t steps(const Linear& task) { return (task.inputs + kTerms - 1) / kTerms; }
   static std::int64_t panel_floats(const Linear& task) { return steps(task) * kPanel; }
-  // Elements between rows of a tile.
-  static std::int64_t tile_stride(const Linear& task) { return steps(task) * kTerms + kCacheLine / sizeof(Factor); }
+  // Elements between rows of a tile: an odd number of cache lines, so that rows do not evict each other.
+  static std::int64_t tile_stride(const Linear& task) {
+    constexpr std::int64_t kLine = kCacheLine / sizeof(Factor);
+    return (((steps(task) * kTerms + kLine - 1) / kLine) | 1) * kLine;
+  }
   static std::int64_t tile_rows(const Linear& task) {
     const std::int64_t bytes = tile_stride(task) * sizeof(Factor);
-    return std::max<std::int64_t>(1, kTileBytes / bytes / kBlock) * kBlock;
+    const std::int64_t blocks = std::max<std::int64_t>(1, kTileBytes / bytes / kBlock);
+    return std::min(blocks, (task.rows + kBlock - 1) / kBlock) * kBlock;
   }
   static std::int64_t tile_floats(const Linear& task) {
     return tile_rows(task) * tile_stride(task) * sizeof(Factor) / sizeof(float);
@@ -158,8 +162,24 @@ struct LinearTiles {
     for (std::int64_t row = first; row < last; row += kBlock) {
       alignas(kCacheLine) float sums[kBlock * N * kLanes];
       const Rows block = row < full ? left.from(row - first) : rest;
+      prefetch<N>(task, row, std::min(kBlock, last - row), panel * kPanel);
       multiply_block<N>(block.at, block.stride, packed, steps(task), sums);
       finish<N>(task, row, std::min(kBlock, last - row), panel * kPanel, sums);
+    }
+  }
+
+  // Fetches what finish() reads and writes while the block is multiplied.
+  template <int N>
+  static TVT_INLINE void prefetch(const Linear& task, std::int64_t first, std::int64_t rows,
+                                  std::int64_t column) {
+    constexpr std::int64_t kLine = kCacheLine / sizeof(T);
+    const T* const out = static_cast<const T*>(task.out) + column;
+    const T* const residual = static_cast<const T*>(task.residual);
+    for (std::int64_t row = first; row < first + rows; ++row) {
+      for (std::int64_t at = 0; at < N * kLanes; at += kLine) {
+        TVT_PREFETCH(out + row * task.out_stride + at);
+        if (residual) TVT_PREFETCH(residual + row * task.residual_stride + column + at);
+      }
     }
   }
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "dtype.h"
-#include "tokenwise.h"
+#include "layer_norm_kernels.h"
 
 namespace tvt {
 namespace {
@@ -31,16 +31,6 @@ TVT_INLINE typename Isa::Vector gelu_of(typename Isa::Vector x) {
   const Vector square = Isa::multiply(root, root);
   const Vector tail = Isa::multiply(t, Isa::multiply(square, square));
   return Isa::subtract(Isa::maximum(Isa::zero(), x), tail);
-}
-
-template <typename Isa, typename T>
-void gelu_in_place(T* x, std::int64_t count) {
-  constexpr std::int64_t kLanes = Isa::kLanes;
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    Isa::store(x + i, gelu_of<Isa>(Isa::load(x + i, kLanes)), kLanes);
-  }
-  if (i < count) Isa::store(x + i, gelu_of<Isa>(Isa::load(x + i, count - i)), count - i);
 }
 
 // The sum of what f(sum, first, count) adds for every vector of a row, the last of which may be shorter. Several partial
@@ -90,18 +80,6 @@ void layer_norm_rows(const LayerNorm& task) {
   T* out = static_cast<T*>(task.out);
   for (std::int64_t row = 0; row < task.rows; ++row, x += task.row_stride, out += task.columns) {
     normalise_row<Isa>(x, out, task.columns, static_cast<float>(task.eps));
-  }
-}
-
-template <typename Isa>
-TVT_INLINE void gelu_any(void* x, DType dtype, std::int64_t count) {
-  switch (dtype) {
-    case DType::f32:
-      return gelu_in_place<Isa>(static_cast<float*>(x), count);
-    case DType::f16:
-      return gelu_in_place<Isa>(static_cast<Half*>(x), count);
-    case DType::bf16:
-      return gelu_in_place<Isa>(static_cast<BFloat16*>(x), count);
   }
 }
 

@@ -15,6 +15,7 @@ if __name__ == "kernels":
 from ._attention import attention_map, attention_map_distance, attention_map_distances
 from ._attention_jvp import attention_jvp
 from ._gram import gram
+from ._layer_norm import layer_norm
 from ._linear import linear
 from ._norms import pack_segments, pack_slices, segment_norms, slice_norms
 from ._packed_attention import packed_attention
@@ -31,7 +32,6 @@ from ._sample_gram import sample_gram
 from ._segments import SegmentTable
 from ._self_attention import SelfAttentionStats, self_attention_stats
 from ._slices import SliceTable
-from ._tokenwise import gelu_, layer_norm
 from .cuda._extension import build_info as cuda_build_info
 from .dispatch import BackendError, Explanation, backends, explain, use_backend
 from .native._extension import build_info as native_build_info
@@ -49,7 +49,6 @@ __all__ = [
     "backends",
     "cuda_build_info",
     "explain",
-    "gelu_",
     "gram",
     "indexed_normal_",
     "indexed_uniform_",

@@ -25,7 +25,6 @@ from .cuda import segment_norms as cuda_segment_norms
 from .native import attention_jvp as native_attention_jvp
 from .native import attention_map as native_attention_map
 from .native import attention_map_distances as native_attention_map_distances
-from .native import gelu as native_gelu
 from .native import indexed as native_indexed
 from .native import layer_norm as native_layer_norm
 from .native import linear as native_linear
@@ -36,7 +35,6 @@ from .native import slice_norms as native_slice_norms
 from .reference import angle_distance as reference_angle_distance
 from .reference import attention_jvp as reference_attention_jvp
 from .reference import attention_map as reference_attention_map
-from .reference import gelu as reference_gelu
 from .reference import gram as reference_gram
 from .reference import indexed as reference_indexed
 from .reference import layer_norm as reference_layer_norm
@@ -151,10 +149,6 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
     "layer_norm": (
         _native(native_layer_norm, native_layer_norm.forward),
         _reference(reference_layer_norm.forward),
-    ),
-    "gelu_": (
-        _native(native_gelu, native_gelu.gelu_),
-        _reference(reference_gelu.gelu_),
     ),
     "linear": (
         _native(native_linear, native_linear.write),

@@ -111,10 +111,6 @@ def _layer_norm_fake(x: Tensor, eps: float, *, backend: str | None = None) -> Te
     return x.new_empty(x.shape)
 
 
-def _gelu_fake(x: Tensor, *, backend: str | None = None) -> None:
-    return None
-
-
 def _linear_fake(
     out: Tensor,
     x: Tensor,
@@ -173,7 +169,6 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "self_attention_stats": _self_attention_stats_fake,
     "packed_attention": _packed_attention_fake,
     "layer_norm": _layer_norm_fake,
-    "gelu_": _gelu_fake,
     "linear": _linear_fake,
     "attention_jvp": _attention_jvp_fake,
     "gram": _gram_fake,

@@ -146,31 +146,21 @@ def layer_norm_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> 
     return u * (2 * extent + 1) * (4 + 4 * math.sqrt(length)) + roundoff(dtype)
 
 
-def gelu_tolerance(dtype: torch.dtype, length: int = 1, extent: int = 0) -> float:
-    """Error of GELU relative to ``|x|``.
-
-    ``x Phi(x) = max(x, 0) - |x| Q(|x|)``: the fourth power of a polynomial is off Q by 1.7e-8 at
-    most (relative to ``max(1, |x|)``), one of its roundings counts four times and the powers
-    add 3 u, relative to ``Q <= 1/2``; the subtraction adds u. In sum 4 u. fp64 is PyTorch's, with
-    as many roundings. The result is rounded to the dtype, where a subnormal number may be 0.
-    """
-    return 4 * roundoff(accumulation_dtype(dtype)) + roundoff(dtype)
-
-
 def linear_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
     """Error of a linear layer relative to ``1 + |out|``.
 
     ``length`` is the number of inputs, ``extent`` the largest
-    ``|residual| + |bias| + sum_k |x_k W_k|``, of normalised ``x`` where it is normalised. The
-    random walk of the sum is sqrt(length) u of it with 4 standard deviations allowed, bias,
-    residual and the bounded slope of GELU (1.13) add 4 u, a norm that is off by its own tolerance
-    enters as the factors do (:func:`layer_norm_tolerance`, which callers add). In fp16 and bf16 the
-    normalised values, the product, the activation and the sum may each be rounded:
-    4 roundoffs of the dtype, three of them relative to ``extent``.
+    ``|residual| + |bias| + sum_k |x_k W_k|``, of normalised ``x`` where it is normalised (the error
+    of normalised values, :func:`layer_norm_tolerance`, enters as they do; callers add it). The
+    random walk of the sum is sqrt(length) u of it with 4 standard deviations allowed, times the
+    steepest slope of GELU, 1.13. GELU is ``max(x, 0) - |x| Q(|x|)`` with the fourth power of a
+    polynomial for Q: 1.7e-8 of it, 4 u for one of its roundings and 3 u for the powers, all
+    relative to ``Q <= 1/2``, and the subtraction, together 4 u; the other sums add 4 u. In fp16 and
+    bf16 normalised values, product and activation may each be rounded, and the result is.
     """
     u = roundoff(accumulation_dtype(dtype))
     rounded = 0.0 if dtype in (torch.float32, torch.float64) else 3 * roundoff(dtype)
-    return extent * (u * (4 + 4 * math.sqrt(length)) + rounded) + roundoff(dtype)
+    return extent * (u * (8 + 4.52 * math.sqrt(length)) + rounded) + roundoff(dtype)
 
 
 def attention_jvp_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
@@ -308,14 +298,6 @@ def _layer_norm_flops(x: Tensor, eps: float) -> int:
     return 6 * x.numel()
 
 
-def _gelu_bytes(x: Tensor) -> int:
-    return 2 * x.nbytes
-
-
-def _gelu_flops(x: Tensor) -> int:
-    return 26 * x.numel()
-
-
 def _attention_jvp_bytes(
     q: Tensor, k: Tensor, v: Tensor, dq: Tensor, dk: Tensor, dv: Tensor, scale: float
 ) -> int:
@@ -423,10 +405,6 @@ def _layer_norm_example(device: Device = "cpu") -> tuple[Any, ...]:
     return torch.ones(197, 192, device=device), 1e-5
 
 
-def _gelu_example(device: Device = "cpu") -> tuple[Any, ...]:
-    return (torch.ones(197, 768, device=device),)
-
-
 def _linear_example(device: Device = "cpu") -> tuple[Any, ...]:
     out, x = torch.ones(2, 197, 192, device=device)
     return out, x, torch.ones(192, 192, device=device), None, None, 1e-6, True
@@ -532,13 +510,6 @@ OPERATORS = {
             _layer_norm_bytes,
             _layer_norm_flops,
             _layer_norm_example,
-        ),
-        Operator(
-            "gelu_(Tensor(a!) x, *, str? backend=None) -> ()",
-            gelu_tolerance,
-            _gelu_bytes,
-            _gelu_flops,
-            _gelu_example,
         ),
         Operator(
             "linear(Tensor(a!) out, Tensor x, Tensor weight, Tensor? bias, Tensor? residual,"

@@ -11,12 +11,12 @@ from bench.cases import (
     attention_map_distance,
     attention_map_distances,
     indexed,
+    layers,
     packed_attention,
     relations,
     segment_norms,
     self_attention_stats,
     slice_norms,
-    tokenwise,
 )
 
 GROUPS = {
@@ -28,7 +28,7 @@ GROUPS = {
     "self_attention_stats": self_attention_stats,
     "packed_attention": packed_attention,
     "attention_jvp": attention_jvp,
-    "tokenwise": tokenwise,
+    "layers": layers,
     "relations": relations,
     "attention_guidance": attention_guidance,
 }

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "tokenwise.h"
+#include "layer_norm_kernels.h"
 
 #if TVT_HAS_CLONES
 #pragma GCC target("arch=x86-64-v3")
@@ -11,7 +11,6 @@
 
 namespace tvt {
 
-void gelu_avx2(void* x, DType dtype, std::int64_t count) { gelu_any<Avx2>(x, dtype, count); }
 void layer_norm_avx2(const LayerNorm& task) { layer_norm_any<Avx2>(task); }
 
 }  // namespace tvt

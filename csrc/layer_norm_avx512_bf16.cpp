@@ -1,7 +1,7 @@
 // Headers of inline functions come before the pragma: other files, for any CPU, may share their code.
 #include <cmath>
 
-#include "tokenwise.h"
+#include "layer_norm_kernels.h"
 
 #if TVT_HAS_CLONES
 // GCC 12 takes the undefined operands of its own intrinsics for mistakes.
@@ -13,7 +13,6 @@
 
 namespace tvt {
 
-void gelu_avx512_bf16(void* x, DType dtype, std::int64_t count) { gelu_any<Avx512Bf16>(x, dtype, count); }
 void layer_norm_avx512_bf16(const LayerNorm& task) { layer_norm_any<Avx512Bf16>(task); }
 
 }  // namespace tvt

@@ -1,4 +1,4 @@
-"""Public operators of layers that see one token at a time."""
+"""Public operator of layer normalisation."""
 
 from __future__ import annotations
 
@@ -53,40 +53,3 @@ def layer_norm(x: Tensor, *, eps: float = 1e-5, backend: str | None = None) -> T
     else:
         result = _ops.layer_norm.default(rows, eps, backend=backend)
     return result.reshape(x.shape)
-
-
-def gelu_(x: Tensor, *, backend: str | None = None) -> Tensor:
-    """Exact GELU, in place: ``x Phi(x)``, Phi being the standard normal distribution function.
-
-    Args:
-        x: Any shape, fp32, fp16, bf16 or fp64; the native backend takes contiguous ones.
-        backend: ``auto``, or a name of :func:`~tvtfast.kernels.backends`.
-
-    Returns:
-        ``x``.
-
-    Meant for forward passes on the CPU; in fp64, on other devices and for other strides it is
-    PyTorch's kernel. Arithmetic is fp32 (fp64 for fp64). The native backend takes
-    ``max(x, 0) - |x| Q(|x|)`` with the fourth power of a polynomial for ``Q = 1 - Phi``; error
-    bound: :func:`tvtfast.kernels.spec.gelu_tolerance`. At minus infinity it gives -6e-9 at the
-    least where PyTorch gives NaN.
-
-    Raises:
-        TypeError: ``x`` is not a floating-point tensor of a listed dtype.
-        RuntimeError: Gradients of ``x`` are recorded, or a ``torch.func`` transform is active.
-        BackendError: The backend asked for by name cannot serve the call.
-
-    Source: Hendrycks and Gimpel, Gaussian error linear units, 2016, section 2.
-    """
-    _checks.check_dtype("gelu_", "x", x)
-    _transforms.refuse("gelu_")
-    if _transforms.records_gradients(x):
-        raise RuntimeError(
-            "gelu_: works in place, and gradients of x are recorded; use"
-            " torch.nn.functional.gelu, or torch.no_grad()"
-        )
-    if _transforms.is_plain(x):
-        dispatch.run("gelu_", (x,), backend)
-    else:
-        _ops.gelu_.default(x, backend=backend)
-    return x

@@ -1,4 +1,4 @@
-// Kernels of the layers that see one token at a time, by instruction set. They hold no OpenMP region.
+// Layer normalisation by instruction set. The kernels hold no OpenMP region.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,6 @@
 namespace tvt {
 
 #if TVT_HAS_CLONES
-void gelu_avx2(void* x, DType dtype, std::int64_t count);
-void gelu_avx512(void* x, DType dtype, std::int64_t count);
-void gelu_avx512_bf16(void* x, DType dtype, std::int64_t count);
-
 // All rows of the task.
 void layer_norm_avx2(const LayerNorm& task);
 void layer_norm_avx512(const LayerNorm& task);
