@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from tvtfast import proxies as proxy_table
-from tvtfast.candidates import Candidate, as_candidates
+from tvtfast.candidates import ArchCandidate, Candidate, as_candidates
 from tvtfast.data import FrozenBatch, VisionDataset, frozen_batch, load_dataset, resolve_images
 from tvtfast.evaluation import (
     DTYPES,
@@ -29,7 +29,13 @@ from tvtfast.evaluation import (
     mixed_seed,
 )
 from tvtfast.joint_racing import ImageScores, obstacle, race_population
-from tvtfast.joint_scoring import JointScorer, scorable_jointly, step_values, weight_bank
+from tvtfast.joint_scoring import (
+    JointScorer,
+    scorable_jointly,
+    scores_of_many,
+    step_values,
+    weight_bank,
+)
 from tvtfast.ledger import Ledger
 from tvtfast.models import (
     FeatureFn,
@@ -270,6 +276,7 @@ class Scorer:
             ledger.on_done = bar.update
             if not self.conditions.paper:
                 self._score_jointly(ledger, self.single)
+            self._score_as_populations(ledger)
             self._score_one_by_one(ledger)
 
     def _race(self, ledger: Ledger, top_k: int) -> RaceSummary | None:
@@ -416,6 +423,27 @@ class Scorer:
                         ((rows[row], proxy, seed), cell)
                         for row, proxy, cell in found
                         if self._may_enter(cell)
+                    )
+            except StoreError:
+                raise
+            except Exception:
+                continue
+
+    def _score_as_populations(self, ledger: Ledger) -> None:
+        """Score with proxies that take several architectures; what fails is left as above."""
+        for proxy in self.single:
+            if proxy.compute_many is None:
+                continue
+            tasks = [
+                (task, candidate)
+                for task in ledger.missing()
+                if task[1] is proxy
+                and isinstance(candidate := ledger.population[task[0]], ArchCandidate)
+            ]
+            try:
+                for found in scores_of_many(proxy, [candidate for _, candidate in tasks]):
+                    ledger.put(
+                        (tasks[place][0], cell) for place, cell in found if self._may_enter(cell)
                     )
             except StoreError:
                 raise

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from tvtfast.initialization import draw_, framework_init
-from tvtfast.models import CandidateModel, SpatialFeatures, blank, parameter_rule
+from tvtfast.models import SegmentedModel, SpatialFeatures, blank, parameter_rule
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.supernet.intervals import Interval, intervals, sides
@@ -96,18 +97,21 @@ class Superformer(nn.Module):
     def skeleton(self, arch: Any) -> _Skeleton:
         """The module of a candidate, without weights."""
         if arch not in self._skeletons:
-            model = blank(arch, space=self.space, **asdict(self.options))
+            model = cast(SegmentedModel, blank(arch, space=self.space, **asdict(self.options)))
             self._skeletons[arch] = _Skeleton(model)
             if len(self._skeletons) > _KEPT_SKELETONS:
                 self._skeletons.popitem(last=False)
         return self._skeletons[arch]
 
-    def weights(self, arch: Any, side: int = 0) -> dict[str, Tensor]:
+    def weights(
+        self, arch: Any, side: int = 0, within: tuple[str, ...] = ("",)
+    ) -> dict[str, Tensor]:
         """The parameters of a candidate by name, as slices of the stored ones; gradients flow back.
 
         Args:
             arch: An architecture of the space.
             side: 0, or 1 for the last channels of ``bilateral``.
+            within: Only parameters whose names begin with one of these.
 
         Raises:
             ValueError: A side that the way of sharing does not have.
@@ -120,6 +124,8 @@ class Superformer(nn.Module):
         find = layout(self.space, arch, self.qkv_mode)
         taken: dict[str, Tensor] = {}
         for name, parameter in self.skeleton(arch).model.named_parameters():
+            if not name.startswith(within):
+                continue
             parts = [self._slice(piece, side) for piece in find(name, parameter.ndim)]
             taken[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
         return taken
@@ -135,10 +141,40 @@ class Superformer(nn.Module):
         self, images: Tensor, arch: Any, side: int = 0
     ) -> tuple[list[SpatialFeatures], Tensor]:
         """Features of every block of a candidate, and its logits ``[B, num_classes]``."""
-        skeleton = self.skeleton(arch).train(self.training)
-        weights = {f"model.{name}": value for name, value in self.weights(arch, side).items()}
-        found: tuple[list[SpatialFeatures], Tensor] = functional_call(skeleton, weights, (images,))
+        model = self.skeleton(arch).model
+
+        def run(x: Tensor) -> tuple[list[SpatialFeatures], Any]:
+            features = list(model.block_features(x))
+            return features, model.forward_head(features[-1].x)
+
+        found: tuple[list[SpatialFeatures], Tensor] = self._call(run, images, arch, side)
         return found
+
+    def run_segment(self, x: Tensor, arch: Any, place: int, side: int = 0) -> Tensor:
+        """One of the segments of a candidate (`tvtfast.models.Segment`), by its place."""
+        segment = self.skeleton(arch).segments[place]
+        after: Tensor = self._call(segment.run, x, arch, side, segment.parameters)
+        return after
+
+    def run_head(self, tokens: Tensor, arch: Any, side: int = 0) -> Tensor:
+        """Logits ``[B, num_classes]`` from what comes after the last segment of a candidate."""
+        model = self.skeleton(arch).model
+        logits: Tensor = self._call(model.forward_head, tokens, arch, side, model.head_parameters)
+        return logits
+
+    def _call(
+        self,
+        part: Callable[[Tensor], Any],
+        x: Tensor,
+        arch: Any,
+        side: int,
+        within: tuple[str, ...] = ("",),
+    ) -> Any:
+        skeleton = self.skeleton(arch).train(self.training)
+        weights = self.weights(arch, side, within)
+        return functional_call(
+            skeleton, {f"model.{name}": value for name, value in weights.items()}, (part, x)
+        )
 
     def forward(self, images: Tensor, arch: Any = None, side: int | None = None) -> Tensor:
         """Logits ``[B, num_classes]`` of a candidate.
@@ -157,15 +193,15 @@ class Superformer(nn.Module):
 
 
 class _Skeleton(nn.Module):
-    """A candidate that returns its features, too."""
+    """The module of a candidate, any part of which is called with weights of the superformer."""
 
-    def __init__(self, model: CandidateModel) -> None:
+    def __init__(self, model: SegmentedModel) -> None:
         super().__init__()
         self.model = model
+        self.segments = tuple(model.segments())
 
-    def forward(self, images: Tensor) -> tuple[list[SpatialFeatures], Any]:
-        features = list(self.model.block_features(images))
-        return features, self.model.forward_head(features[-1].x)
+    def forward(self, part: Callable[[Tensor], Any], x: Tensor) -> Any:
+        return part(x)
 
 
 def _along(x: Tensor, dim: int, interval: Interval) -> Tensor:
