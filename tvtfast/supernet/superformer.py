@@ -16,7 +16,7 @@ from tvtfast.models import SegmentedModel, SpatialFeatures, blank, parameter_rul
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.supernet.intervals import Interval, intervals, sides
-from tvtfast.supernet.layout import Piece, largest, layout
+from tvtfast.supernet.layout import Layout, Piece, largest, layout
 
 _KEPT_SKELETONS = 64
 
@@ -75,15 +75,14 @@ class Superformer(nn.Module):
 
     def _store(self, arch: Any, seed: int, device: torch.device | str | None) -> None:
         """Make the parameters that one of the largest candidates uses, as far as there are none."""
-        skeleton = self.skeleton(arch).model
+        skeleton = self.skeleton(arch)
         rule = parameter_rule(self.space)
-        find = layout(self.space, arch, self.qkv_mode)
-        for name, parameter in skeleton.named_parameters():
+        for name, parameter in skeleton.model.named_parameters():
             owner_name, _, short = name.rpartition(".")
-            owner = skeleton.get_submodule(owner_name)
+            owner = skeleton.model.get_submodule(owner_name)
             declared = rule(name, owner) if rule is not None else None
             init = replace(declared or framework_init(owner, short, parameter), groups=1)
-            for piece in find(name, parameter.ndim):
+            for piece in skeleton.pieces[name]:
                 if _stored_name(piece.key) in self.stored:
                     continue
                 shape = [
@@ -98,7 +97,7 @@ class Superformer(nn.Module):
         """The module of a candidate, without weights."""
         if arch not in self._skeletons:
             model = cast(SegmentedModel, blank(arch, space=self.space, **asdict(self.options)))
-            self._skeletons[arch] = _Skeleton(model)
+            self._skeletons[arch] = _Skeleton(model, layout(self.space, arch, self.qkv_mode))
             if len(self._skeletons) > _KEPT_SKELETONS:
                 self._skeletons.popitem(last=False)
         return self._skeletons[arch]
@@ -121,13 +120,11 @@ class Superformer(nn.Module):
                 f"side is {side}; sharing {self.sharing!r} has {self.sides}: give 0 to "
                 f"{self.sides - 1}"
             )
-        find = layout(self.space, arch, self.qkv_mode)
         taken: dict[str, Tensor] = {}
-        for name, parameter in self.skeleton(arch).model.named_parameters():
-            if not name.startswith(within):
-                continue
-            parts = [self._slice(piece, side) for piece in find(name, parameter.ndim)]
-            taken[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
+        for name, pieces in self.skeleton(arch).pieces.items():
+            if name.startswith(within):
+                parts = [self._slice(piece, side) for piece in pieces]
+                taken[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
         return taken
 
     def _slice(self, piece: Piece, side: int) -> Tensor:
@@ -170,11 +167,11 @@ class Superformer(nn.Module):
         side: int,
         within: tuple[str, ...] = ("",),
     ) -> Any:
-        skeleton = self.skeleton(arch).train(self.training)
-        weights = self.weights(arch, side, within)
-        return functional_call(
-            skeleton, {f"model.{name}": value for name, value in weights.items()}, (part, x)
-        )
+        skeleton = self.skeleton(arch)
+        if skeleton.training != self.training:
+            skeleton.train(self.training)
+        weights = {f"model.{name}": w for name, w in self.weights(arch, side, within).items()}
+        return functional_call(skeleton, weights, (part, x), tie_weights=False)
 
     def forward(self, images: Tensor, arch: Any = None, side: int | None = None) -> Tensor:
         """Logits ``[B, num_classes]`` of a candidate.
@@ -193,12 +190,18 @@ class Superformer(nn.Module):
 
 
 class _Skeleton(nn.Module):
-    """The module of a candidate, any part of which is called with weights of the superformer."""
+    """The module of a candidate, any part of which is called with weights of the superformer.
 
-    def __init__(self, model: SegmentedModel) -> None:
+    Attributes:
+        segments: Its parts.
+        pieces: By parameter where it lies.
+    """
+
+    def __init__(self, model: SegmentedModel, find: Layout) -> None:
         super().__init__()
         self.model = model
         self.segments = tuple(model.segments())
+        self.pieces = {name: find(name, p.ndim) for name, p in model.named_parameters()}
 
     def forward(self, part: Callable[[Tensor], Any], x: Tensor) -> Any:
         return part(x)
