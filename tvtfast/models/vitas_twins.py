@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.blocks import LAYER_NORM_EPS, Block
 from tvtfast.models.candidate import drop_path_rates
+from tvtfast.models.features import SpatialFeatures
 from tvtfast.models.segments import Segment, SegmentedModel
+from tvtfast.models.stages import chosen_stages, stage_features
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_twins import (
     VitasTwinsArch,
@@ -64,10 +66,10 @@ class VitasTwins(SegmentedModel):
             )
             self.pos_block.append(PositionConvolution(dim))
             width = dim
-        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.head = nn.Linear(width, options.num_classes)
+        self.norm: nn.Module = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.head: nn.Module = nn.Linear(width, options.num_classes)
         if options.distilled:
-            self.head_dist = nn.Linear(width, options.num_classes)
+            self.head_dist: nn.Module = nn.Linear(width, options.num_classes)
 
     @staticmethod
     def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
@@ -78,6 +80,42 @@ class VitasTwins(SegmentedModel):
             groups = 3 if ".qkv." in name else 2 if ".kv." in name else 1
             return ParameterInit(Constant(0.0) if zero else Normal(0.02), groups)
         return None
+
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """Channels, stride and module of every stage, as timm describes them."""
+        stride = first_patch(self.options)
+        return [
+            {"num_chs": dim, "reduction": stride << stage, "module": f"blocks.{stage}"}
+            for stage, dim in zip(range(len(self.blocks)), self.arch.embed_dim, strict=False)
+        ]
+
+    def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
+        """The output of every stage."""
+        return stage_features(list(self.block_features(images)), self.blocks)
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | Sequence[int] = 4,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop what `forward_intermediates` does not need for these stages, as timm's models do.
+
+        Returns:
+            The stages, counted from 0.
+        """
+        chosen = chosen_stages(indices, len(self.blocks))
+        kept = max(chosen) + 1
+        self.patch_embeds, self.blocks = self.patch_embeds[:kept], self.blocks[:kept]
+        self.pos_block = self.pos_block[:kept]
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            self.head = nn.Identity()
+            if self.options.distilled:
+                self.head_dist = nn.Identity()
+        return chosen
 
     def segments(self) -> Iterator[Segment]:
         for stage, (blocks, grid) in enumerate(zip(self.blocks, self.grids, strict=False)):
