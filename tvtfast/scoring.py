@@ -37,6 +37,7 @@ from tvtfast.joint_scoring import (
     weight_bank,
 )
 from tvtfast.ledger import Ledger
+from tvtfast.limits import Limits
 from tvtfast.models import (
     FeatureFn,
     SpatialFeatures,
@@ -160,6 +161,11 @@ class Scorer:
 
     The arguments, errors and guarantees are those of `score`. Images, teacher and store are
     resolved once, when it is made.
+
+    Args:
+        limits: Windows ``{name: (low, high)}`` of scores. They are scored beside the proxies and
+            not ranked; a candidate outside, or without such a score, is not ranked either, see
+            `tvtfast.limits`.
     """
 
     def __init__(
@@ -181,6 +187,7 @@ class Scorer:
         feature_fn: FeatureFn | None = None,
         store: ScoreStore | str | os.PathLike[str] | None = None,
         memory: int | None = None,
+        limits: Limits | None = None,
         **model_options: Any,
     ) -> None:
         _check_choice("dtype", dtype, DTYPES)
@@ -191,11 +198,13 @@ class Scorer:
         self.space = None if space is None else get_space(space)
         asked = [proxies] if isinstance(proxies, str) else list(proxies)
         self.single, self.combined = proxy_table.resolve([*BASELINES, *asked])
+        self.limits = dict(limits or {})
         self.scored = (
             tuple(proxy.name for proxy in self.single if proxy.name not in BASELINES)
             or tuple(name for name in BASELINES if name in asked)
             or BASELINES
         )
+        self.single += proxy_table.limited_proxies(self.limits, self.single, self.combined)
         resolved_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.conditions = Conditions(resolved_device, dtype, paper=protocol == "paper")
         self.seeds = range(seed, seed + init_seeds)
@@ -226,6 +235,8 @@ class Scorer:
 
     def race_obstacle(self, method: Method = "minmax_sum") -> str | None:
         """Why `race` is not possible; ``None`` where it is."""
+        if self.limits:
+            return f"limits ({', '.join(self.limits)}) are held against scores, not estimates"
         images = 0 if self.batch is None else len(self.batch)
         return obstacle(self.space, self.single, self.scored, method, images, self.conditions.paper)
 
@@ -259,7 +270,14 @@ class Scorer:
         return self._table(ledger, summary)
 
     def _table(self, ledger: Ledger, race: RaceSummary | None = None) -> ScoreTable:
-        return tabulate(ledger, self.single, self.combined, scored=self.scored, race=race)
+        return tabulate(
+            ledger,
+            self.single,
+            self.combined,
+            scored=self.scored,
+            race=race,
+            limits=self.limits,
+        )
 
     def _ledger(self, candidates: Iterable[Any]) -> Ledger:
         population = as_candidates(candidates, self.space, self.options, self.feature_fn)

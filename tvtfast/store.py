@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-STATUSES = ("ok", "partial", "nan", "unsupported", "error", "oom")
+STATUSES = ("ok", "partial", "infeasible", "nan", "unsupported", "error", "oom")
 _FINAL = ("ok", "nan", "unsupported")
 _LOOKUP_BATCH = 500
 
@@ -55,8 +55,9 @@ class Cell:
 
     Args:
         value: The score; NaN unless ``status`` is ``ok`` or ``partial``.
-        status: ``ok``, ``partial`` (estimated from some of the images; never stored), ``nan`` (not
-            a finite number), ``unsupported``, ``error`` or ``oom``.
+        status: ``ok``, ``partial`` (estimated from some of the images; never stored),
+            ``infeasible`` (outside a limit of the search; never stored), ``nan`` (not a finite
+            number), ``unsupported``, ``error`` or ``oom``.
         reason: What happened, in one line; empty when ``ok``.
         seconds: What it took.
     """
