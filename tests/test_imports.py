@@ -77,7 +77,15 @@ ALLOWED: dict[str, set[str]] = {
     "objectives": {"proxies", "score_table"},
     "archive": {"ranking", "score_table", "spaces", "strategies"},
     "report": set(),
-    "reporting": {"data", "models", "racing", "report", "scoring", "search_result"},
+    "reporting": {
+        "data",
+        "models",
+        "racing",
+        "report",
+        "score_table",
+        "scoring",
+        "search_result",
+    },
     "searching": {
         "archive",
         "limits",

@@ -76,7 +76,7 @@ def test_distances_by_hand():
 @pytest.mark.parametrize("strategy", ("random", "evolution", "nsga2", "reinforce", "exhaustive"))
 def test_the_winner_is_inside(strategy, measured, tmp_path):
     most = middle()
-    trials = None if strategy == "exhaustive" else 70
+    trials = None if strategy == "exhaustive" else 40
     settings = {"evolution": Evolution(population=10), "nsga2": NSGA2(population=10)}
     result = search(
         tmp_path,
@@ -102,6 +102,8 @@ def test_the_winner_is_inside(strategy, measured, tmp_path):
     written = pd.read_csv(tmp_path / "scores.csv")
     assert (written["throughput_status"] == "infeasible").tolist() == [not one for one in inside]
     assert (written["throughput_spread"] == 0).all()
+    outside = f"{inside.count(False)} of {len(frame)} candidates"
+    assert outside in (tmp_path / "report.html").read_text()
     assert not result.table.trouble()
 
 
@@ -228,3 +230,5 @@ def test_the_flag(measured, tmp_path, capsys):
     assert json.loads((tmp_path / "best.json").read_text())["params"] <= middle()
     assert main([*flags, "--min-score-limits.speed", "1", "--output-dir", str(tmp_path / "x")]) == 2
     assert "unknown constraint 'speed'" in capsys.readouterr().err
+    assert main([*flags, "--score-limits.flops", "1", "--output-dir", str(tmp_path / "x")]) == 2
+    assert "--score-limits of flops: give --param-limits" in capsys.readouterr().err

@@ -458,6 +458,8 @@ class Scorer:
                 if task[1] is proxy
                 and isinstance(candidate := ledger.population[task[0]], ArchCandidate)
             ]
+            if not tasks:
+                continue
             try:
                 for found in scores_of_many(proxy, [candidate for _, candidate in tasks]):
                     ledger.put(

@@ -18,6 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 STATUSES = ("ok", "partial", "infeasible", "nan", "unsupported", "error", "oom")
+"""What a table says of its cells. ``infeasible`` is no status of a score, but of a value outside
+the limits of one search."""
+
 _FINAL = ("ok", "nan", "unsupported")
 _LOOKUP_BATCH = 500
 
@@ -55,9 +58,8 @@ class Cell:
 
     Args:
         value: The score; NaN unless ``status`` is ``ok`` or ``partial``.
-        status: ``ok``, ``partial`` (estimated from some of the images; never stored),
-            ``infeasible`` (outside a limit of the search; never stored), ``nan`` (not a finite
-            number), ``unsupported``, ``error`` or ``oom``.
+        status: ``ok``, ``partial`` (estimated from some of the images; never stored), ``nan`` (not
+            a finite number), ``unsupported``, ``error`` or ``oom``.
         reason: What happened, in one line; empty when ``ok``.
         seconds: What it took.
     """

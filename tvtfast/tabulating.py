@@ -65,8 +65,8 @@ def tabulate(
             for i in rows
         ]
         directions[name] = combination.higher_is_better
-    for name in limits or {}:
-        window = {name: (limits or {})[name]}
+    for name, bounds in (limits or {}).items():
+        window = {name: bounds}
         for row, distance in enumerate(violations(frame, window)):
             if distance > 0 and status[name][row] == "ok":
                 status[name][row] = "infeasible"

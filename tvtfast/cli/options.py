@@ -131,6 +131,11 @@ def choose_window(cfg: Namespace) -> None:
 def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
     """The windows of the flags, in parameters, FLOPs and units of the scores."""
     low, high = cfg.min_score_limits, cfg.score_limits
+    counts = sorted({"params", "flops"} & {*low, *high})
+    if counts:
+        raise UsageError(
+            f"--score-limits of {', '.join(counts)}: give --param-limits and --flops-limits"
+        )
     windows = {
         **{name: (low.get(name), high.get(name)) for name in (*low, *high)},
         "params": _scaled((cfg.min_param_limits, cfg.param_limits), _MILLION),

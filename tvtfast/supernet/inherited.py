@@ -70,8 +70,8 @@ class InheritedAccuracy:
     ) -> Iterator[dict[int, float]]:
         """Accuracies of several architectures, equal to those of each alone.
 
-        What architectures begin with in common is computed once (`Relatives`), among the
-        `_TOGETHER` that stand next to each other when all are sorted by their genes.
+        What architectures begin with in common is computed once (`Relatives`), among every 16 that
+        stand next to each other when all are sorted by their genes.
 
         Args:
             archs: Architectures, in any encoding.
