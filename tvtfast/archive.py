@@ -48,10 +48,11 @@ class Archive:
             notes: Numbers for its line of the trace.
         """
         frame, scored = table.to_pandas(), list(table.scored)
+        inside = frame[scored].where(table.violations == 0)
         partial = (table.status[scored] == "partial").to_numpy()
         rows = []
         for arch, values, estimated in zip(
-            population, frame[scored].to_numpy("float64"), partial, strict=True
+            population, inside.to_numpy("float64"), partial, strict=True
         ):
             arch = self._space.decode(arch)
             label = self._space.encode(arch)
@@ -77,6 +78,7 @@ class Archive:
             [combined[row] for row in rows],
             columns,
             dict(zip(self.architectures, combined, strict=True)),
+            table.violations.tolist(),
         )
 
     def _rank(

@@ -161,6 +161,18 @@ class JointScorer:
             )
 
 
+def scores_of_many(
+    proxy: Proxy, candidates: Sequence[ArchCandidate]
+) -> Iterator[list[tuple[int, Cell]]]:
+    """Cells of a proxy with ``compute_many``, some at a time, as they are ready: place, cell."""
+    assert proxy.compute_many is not None
+    started = time.perf_counter()
+    for found in proxy.compute_many([candidate.source for candidate in candidates]):
+        share = (time.perf_counter() - started) / len(found)
+        yield [(place, value_cell(value, share)) for place, value in found.items()]
+        started = time.perf_counter()
+
+
 def step_values(proxy: Proxy, steps: Sequence[Step], bank: WeightBank) -> list[float]:
     """Summands of a proxy that is a sum over layers."""
     assert proxy.per_step is not None

@@ -37,14 +37,14 @@ def parse_objectives(
 
 
 def pareto_front(table: ScoreTable, objectives: Mapping[str, bool]) -> tuple[int, ...]:
-    """Rows that no other row beats, best in the first objective first. Rows with an estimate, or
-    without a value, take no part."""
+    """Rows that no other row beats, best in the first objective first. Rows with an estimate,
+    without a value or outside a limit take no part."""
     if not objectives:
         return ()
     names = list(objectives)
     signs = [-1.0 if higher else 1.0 for higher in objectives.values()]
     costs = table.to_pandas()[names].astype("float64").to_numpy() * signs
-    costs[(table.status[names] == "partial").any(axis=1)] = np.nan
+    costs[(table.status[names] == "partial").any(axis=1) | (table.violations > 0)] = np.nan
     rows = np.flatnonzero(non_dominated(costs))
     return tuple(rows[np.lexsort(costs[rows].T[::-1])].tolist())
 

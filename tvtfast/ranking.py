@@ -104,8 +104,8 @@ def rank(
 
     Returns:
         One value per row, in the order and with the index of the table; NaN where a candidate
-        misses a score. Candidates that went out of a race rank below all others: their scores are
-        estimates, and at most that of the last of the others.
+        misses a score or is outside a limit. Candidates that went out of a race rank below all
+        others: their scores are estimates, and at most that of the last of the others.
 
     Raises:
         ValueError: An unknown method or column.
@@ -116,7 +116,8 @@ def rank(
         known = ", ".join(table.higher_is_better)
         raise ValueError(f"the table has no proxy {', '.join(unknown)}; it has {known}")
     partial = table.status[chosen] == "partial"
-    return combine(table.to_pandas()[chosen], table.higher_is_better, method, partial)
+    inside = table.to_pandas()[chosen].where(table.violations == 0)
+    return combine(inside, table.higher_is_better, method, partial)
 
 
 def correlate(

@@ -15,6 +15,7 @@ from tvtfast.scoring import Scorer
 if TYPE_CHECKING:
     from tvtfast.data import FrozenBatch
     from tvtfast.models import SpatialFeatures
+    from tvtfast.score_table import ScoreTable
     from tvtfast.search_result import SearchResult
 
 CONFIG = "config.yaml"
@@ -34,7 +35,8 @@ def report_search(
             status=result.table.status,
             score=result.scores,
             higher_is_better=result.table.higher_is_better,
-            settings={name: shown(value) for name, value in settings.items()},
+            settings={name: shown(value) for name, value in settings.items()}
+            | _outside(result.table),
             timings=result.timings,
             machine=versions() | machine(),
             attention=_searched(result, scorer),
@@ -47,6 +49,13 @@ def report_search(
         ),
         folder,
     )
+
+
+def _outside(table: ScoreTable) -> dict[str, str]:
+    if not table.limits:
+        return {}
+    outside = int((table.violations > 0).sum())
+    return {"outside the limits": f"{outside:,} of {len(table):,} candidates"}
 
 
 def _race_table(race: RaceSummary | None) -> RaceTable | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast.files import replacing
+from tvtfast.limits import Limits, violations
 from tvtfast.racing import RaceSummary
 from tvtfast.store import STATUSES
 
@@ -23,12 +24,15 @@ class ScoreTable:
     Attributes:
         candidates: What was scored: architectures or modules.
         status: Per candidate and proxy ``ok``, ``partial`` (estimated from some of the images),
-            ``nan``, ``unsupported``, ``error`` or ``oom``.
+            ``infeasible`` (a value outside its limit), ``nan``, ``unsupported``, ``error`` or
+            ``oom``.
         reasons: Per candidate and proxy what happened; empty where the status is ``ok``.
         higher_is_better: Direction of every proxy of the table.
         scored: The proxies that were asked for: no combinations, and baselines only where nothing
             else was asked for.
         race: What the race spent, if there was one.
+        limits: Windows of columns; a candidate outside is not ranked.
+        violations: Per candidate how far it is outside its limits, see `tvtfast.limits.violations`.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class ScoreTable:
         higher_is_better: Mapping[str, bool],
         scored: Sequence[str],
         race: RaceSummary | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._values = values
         self.status = status
@@ -49,11 +54,14 @@ class ScoreTable:
         self.higher_is_better = dict(higher_is_better)
         self.scored = tuple(scored)
         self.race = race
+        self.limits = dict(limits or {})
+        self.violations = violations(values, self.limits)
 
     def to_pandas(self) -> pd.DataFrame:
         """A copy of the values: ``arch`` (canonical JSON, or the name of a module), ``params``,
-        ``flops``, one column per proxy, NaN where the status is neither ``ok`` nor ``partial``,
-        and with several weight draws the deviation ``<proxy>_std`` beside the mean."""
+        ``flops``, one column per proxy, NaN where the status is ``nan``, ``unsupported``,
+        ``error`` or ``oom``, and with several weight draws the deviation ``<proxy>_std`` beside the
+        mean."""
         return self._values.copy()
 
     def counts(self) -> dict[str, int]:
@@ -63,7 +71,7 @@ class ScoreTable:
 
     def trouble(self) -> dict[str, int]:
         """Number of cells without a value, by status."""
-        without = STATUSES[STATUSES.index("partial") + 1 :]
+        without = STATUSES[STATUSES.index("infeasible") + 1 :]
         return {status: n for status, n in self.counts().items() if n and status in without}
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from tvtfast import proxies as proxy_table
-from tvtfast.candidates import Candidate, as_candidates
+from tvtfast.candidates import ArchCandidate, Candidate, as_candidates
 from tvtfast.data import FrozenBatch, VisionDataset, frozen_batch, load_dataset, resolve_images
 from tvtfast.evaluation import (
     DTYPES,
@@ -29,8 +29,15 @@ from tvtfast.evaluation import (
     mixed_seed,
 )
 from tvtfast.joint_racing import ImageScores, obstacle, race_population
-from tvtfast.joint_scoring import JointScorer, scorable_jointly, step_values, weight_bank
+from tvtfast.joint_scoring import (
+    JointScorer,
+    scorable_jointly,
+    scores_of_many,
+    step_values,
+    weight_bank,
+)
 from tvtfast.ledger import Ledger
+from tvtfast.limits import Limits
 from tvtfast.models import (
     FeatureFn,
     SpatialFeatures,
@@ -154,6 +161,11 @@ class Scorer:
 
     The arguments, errors and guarantees are those of `score`. Images, teacher and store are
     resolved once, when it is made.
+
+    Args:
+        limits: Windows ``{name: (low, high)}`` of scores. They are scored beside the proxies and
+            not ranked; a candidate outside, or without such a score, is not ranked either, see
+            `tvtfast.limits`.
     """
 
     def __init__(
@@ -175,6 +187,7 @@ class Scorer:
         feature_fn: FeatureFn | None = None,
         store: ScoreStore | str | os.PathLike[str] | None = None,
         memory: int | None = None,
+        limits: Limits | None = None,
         **model_options: Any,
     ) -> None:
         _check_choice("dtype", dtype, DTYPES)
@@ -185,11 +198,13 @@ class Scorer:
         self.space = None if space is None else get_space(space)
         asked = [proxies] if isinstance(proxies, str) else list(proxies)
         self.single, self.combined = proxy_table.resolve([*BASELINES, *asked])
+        self.limits = dict(limits or {})
         self.scored = (
             tuple(proxy.name for proxy in self.single if proxy.name not in BASELINES)
             or tuple(name for name in BASELINES if name in asked)
             or BASELINES
         )
+        self.single += proxy_table.limited_proxies(self.limits, self.single, self.combined)
         resolved_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.conditions = Conditions(resolved_device, dtype, paper=protocol == "paper")
         self.seeds = range(seed, seed + init_seeds)
@@ -220,6 +235,8 @@ class Scorer:
 
     def race_obstacle(self, method: Method = "minmax_sum") -> str | None:
         """Why `race` is not possible; ``None`` where it is."""
+        if self.limits:
+            return f"limits ({', '.join(self.limits)}) are held against scores, not estimates"
         images = 0 if self.batch is None else len(self.batch)
         return obstacle(self.space, self.single, self.scored, method, images, self.conditions.paper)
 
@@ -253,7 +270,14 @@ class Scorer:
         return self._table(ledger, summary)
 
     def _table(self, ledger: Ledger, race: RaceSummary | None = None) -> ScoreTable:
-        return tabulate(ledger, self.single, self.combined, scored=self.scored, race=race)
+        return tabulate(
+            ledger,
+            self.single,
+            self.combined,
+            scored=self.scored,
+            race=race,
+            limits=self.limits,
+        )
 
     def _ledger(self, candidates: Iterable[Any]) -> Ledger:
         population = as_candidates(candidates, self.space, self.options, self.feature_fn)
@@ -270,6 +294,7 @@ class Scorer:
             ledger.on_done = bar.update
             if not self.conditions.paper:
                 self._score_jointly(ledger, self.single)
+            self._score_as_populations(ledger)
             self._score_one_by_one(ledger)
 
     def _race(self, ledger: Ledger, top_k: int) -> RaceSummary | None:
@@ -416,6 +441,29 @@ class Scorer:
                         ((rows[row], proxy, seed), cell)
                         for row, proxy, cell in found
                         if self._may_enter(cell)
+                    )
+            except StoreError:
+                raise
+            except Exception:
+                continue
+
+    def _score_as_populations(self, ledger: Ledger) -> None:
+        """Score with proxies that take several architectures; what fails is left as above."""
+        for proxy in self.single:
+            if proxy.compute_many is None:
+                continue
+            tasks = [
+                (task, candidate)
+                for task in ledger.missing()
+                if task[1] is proxy
+                and isinstance(candidate := ledger.population[task[0]], ArchCandidate)
+            ]
+            if not tasks:
+                continue
+            try:
+                for found in scores_of_many(proxy, [candidate for _, candidate in tasks]):
+                    ledger.put(
+                        (tasks[place][0], cell) for place, cell in found if self._may_enter(cell)
                     )
             except StoreError:
                 raise

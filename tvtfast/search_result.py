@@ -23,7 +23,8 @@ class SearchResult:
         options: Model options the candidates were scored with.
         table: Scores of all candidates.
         scores: Combined score of every candidate, higher is better, index as in the table.
-        order: Rows from best to worst; candidates without a score are left out.
+        order: Rows from best to worst; candidates without a score, or outside a limit, are left
+            out.
         timings: Seconds per stage.
         evaluated: Candidates scored by this call; the others were in the store.
         run_dir: Where everything was written, if anywhere.
@@ -76,6 +77,7 @@ class SearchResult:
     def describe(self, row: int) -> dict[str, Any]:
         """One row of the table in the form of `describe_best`."""
         values = self.table.to_pandas().loc[row]
+        limited = {name: float(values[name]) for name in self.table.limits}
         return {
             "space": self.space.name,
             "arch": self.space.to_dict(self.table.candidates[row]),
@@ -84,6 +86,7 @@ class SearchResult:
             "flops": int(values["flops"]),
             "score": float(self.scores[row]),
             "proxies": {name: float(values[name]) for name in self.table.scored},
+            **({"limited": limited} if limited else {}),
         }
 
 

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from tvtfast.archive import Archive
 from tvtfast.files import replacing
+from tvtfast.limits import describe, unreached
 from tvtfast.machine import machine, versions
 from tvtfast.objectives import pareto_front, parse_objectives
 from tvtfast.proxies import CombinedProxy, Proxy
@@ -23,7 +24,7 @@ from tvtfast.reporting import report_search
 from tvtfast.score_table import ScoreTable
 from tvtfast.scoring import Scorer
 from tvtfast.search_result import SearchResult, order_of
-from tvtfast.spaces import Constraints, Space
+from tvtfast.spaces import METRICS, Constraints, InfeasibleError, Space, parse_windows
 from tvtfast.spaces import get as get_space
 from tvtfast.store import ScoreStore
 from tvtfast.strategies import Budget, Proposals, Strategy, choose, name_of, settings_of, traits
@@ -74,7 +75,12 @@ def search(
             architectures where ``trials`` is not given either, else ``random``.
         trials: Number of distinct architectures to score; default 1000, 10 for ``exact``, 500 steps
             for ``reinforce``. ``exhaustive`` takes none.
-        constraints: ``{"params": (low, high), "flops": (low, high)}``.
+        constraints: ``{"params": (low, high), "flops": (low, high)}``: nothing outside is proposed.
+            Any other score can be limited, too, such as ``"throughput": (500, None)`` (images per
+            second, measured) or the name of a proxy: it is scored beside the proxies without being
+            ranked, and a candidate outside gets status ``infeasible``: no children, no place in the
+            ranking or on the front, and it never wins. Scores are kept as all others, so a limit
+            can be moved without measuring again.
         proxies: What to score, see `tvtfast.score`.
         method: How the proxies are combined, see `tvtfast.rank`.
         objectives: Columns whose Pareto front is wanted: proxies in their direction, ``params`` and
@@ -98,13 +104,16 @@ def search(
         ValueError: Bad arguments (see `tvtfast.score`), fewer than one trial, trials for a strategy
             that takes none, proxies or a space that a strategy cannot serve, an objective that is
             not scored, or ``racing=True`` where a race is not possible.
-        InfeasibleError: The constraints leave no architecture, or fewer than ``random`` is to draw.
+        InfeasibleError: The constraints leave no architecture, or fewer than ``random`` is to draw;
+            or no candidate is inside a limit, and the message says what was reached.
         StoreError: The run folder cannot be written; scores already there are kept.
     """
     resolved_space = get_space(space)
     strategy, trials = choose(resolved_space, strategy, trials)
     one_population = bool(traits(strategy).racing)
     folder = None if run_dir is None else Path(run_dir)
+    windows = parse_windows(constraints)
+    limits = {name: windows.pop(name) for name in list(windows) if name not in METRICS}
     timings: dict[str, float] = {}
     store = ScoreStore(None if folder is None else folder / STORE)
     with store:
@@ -115,6 +124,7 @@ def search(
                 seed=seed,
                 store=store,
                 progress=progress and one_population,
+                limits=limits,
                 **scoring,
             )
         score = _scoring(scorer, strategy, racing, method, top_k)
@@ -131,7 +141,7 @@ def search(
         try:
             budget = Budget(
                 resolved_space.size if trials is None else trials,
-                constraints,
+                windows,
                 seed,
                 asdict(scorer.options),
                 scorer.step_values,
@@ -243,7 +253,22 @@ def _explore(
         )
     if len(table) != len(archive):
         table = score(archive.architectures)
+    if table.limits:
+        _check_limits(table, answer)
     return table, answer
+
+
+def _check_limits(table: ScoreTable, answer: Any) -> None:
+    """Refuse a search without a candidate inside the limits, and an answer that is outside."""
+    if (table.violations > 0).all():
+        raise InfeasibleError(unreached(table.to_pandas(), table.limits))
+    if answer is not None:
+        row = table.candidates.index(answer)
+        if table.violations[row] > 0:
+            raise InfeasibleError(
+                f"the strategy returned {answer}, which is outside {describe(table.limits)}; "
+                "return nothing, and the best inside wins"
+            )
 
 
 def _settings(

@@ -17,7 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-STATUSES = ("ok", "partial", "nan", "unsupported", "error", "oom")
+STATUSES = ("ok", "partial", "infeasible", "nan", "unsupported", "error", "oom")
+"""What a table says of its cells. ``infeasible`` is no status of a score, but of a value outside
+the limits of one search."""
+
 _FINAL = ("ok", "nan", "unsupported")
 _LOOKUP_BATCH = 500
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tvtfast.ledger import Ledger
+from tvtfast.limits import Limits, describe, violations
 from tvtfast.proxies import CombinedProxy, Proxy
 from tvtfast.racing import RaceSummary
 from tvtfast.ranking import combine
@@ -24,6 +25,7 @@ def tabulate(
     *,
     scored: Sequence[str],
     race: RaceSummary | None = None,
+    limits: Limits | None = None,
 ) -> ScoreTable:
     """One row per candidate, one column per proxy.
 
@@ -33,6 +35,7 @@ def tabulate(
         combined: Proxies of a candidate within the population.
         scored: Columns that a ranking combines.
         race: What a race spent, if there was one.
+        limits: Windows of columns; a value outside is marked as ``infeasible``.
     """
     import pandas as pd
 
@@ -62,6 +65,12 @@ def tabulate(
             for i in rows
         ]
         directions[name] = combination.higher_is_better
+    for name, bounds in (limits or {}).items():
+        window = {name: bounds}
+        for row, distance in enumerate(violations(frame, window)):
+            if distance > 0 and status[name][row] == "ok":
+                status[name][row] = "infeasible"
+                reasons[name][row] = f"{frame[name][row]:g} and not {describe(window)}"
     return ScoreTable(
         integer_columns(frame),
         pd.DataFrame(status),
@@ -70,6 +79,7 @@ def tabulate(
         higher_is_better=directions,
         scored=scored,
         race=race,
+        limits=limits,
     )
 
 

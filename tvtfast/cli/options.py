@@ -100,7 +100,7 @@ def add_rank_option(parser: ArgumentParser) -> None:
 
 
 def add_window_options(parser: ArgumentParser) -> None:
-    """Windows on parameters and FLOPs: what `constraints` reads."""
+    """Windows on parameters, FLOPs and scores: what `constraints` reads."""
     window = parser.add_argument_group("constraints")
     window.add_argument(
         "--min-param-limits", type=float | None, default=None, help="parameters, in millions"
@@ -113,6 +113,13 @@ def add_window_options(parser: ArgumentParser) -> None:
     )
     window.add_argument("--min-flops-limits", type=float | None, default=None, help="in GFLOPs")
     window.add_argument("--flops-limits", type=float | None, default=None, help="in GFLOPs")
+    window.add_argument(
+        "--min-score-limits",
+        type=dict[str, float],
+        default={},
+        help="of any score, such as --min-score-limits.throughput 500, in images per second",
+    )
+    window.add_argument("--score-limits", type=dict[str, float], default={}, help="the same above")
 
 
 def choose_window(cfg: Namespace) -> None:
@@ -122,8 +129,15 @@ def choose_window(cfg: Namespace) -> None:
 
 
 def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
-    """The windows of the flags, in parameters and FLOPs."""
+    """The windows of the flags, in parameters, FLOPs and units of the scores."""
+    low, high = cfg.min_score_limits, cfg.score_limits
+    counts = sorted({"params", "flops"} & {*low, *high})
+    if counts:
+        raise UsageError(
+            f"--score-limits of {', '.join(counts)}: give --param-limits and --flops-limits"
+        )
     windows = {
+        **{name: (low.get(name), high.get(name)) for name in (*low, *high)},
         "params": _scaled((cfg.min_param_limits, cfg.param_limits), _MILLION),
         "flops": _scaled((cfg.min_flops_limits, cfg.flops_limits), _GIGA),
     }

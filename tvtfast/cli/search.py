@@ -20,8 +20,10 @@ from tvtfast.cli.options import (
 )
 from tvtfast.cli.tables import candidates_table
 from tvtfast.files import replacing
+from tvtfast.limits import describe
 from tvtfast.racing import RaceSummary
 from tvtfast.reporting import CONFIG
+from tvtfast.score_table import ScoreTable
 from tvtfast.search_result import SearchResult
 from tvtfast.searching import search
 from tvtfast.spaces import get as get_space
@@ -132,6 +134,7 @@ def _summary(result: SearchResult, folder: Path) -> str:
         _effort(result),
         *([_front(result)] if result.objectives else []),
         *([_race(result.table.race)] if result.table.race is not None else []),
+        *([_limits(result.table)] if result.table.limits else []),
         *([f"cells without a score: {failed}"] if failed else []),
         f"architecture  {folder / 'best.json'}",
         *([f"Pareto front  {folder / 'front.json'}"] if result.objectives else []),
@@ -148,6 +151,11 @@ def _place(result: SearchResult) -> str:
 def _front(result: SearchResult) -> str:
     names = ", ".join(result.objectives)
     return f"{len(result.front):,} candidates on the Pareto front of {names}"
+
+
+def _limits(table: ScoreTable) -> str:
+    outside = int((table.violations > 0).sum())
+    return f"{outside:,} of {len(table):,} candidates without {describe(table.limits)}"
 
 
 def _race(race: RaceSummary) -> str:

@@ -18,6 +18,7 @@ from tvtfast.models.features import (
 )
 from tvtfast.models.modes import IdentityNorms, temporary_mode
 from tvtfast.models.pit import PiT
+from tvtfast.models.segments import Segment, SegmentedModel
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
 from tvtfast.models.tangents import jvp
 from tvtfast.models.teacher import Teacher, load_teacher
@@ -33,6 +34,8 @@ __all__ = [
     "FeatureFn",
     "IdentityNorms",
     "PiT",
+    "Segment",
+    "SegmentedModel",
     "SpatialFeatures",
     "Student",
     "StudentCard",

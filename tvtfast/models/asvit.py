@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -14,6 +13,7 @@ from tvtfast._torchvision import ensure_torchvision
 from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.candidate import CandidateModel, drop_path_rates
 from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.stages import chosen_stages, stage_features
 from tvtfast.models.windows import Windows
 from tvtfast.spaces.asvit import (
     STRIDE,
@@ -104,9 +104,7 @@ class AsViT(CandidateModel):
 
     def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
         """The output of every stage, before it is merged."""
-        features = list(self.block_features(images))
-        depths = (len(list(blocks.children())) for blocks in self.stages)
-        return [features[end - 1] for end in itertools.accumulate(depths)]
+        return stage_features(list(self.block_features(images)), self.stages)
 
     def pooled_features(self, images: Tensor) -> Tensor:
         """Mean over the tokens of the last block, before the final norm, ``[B, D]``: the feature
@@ -162,10 +160,7 @@ class AsViT(CandidateModel):
         Returns:
             The stages, counted from 0.
         """
-        stages = range(len(self.stages))
-        chosen = list(
-            stages[-indices:] if isinstance(indices, int) else map(stages.__getitem__, indices)
-        )
+        chosen = chosen_stages(indices, len(self.stages))
         last = max(chosen)
         self.stages, self.merges = self.stages[: last + 1], self.merges[:last]
         if prune_norm:

@@ -29,8 +29,9 @@ def tvtfast_student(pretrained: bool = False, **options: Any) -> nn.Module:
     ``timm.create_model("local-dir:runs/student", pretrained=True)`` reads a student folder;
     ``timm.create_model("tvtfast_student", space=..., arch=..., num_classes=..., img_size=...)``
     builds any candidate, ``checkpoint_path=`` loads its weights. ``features_only=True`` gives the
-    backbone of a detector: the maps of the four stages of an As-ViT, at strides 4 to 32, whose
-    channels ``model.feature_info`` states; ``out_indices`` chooses among them.
+    backbone of a detector: the maps of the four stages of a candidate of ``asvit`` (at strides 4 to
+    32) or of ``vitas-twins``, whose channels and strides ``model.feature_info`` states;
+    ``out_indices`` chooses among them.
 
     Args:
         pretrained: Load the weights of the folder.
@@ -50,7 +51,8 @@ def _build_stages(*arguments: Any, **options: Any) -> nn.Module:
     if not hasattr(model, "feature_info"):
         raise ValueError(
             f"{type(model).__name__} has no stages of different strides; features_only serves "
-            "candidates of the space 'asvit'. Read blocks of others with forward_intermediates"
+            "candidates of the spaces 'asvit' and 'vitas-twins'. Read blocks of others with "
+            "forward_intermediates"
         )
     return model
 

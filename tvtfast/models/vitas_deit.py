@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,13 @@ from torch import Tensor, nn
 from tvtfast.initialization import ParameterInit
 from tvtfast.models.autoformer import AutoFormer
 from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
-from tvtfast.models.candidate import CandidateModel, PatchEmbed, drop_path_rates
-from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.candidate import PatchEmbed, drop_path_rates
+from tvtfast.models.segments import Segment, SegmentedModel
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 
 
-class VitasDeit(CandidateModel):
+class VitasDeit(SegmentedModel):
     """A subnet of a ViTAS space over DeiT, stand-alone.
 
     Patch embedding, learned absolute positions over all tokens, pre-norm blocks whose q, k and v
@@ -52,13 +53,15 @@ class VitasDeit(CandidateModel):
         """As in `AutoFormer.parameter_init`."""
         return AutoFormer.parameter_init(name, owner)
 
-    def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
-        self._check_images(images)
+    def segments(self) -> Iterator[Segment]:
+        stem = ("patch_embed.", "cls_token", "dist_token", "pos_embed")
+        yield Segment(stem, self._embedded)
+        for place, block in enumerate(self.blocks):
+            yield Segment((f"blocks.{place}.",), partial(block, grid=self.grid), self.grid)
+
+    def _embedded(self, images: Tensor) -> Tensor:
         x = self.patch_embed(images).flatten(2).transpose(1, 2)
-        x = torch.cat((self._prefix_tokens(x.shape[0]), x), dim=1) + self.pos_embed
-        for block in self.blocks:
-            x = block(x, self.grid)
-            yield SpatialFeatures(x, self.grid, self.num_prefix_tokens)
+        return torch.cat((self._prefix_tokens(x.shape[0]), x), dim=1) + self.pos_embed
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         prefix = self.norm(tokens[:, : self.num_prefix_tokens])

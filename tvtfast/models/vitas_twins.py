@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.blocks import LAYER_NORM_EPS, Block
-from tvtfast.models.candidate import CandidateModel, drop_path_rates
+from tvtfast.models.candidate import drop_path_rates
 from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.segments import Segment, SegmentedModel
+from tvtfast.models.stages import chosen_stages, stage_features
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_twins import (
     VitasTwinsArch,
@@ -25,7 +29,7 @@ MERGING_NORM_EPS = 1e-5
 """Of the norms after convolutions, as in timm."""
 
 
-class VitasTwins(CandidateModel):
+class VitasTwins(SegmentedModel):
     """A subnet of a ViTAS space over Twins-SVT, stand-alone.
 
     Four stages: merging of patches and a norm, then blocks with local or global attention; after
@@ -62,10 +66,10 @@ class VitasTwins(CandidateModel):
             )
             self.pos_block.append(PositionConvolution(dim))
             width = dim
-        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.head = nn.Linear(width, options.num_classes)
+        self.norm: nn.Module = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.head: nn.Module = nn.Linear(width, options.num_classes)
         if options.distilled:
-            self.head_dist = nn.Linear(width, options.num_classes)
+            self.head_dist: nn.Module = nn.Linear(width, options.num_classes)
 
     @staticmethod
     def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
@@ -77,19 +81,62 @@ class VitasTwins(CandidateModel):
             return ParameterInit(Constant(0.0) if zero else Normal(0.02), groups)
         return None
 
-    def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
-        self._check_images(images)
-        x = images
-        stages = zip(self.patch_embeds, self.blocks, self.pos_block, self.grids, strict=True)
-        for merge, blocks, positions, grid in stages:
-            x = merge(x)
-            for place, block in enumerate(blocks.children()):
-                x = block(x, grid)
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """Channels, stride and module of every stage, as timm describes them."""
+        stride = first_patch(self.options)
+        return [
+            {"num_chs": dim, "reduction": stride << stage, "module": f"blocks.{stage}"}
+            for stage, dim in zip(range(len(self.blocks)), self.arch.embed_dim, strict=False)
+        ]
+
+    def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
+        """The output of every stage."""
+        return stage_features(list(self.block_features(images)), self.blocks)
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | Sequence[int] = 4,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Drop what `forward_intermediates` does not need for these stages, as timm's models do.
+
+        Returns:
+            The stages, counted from 0.
+        """
+        chosen = chosen_stages(indices, len(self.blocks))
+        kept = max(chosen) + 1
+        self.patch_embeds, self.blocks = self.patch_embeds[:kept], self.blocks[:kept]
+        self.pos_block = self.pos_block[:kept]
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            self.head = nn.Identity()
+            if self.options.distilled:
+                self.head_dist = nn.Identity()
+        return chosen
+
+    def segments(self) -> Iterator[Segment]:
+        for stage, (blocks, grid) in enumerate(zip(self.blocks, self.grids, strict=False)):
+            yield Segment((f"patch_embeds.{stage}.",), partial(self._merged, stage))
+            for place in range(len(list(blocks.children()))):
+                names = [f"blocks.{stage}.{place}."]
                 if place == 0:
-                    x = positions(x, grid)
-                yield SpatialFeatures(x, grid)
-            last = x
-            x = last.transpose(1, 2).unflatten(2, grid)
+                    names.append(f"pos_block.{stage}.")
+                yield Segment(tuple(names), partial(self._attended, stage, place), grid)
+
+    def _merged(self, stage: int, x: Tensor) -> Tensor:
+        if stage:
+            x = x.transpose(1, 2).unflatten(2, self.grids[stage - 1])
+        merged: Tensor = self.patch_embeds[stage](x)
+        return merged
+
+    def _attended(self, stage: int, place: int, x: Tensor) -> Tensor:
+        grid = self.grids[stage]
+        blocks: Any = self.blocks[stage]
+        attended: Tensor = blocks[place](x, grid)
+        return self.pos_block[stage](attended, grid) if place == 0 else attended
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         pooled = self.norm(tokens).mean(dim=1)

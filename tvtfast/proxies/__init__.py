@@ -12,6 +12,7 @@ from tvtfast.proxies.base import (
 )
 from tvtfast.proxies.complexity import BASELINES
 from tvtfast.proxies.length_distortion import curvature, gauss_length, length_distortion
+from tvtfast.proxies.limited import limited_proxies
 from tvtfast.proxies.ntk import ntk_condition, ntk_gram
 from tvtfast.proxies.relations import RELATIONS
 from tvtfast.proxies.teacher_aware import TEACHER_AWARE, teacher_aware
@@ -36,6 +37,7 @@ __all__ = [
     "gauss_length",
     "get",
     "length_distortion",
+    "limited_proxies",
     "ntk_condition",
     "ntk_gram",
     "register",

@@ -111,6 +111,8 @@ class Proxy:
         per_image: Score of every image, ``[*, B]``, from ``features`` of one candidate or of
             several ``[K, B, P+N, C]``; the score is its mean over images.
         per_step: Summand of one layer; the score is the sum over layers.
+        compute_many: For a score of nothing but ``inputs.arch``: from several architectures of one
+            space their scores by place, some at a time, as they are ready.
     """
 
     name: str
@@ -123,12 +125,18 @@ class Proxy:
     description: str = ""
     per_image: Callable[[ProxyInputs], Tensor] | None = None
     per_step: Callable[[StepInputs], float] | None = None
+    compute_many: Callable[[Sequence[Any]], Iterable[Mapping[int, float]]] | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.needs) - set(NEEDS))
         if unknown:
             raise ValueError(
                 f"proxy {self.name!r} needs {', '.join(unknown)}; known: {', '.join(NEEDS)}"
+            )
+        if self.compute_many is not None and self.needs:
+            raise ValueError(
+                f"proxy {self.name!r} needs {', '.join(sorted(self.needs))}, and compute_many sees "
+                "architectures alone; leave one of the two out"
             )
 
 

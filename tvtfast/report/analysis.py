@@ -73,7 +73,7 @@ def failures(report: SearchReport) -> pd.DataFrame:
     """
     counts = pd.DataFrame(
         {proxy: report.status[proxy].value_counts() for proxy in report.proxies}
-    ).T.drop(columns=["ok", "partial"], errors="ignore")
+    ).T.drop(columns=["ok", "partial", "infeasible"], errors="ignore")
     failed: pd.DataFrame = counts[counts.sum(axis=1) > 0].fillna(0).astype(int)
     return failed
 

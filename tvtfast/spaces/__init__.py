@@ -8,7 +8,13 @@ from tvtfast.spaces import asvit, autoformer, pit, vitas_cell, vitas_deit, vitas
 from tvtfast.spaces.asvit import AsViTArch, AsViTSpace
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
-from tvtfast.spaces.constraints import Constraints, InfeasibleError, parse_constraints
+from tvtfast.spaces.constraints import (
+    METRICS,
+    Constraints,
+    InfeasibleError,
+    parse_constraints,
+    parse_windows,
+)
 from tvtfast.spaces.options import ModelOptions, default_patch_size
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
@@ -20,6 +26,7 @@ from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 from tvtfast.spaces.vitas_twins import StageChoices, VitasTwinsArch, VitasTwinsSpace
 
 __all__ = [
+    "METRICS",
     "AsViTArch",
     "AsViTSpace",
     "AutoFormerArch",
@@ -45,6 +52,7 @@ __all__ = [
     "default_patch_size",
     "get",
     "parse_constraints",
+    "parse_windows",
     "register",
 ]
 

@@ -27,10 +27,20 @@ def parse_constraints(constraints: Constraints | None) -> dict[str, Window]:
     Raises:
         ValueError: An unknown metric, a NaN, or a lower bound above the upper one.
     """
-    windows: dict[str, Window] = {}
-    for metric, bounds in (constraints or {}).items():
+    for metric in constraints or {}:
         if metric not in METRICS:
             raise ValueError(f"unknown constraint {metric!r}; known: {', '.join(METRICS)}")
+    return parse_windows(constraints)
+
+
+def parse_windows(constraints: Constraints | None) -> dict[str, Window]:
+    """`parse_constraints` of any columns.
+
+    Raises:
+        ValueError: A NaN, or a lower bound above the upper one.
+    """
+    windows: dict[str, Window] = {}
+    for metric, bounds in (constraints or {}).items():
         if isinstance(bounds, (int, float)):
             pair: tuple[Bound, Bound] = (None, bounds)
         elif isinstance(bounds, (str, bytes)) or len(bounds) != 2:

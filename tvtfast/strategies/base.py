@@ -27,7 +27,7 @@ class Budget:
 
     Args:
         trials: Number of distinct architectures to propose.
-        constraints: Windows every proposal must satisfy.
+        constraints: Windows of parameters and FLOPs that every proposal must satisfy.
         seed: Seed of all draws.
         options: Model options the counts depend on.
         step_values: Summands of the score for some steps of the space, higher is better, where the

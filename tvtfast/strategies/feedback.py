@@ -33,6 +33,9 @@ class Scores(Sequence[float]):
         columns: By name what was scored, unscaled; ``params`` and ``flops`` are always there.
         archive: Combined scores of everything proposed so far, this population included, on the
             scale of this moment, in the order of first proposal.
+        violations: Per candidate of the population how far its scores are outside the limits of the
+            search: 0 inside, infinite where one is missing (`tvtfast.limits`). Who is outside has
+            no combined score. Default: all inside.
     """
 
     def __init__(
@@ -40,10 +43,12 @@ class Scores(Sequence[float]):
         combined: Sequence[float],
         columns: Mapping[str, Column],
         archive: Mapping[Any, float],
+        violations: Sequence[float] | None = None,
     ) -> None:
         self._combined = tuple(combined)
         self.columns = columns
         self.archive = archive
+        self.violations = (0.0,) * len(self._combined) if violations is None else tuple(violations)
 
     def best(self, k: int) -> list[Any]:
         """The ``k`` best architectures proposed so far, best first; of equal ones the earlier.

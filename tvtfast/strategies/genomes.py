@@ -52,7 +52,7 @@ class Engine:
         seed: int,
     ) -> None:
         self._genome = _genome(space, mutate_prob, seed)
-        self._problem = Problem(n_obj=objectives, n_ieq_constr=1, **self._genome.problem)
+        self._problem = Problem(n_obj=objectives, n_ieq_constr=2, **self._genome.problem)
         self._algorithm = PymooNSGA2(
             pop_size=population,
             sampling=Population.new("X", self._encoded(initial)),
@@ -68,14 +68,19 @@ class Engine:
         offspring = self._algorithm.ask()
         return [] if offspring is None else self._genome.decoded(offspring)
 
-    def tell(self, archs: Sequence[Any], costs: npt.NDArray[np.float64]) -> None:
-        """Enter a population: its ``costs [n, k]``, lower is better; rows with NaN come last."""
+    def tell(
+        self, archs: Sequence[Any], costs: npt.NDArray[np.float64], violations: Sequence[float]
+    ) -> None:
+        """Enter a population: its ``costs [n, k]``, lower is better; rows with NaN come last, and
+        before them those with ``violations`` above 0, in their order."""
         missing = np.isnan(costs).any(axis=1, keepdims=True)
+        # 1 - 1 / (1 + v) keeps the order and stays below what a missing cost counts
+        outside = 1 - 1 / (1 + np.array(violations)[:, None])
         population = Population.new("X", self._encoded(archs))
         scored = StaticProblem(
             self._problem,
             F=np.where(missing, 0.0, costs),
-            G=np.where(missing, 1.0, 0.0),
+            G=np.hstack((np.where(missing, 1.0, 0.0), outside)),
         )
         Evaluator().eval(scored, population)
         self._algorithm.tell(infills=population)

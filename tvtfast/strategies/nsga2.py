@@ -28,7 +28,8 @@ class NSGA2:
     and polynomial mutation of index 3 (the operators of ViTAS); every other one with its own
     `Space.crossover` and `Space.mutate`. Nothing outside the constraints is proposed, and nothing
     twice; a generation for which too few new ones turn up is filled with random draws. Candidates
-    that miss an objective rank below all others. It ends after ``trials`` architectures, or when
+    outside a limit of the search rank below all inside, and among themselves by how far (Deb's
+    rule); those that miss an objective rank last. It ends after ``trials`` architectures, or when
     the space has no more.
 
     Args:
@@ -78,7 +79,7 @@ class NSGA2:
         )
         while population:
             scores = yield population
-            engine.tell(population, _costs(scores, budget.objectives))
+            engine.tell(population, _costs(scores, budget.objectives), scores.violations)
             size = min(self.population, novelty.left)
             population = engine.ask()[:size]
             novelty.add(population)

@@ -39,8 +39,9 @@ class Reinforce:
     proposed as well, and is the answer. The trace holds the entropy of the policy in nats.
 
     Nothing outside the constraints is proposed: such draws are repeated (after 1,000 the step takes
-    a uniform draw), and if the answer lies outside, the most probable architecture that was
-    proposed takes its place.
+    a uniform draw). A candidate outside a limit of the search counts as one without a score. If the
+    answer lies outside of either, the most probable architecture inside that was proposed takes its
+    place.
 
     What the published code does otherwise, and ``paper=True`` repeats:
 
@@ -86,23 +87,28 @@ class Reinforce:
         policy = Policy([len(v.choices) for v in space.variables], self.learning_rate, rng)
         rewards = Rewards(budget.objectives, self.window, self.paper)
         baseline = MovingAverage(self.momentum)
-        proposed: dict[tuple[int, ...], Any] = {}
+        inside: dict[tuple[int, ...], Any] = {}
         for _ in range(budget.trials):
             choices, arch = self._draw(space, policy, budget, rng)
-            proposed[choices] = arch
             budget.note(entropy=policy.entropy)
-            reward = rewards.of((yield [arch]))
+            scores = yield [arch]
+            if not scores.violations[0]:
+                inside[choices] = arch
+            reward = rewards.of(scores)
             if self.paper:
                 baseline.update(reward)
             policy.update(choices, reward - baseline.value)
             if not self.paper:
                 baseline.update(reward)
+        known = inside[max(inside, key=policy.log_probability)] if inside else None
         answer = space.from_choices(policy.most_probable())
         if not space.satisfies(answer, budget.constraints, **budget.options):
-            answer = proposed[max(proposed, key=policy.log_probability)]
+            answer = known
+        if answer is None:
+            return None
         budget.note(entropy=policy.entropy)
-        yield [answer]
-        return answer
+        scores = yield [answer]
+        return known if scores.violations[0] else answer
 
     def _draw(
         self, space: Space[Any], policy: Policy, budget: Budget, rng: random.Random
@@ -144,7 +150,11 @@ class Rewards:
     def of(self, scores: Scores) -> float:
         """The reward of the one architecture that was scored."""
         return sum(
-            self._change(name, scores.columns[name].values[0], 1.0 if higher else -1.0)
+            self._change(
+                name,
+                math.nan if scores.violations[0] else scores.columns[name].values[0],
+                1.0 if higher else -1.0,
+            )
             for name, higher in self.objectives.items()
         )
 

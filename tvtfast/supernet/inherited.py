@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,8 +13,11 @@ from tvtfast.data import VisionDataset, eval_transform
 from tvtfast.hashing import fingerprint
 from tvtfast.proxies import Proxy, ProxyInputs
 from tvtfast.supernet.folder import TrainedSuperformer
+from tvtfast.supernet.layout import genes
+from tvtfast.supernet.relatives import Relatives
 
 _BATCH = 256
+_TOGETHER = 16
 
 
 class InheritedAccuracy:
@@ -56,13 +60,40 @@ class InheritedAccuracy:
         self.images: Tensor = pixels.to(device)
         self.labels: Tensor = labels.to(device)
 
-    @torch.no_grad()
     def __call__(self, arch: Any, *, side: int | None = None) -> float:
         """Accuracy of one architecture, of one side or in the mean of all."""
+        ((accuracy,),) = (found.values() for found in self.of_many([arch], side=side))
+        return accuracy
+
+    def of_many(
+        self, archs: Sequence[Any], *, side: int | None = None
+    ) -> Iterator[dict[int, float]]:
+        """Accuracies of several architectures, equal to those of each alone.
+
+        What architectures begin with in common is computed once (`Relatives`), among every 16 that
+        stand next to each other when all are sorted by their genes.
+
+        Args:
+            archs: Architectures, in any encoding.
+            side: One side, or the mean of all.
+
+        Yields:
+            Accuracies by place in ``archs``, for some architectures at a time.
+        """
         model = self.superformer.model
-        decoded = model.space.decode(arch)
+        decoded = [model.space.decode(arch) for arch in archs]
+        order = sorted(range(len(decoded)), key=lambda place: genes(decoded[place]))
+        for start in range(0, len(order), _TOGETHER):
+            places = order[start : start + _TOGETHER]
+            accuracies = self._together([decoded[place] for place in places], side)
+            yield dict(zip(places, accuracies, strict=True))
+
+    @torch.no_grad()
+    def _together(self, archs: Sequence[Any], side: int | None) -> list[float]:
+        model = self.superformer.model
         passes = range(model.sides) if side is None else (side,)
-        hits = 0
+        relatives = Relatives(model, archs)
+        hits = torch.zeros(len(archs), dtype=torch.int64, device=self.labels.device)
         with torch.autocast(
             self.images.device.type, self.dtype, enabled=self.dtype != torch.float32
         ):
@@ -70,9 +101,9 @@ class InheritedAccuracy:
                 for batch, labels in zip(
                     self.images.split(_BATCH), self.labels.split(_BATCH), strict=True
                 ):
-                    predicted = model(batch, decoded, one).argmax(dim=1)
-                    hits += int((predicted == labels).sum())
-        return 100 * hits / (len(self.labels) * len(passes))
+                    for rows, logits in relatives.logits(batch, one):
+                        hits[rows] += (logits.argmax(dim=1) == labels).sum()
+        return [100 * count / (len(self.labels) * len(passes)) for count in hits.tolist()]
 
     def proxy(self, name: str = "inherited_accuracy") -> Proxy:
         """The accuracy as a column of `tvtfast.score` and `tvtfast.search`.
@@ -92,6 +123,7 @@ class InheritedAccuracy:
         return Proxy(
             name,
             compute,
+            compute_many=self.of_many,
             depends_on=lambda: depends_on,
             description="top-1 accuracy in percent with weights of a superformer; ViTAS",
         )

@@ -73,6 +73,20 @@ def _unknown(space: Any) -> ValueError:
     )
 
 
+def genes(arch: VitasDeitArch | VitasTwinsArch) -> tuple[tuple[Any, ...], ...]:
+    """The decisions of an architecture by the segment that takes them up.
+
+    Candidates of one space with equal genes up to some segment are the same network on the same
+    slices up to there: what a slice is private to, and the widths it is cut by, are among them.
+    They can be sorted.
+    """
+    if isinstance(arch, VitasDeitArch):
+        blocks = zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, strict=True)
+        return ((arch.patch_size, arch.embed_dim), *blocks)
+    stages = zip(arch.embed_dim, arch.stages, strict=True)
+    return tuple(gene for dim, blocks in stages for gene in (("merging", dim), *blocks))
+
+
 def largest(space: Any) -> Iterator[Any]:
     """Architectures of the largest widths and depth that together use every stored parameter."""
     if isinstance(space, VitasTwinsSpace):

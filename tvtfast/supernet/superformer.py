@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from tvtfast.initialization import draw_, framework_init
-from tvtfast.models import CandidateModel, SpatialFeatures, blank, parameter_rule
+from tvtfast.models import SegmentedModel, SpatialFeatures, blank, parameter_rule
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.supernet.intervals import Interval, intervals, sides
-from tvtfast.supernet.layout import Piece, largest, layout
+from tvtfast.supernet.layout import Layout, Piece, largest, layout
 
 _KEPT_SKELETONS = 64
 
@@ -74,15 +75,14 @@ class Superformer(nn.Module):
 
     def _store(self, arch: Any, seed: int, device: torch.device | str | None) -> None:
         """Make the parameters that one of the largest candidates uses, as far as there are none."""
-        skeleton = self.skeleton(arch).model
+        skeleton = self.skeleton(arch)
         rule = parameter_rule(self.space)
-        find = layout(self.space, arch, self.qkv_mode)
-        for name, parameter in skeleton.named_parameters():
+        for name, parameter in skeleton.model.named_parameters():
             owner_name, _, short = name.rpartition(".")
-            owner = skeleton.get_submodule(owner_name)
+            owner = skeleton.model.get_submodule(owner_name)
             declared = rule(name, owner) if rule is not None else None
             init = replace(declared or framework_init(owner, short, parameter), groups=1)
-            for piece in find(name, parameter.ndim):
+            for piece in skeleton.pieces[name]:
                 if _stored_name(piece.key) in self.stored:
                     continue
                 shape = [
@@ -96,18 +96,21 @@ class Superformer(nn.Module):
     def skeleton(self, arch: Any) -> _Skeleton:
         """The module of a candidate, without weights."""
         if arch not in self._skeletons:
-            model = blank(arch, space=self.space, **asdict(self.options))
-            self._skeletons[arch] = _Skeleton(model)
+            model = cast(SegmentedModel, blank(arch, space=self.space, **asdict(self.options)))
+            self._skeletons[arch] = _Skeleton(model, layout(self.space, arch, self.qkv_mode))
             if len(self._skeletons) > _KEPT_SKELETONS:
                 self._skeletons.popitem(last=False)
         return self._skeletons[arch]
 
-    def weights(self, arch: Any, side: int = 0) -> dict[str, Tensor]:
+    def weights(
+        self, arch: Any, side: int = 0, within: tuple[str, ...] = ("",)
+    ) -> dict[str, Tensor]:
         """The parameters of a candidate by name, as slices of the stored ones; gradients flow back.
 
         Args:
             arch: An architecture of the space.
             side: 0, or 1 for the last channels of ``bilateral``.
+            within: Only parameters whose names begin with one of these.
 
         Raises:
             ValueError: A side that the way of sharing does not have.
@@ -117,11 +120,11 @@ class Superformer(nn.Module):
                 f"side is {side}; sharing {self.sharing!r} has {self.sides}: give 0 to "
                 f"{self.sides - 1}"
             )
-        find = layout(self.space, arch, self.qkv_mode)
         taken: dict[str, Tensor] = {}
-        for name, parameter in self.skeleton(arch).model.named_parameters():
-            parts = [self._slice(piece, side) for piece in find(name, parameter.ndim)]
-            taken[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
+        for name, pieces in self.skeleton(arch).pieces.items():
+            if name.startswith(within):
+                parts = [self._slice(piece, side) for piece in pieces]
+                taken[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
         return taken
 
     def _slice(self, piece: Piece, side: int) -> Tensor:
@@ -135,10 +138,40 @@ class Superformer(nn.Module):
         self, images: Tensor, arch: Any, side: int = 0
     ) -> tuple[list[SpatialFeatures], Tensor]:
         """Features of every block of a candidate, and its logits ``[B, num_classes]``."""
-        skeleton = self.skeleton(arch).train(self.training)
-        weights = {f"model.{name}": value for name, value in self.weights(arch, side).items()}
-        found: tuple[list[SpatialFeatures], Tensor] = functional_call(skeleton, weights, (images,))
+        model = self.skeleton(arch).model
+
+        def run(x: Tensor) -> tuple[list[SpatialFeatures], Any]:
+            features = list(model.block_features(x))
+            return features, model.forward_head(features[-1].x)
+
+        found: tuple[list[SpatialFeatures], Tensor] = self._call(run, images, arch, side)
         return found
+
+    def run_segment(self, x: Tensor, arch: Any, place: int, side: int = 0) -> Tensor:
+        """One of the segments of a candidate (`tvtfast.models.Segment`), by its place."""
+        segment = self.skeleton(arch).segments[place]
+        after: Tensor = self._call(segment.run, x, arch, side, segment.parameters)
+        return after
+
+    def run_head(self, tokens: Tensor, arch: Any, side: int = 0) -> Tensor:
+        """Logits ``[B, num_classes]`` from what comes after the last segment of a candidate."""
+        model = self.skeleton(arch).model
+        logits: Tensor = self._call(model.forward_head, tokens, arch, side, model.head_parameters)
+        return logits
+
+    def _call(
+        self,
+        part: Callable[[Tensor], Any],
+        x: Tensor,
+        arch: Any,
+        side: int,
+        within: tuple[str, ...] = ("",),
+    ) -> Any:
+        skeleton = self.skeleton(arch)
+        if skeleton.training != self.training:
+            skeleton.train(self.training)
+        weights = {f"model.{name}": w for name, w in self.weights(arch, side, within).items()}
+        return functional_call(skeleton, weights, (part, x), tie_weights=False)
 
     def forward(self, images: Tensor, arch: Any = None, side: int | None = None) -> Tensor:
         """Logits ``[B, num_classes]`` of a candidate.
@@ -157,15 +190,21 @@ class Superformer(nn.Module):
 
 
 class _Skeleton(nn.Module):
-    """A candidate that returns its features, too."""
+    """The module of a candidate, any part of which is called with weights of the superformer.
 
-    def __init__(self, model: CandidateModel) -> None:
+    Attributes:
+        segments: Its parts.
+        pieces: By parameter where it lies.
+    """
+
+    def __init__(self, model: SegmentedModel, find: Layout) -> None:
         super().__init__()
         self.model = model
+        self.segments = tuple(model.segments())
+        self.pieces = {name: find(name, p.ndim) for name, p in model.named_parameters()}
 
-    def forward(self, images: Tensor) -> tuple[list[SpatialFeatures], Any]:
-        features = list(self.model.block_features(images))
-        return features, self.model.forward_head(features[-1].x)
+    def forward(self, part: Callable[[Tensor], Any], x: Tensor) -> Any:
+        return part(x)
 
 
 def _along(x: Tensor, dim: int, interval: Interval) -> Tensor:

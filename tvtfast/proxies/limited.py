@@ -1,0 +1,41 @@
+"""What has to be scored before a limit on it can be held against a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tvtfast.proxies.base import CombinedProxy, Proxy, available, get, resolve
+
+
+def limited_proxies(
+    names: Iterable[str], single: Sequence[Proxy], combined: Sequence[CombinedProxy]
+) -> tuple[Proxy, ...]:
+    """What limits need beside what is scored anyway: the proxies they name, and of one that is
+    measured its spread (``throughput_spread``).
+
+    Args:
+        names: Columns with a limit.
+        single: Proxies that are scored.
+        combined: Combinations that are scored.
+
+    Raises:
+        ValueError: A name that is no proxy, or one of a combination.
+    """
+    scored: dict[str, Proxy | CombinedProxy] = {proxy.name: proxy for proxy in single}
+    scored |= {proxy.name: proxy for proxy in combined}
+    found: dict[str, Proxy] = {}
+    for name in names:
+        if name not in scored and name not in available():
+            known = ", ".join(dict.fromkeys((*scored, *available())))
+            raise ValueError(f"unknown constraint {name!r}; known: {known}")
+        proxy = scored.get(name) or get(name)
+        if isinstance(proxy, CombinedProxy):
+            raise ValueError(
+                f"constraint {name!r} is scaled over a population, so a window of it means "
+                f"something else in every one; limit its parts: {', '.join(proxy.parts)}"
+            )
+        found[name] = proxy
+        if f"{name}_spread" in available():
+            spread, _ = resolve([f"{name}_spread"])
+            found |= {one.name: one for one in spread}
+    return tuple(proxy for name, proxy in found.items() if name not in scored)
