@@ -15,6 +15,7 @@ if __name__ == "kernels":
 from ._attention import attention_map, attention_map_distance, attention_map_distances
 from ._attention_jvp import attention_jvp
 from ._gram import gram
+from ._mlp_block import mlp_block
 from ._norms import pack_segments, pack_slices, segment_norms, slice_norms
 from ._packed_attention import packed_attention
 from ._random import indexed_normal_, indexed_uniform_
@@ -53,6 +54,7 @@ __all__ = [
     "indexed_normal_",
     "indexed_uniform_",
     "layer_norm",
+    "mlp_block",
     "native_build_info",
     "pack_segments",
     "pack_slices",

@@ -39,6 +39,7 @@ from .reference import gelu as reference_gelu
 from .reference import gram as reference_gram
 from .reference import indexed as reference_indexed
 from .reference import layer_norm as reference_layer_norm
+from .reference import mlp_block as reference_mlp_block
 from .reference import packed_attention as reference_packed_attention
 from .reference import segment_norms as reference_segment_norms
 from .reference import self_attention_stats as reference_self_attention_stats
@@ -154,6 +155,10 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
         _native(native_gelu, native_gelu.gelu_),
         _reference(reference_gelu.gelu_),
     ),
+    "mlp_block": (
+        _triton(capability.mlp_block, "mlp_block", "write"),
+        _reference(reference_mlp_block.write),
+    ),
     "attention_jvp": (
         _triton(capability.attention_jvp, "attention_jvp", "forward"),
         _native(native_attention_jvp, native_attention_jvp.forward),
@@ -249,7 +254,7 @@ class Explanation:
 
 
 def explain(operator: str | None = None, *, device: Device = "cpu") -> tuple[Explanation, ...]:
-    """Which backend ``auto`` takes for a typical fp32 call.
+    """Which backend ``auto`` takes for a typical call (`Operator.example`).
 
     Args:
         operator: Name of one operator; every operator where none is given.

@@ -115,6 +115,21 @@ def _gelu_fake(x: Tensor, *, backend: str | None = None) -> None:
     return None
 
 
+def _mlp_block_fake(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    hidden: Sequence[int],
+    eps: float,
+    out: Tensor,
+    *,
+    backend: str | None = None,
+) -> None:
+    return None
+
+
 def _attention_jvp_fake(
     q: Tensor,
     k: Tensor,
@@ -160,6 +175,7 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "packed_attention": _packed_attention_fake,
     "layer_norm": _layer_norm_fake,
     "gelu_": _gelu_fake,
+    "mlp_block": _mlp_block_fake,
     "attention_jvp": _attention_jvp_fake,
     "gram": _gram_fake,
     "angle_distance": _angle_distance_fake,

@@ -11,6 +11,7 @@ from bench.cases import (
     attention_map_distance,
     attention_map_distances,
     indexed,
+    mlp_block,
     packed_attention,
     relations,
     segment_norms,
@@ -29,6 +30,7 @@ GROUPS = {
     "packed_attention": packed_attention,
     "attention_jvp": attention_jvp,
     "tokenwise": tokenwise,
+    "mlp_block": mlp_block,
     "relations": relations,
     "attention_guidance": attention_guidance,
 }
