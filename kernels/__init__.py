@@ -33,7 +33,7 @@ from ._self_attention import SelfAttentionStats, self_attention_stats
 from ._slices import SliceTable
 from ._tokenwise import gelu_, layer_norm
 from .cuda._extension import build_info as cuda_build_info
-from .dispatch import BackendError, Explanation, backends, explain, use_backend
+from .dispatch import BackendError, Explanation, backends, explain, serving, use_backend
 from .native._extension import build_info as native_build_info
 
 __all__ = [
@@ -68,6 +68,7 @@ __all__ = [
     "sample_gram",
     "segment_norms",
     "self_attention_stats",
+    "serving",
     "slice_norms",
     "use_backend",
 ]

@@ -210,6 +210,23 @@ def requested(backend: str | None) -> str:
 
 def run(operator: str, arguments: tuple[Any, ...], backend: str | None) -> Any:
     """Run an operator on the fastest backend that can serve it, or on the one asked for by name."""
+    return _select(operator, arguments, backend).run(*arguments)
+
+
+def serving(operator: str, *arguments: Any) -> str:
+    """Name of the backend that serves a call, for callers that prepare it differently.
+
+    Args:
+        operator: Name of the operator.
+        *arguments: Of its schema, in their order; where results go may be left out.
+
+    Raises:
+        BackendError: The backend asked for by name cannot serve the call.
+    """
+    return _select(operator, arguments, None).backend
+
+
+def _select(operator: str, arguments: tuple[Any, ...], backend: str | None) -> Implementation:
     name = requested(backend)
     device = _device_type(arguments[0]) if name == AUTO else None
     declined: list[str] = []
@@ -221,7 +238,7 @@ def run(operator: str, arguments: tuple[Any, ...], backend: str | None) -> Any:
             continue
         reasons = implementation.reasons(*arguments)
         if not reasons:
-            return implementation.run(*arguments)
+            return implementation
         declined.append(f"backend {implementation.backend!r}: {'; '.join(reasons)}")
     what = "cannot serve this call" if declined else f"has no backend {name!r}"
     raise BackendError(
