@@ -8,8 +8,15 @@ from torch import Tensor
 
 from tvtfast.kernels import BackendError, mlp_block
 from tvtfast.kernels.reference import mlp_block as reference
-from tvtfast.kernels.spec import mlp_block_tolerance
+from tvtfast.kernels.spec import gelu_tolerance, mlp_block_tolerance
 from tvtfast.kernels.triton import capability
+
+pytest.importorskip("triton")
+
+import triton
+import triton.language as tl
+
+from tvtfast.kernels.triton import mlp_block as module
 
 HALF = torch.float16
 """The interpreter truncates what is stored in bf16."""
@@ -122,6 +129,22 @@ def test_wider_weights_do_not_reach_narrower_results() -> None:
 def test_a_large_mean_is_subtracted_first(poisoned: None) -> None:
     x, *weights = operands(20, 64, 64)
     assert_block((100 + x, *weights), (64,))
+
+
+@triton.jit
+def _gelu_kernel(x, out, BLOCK: tl.constexpr):
+    at = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + at, module._gelu(tl.load(x + at)))
+
+
+def test_gelu() -> None:
+    """To fp32, which the rounding of the hidden layer would hide."""
+    x = torch.cat([torch.linspace(-8, 8, 2**16), torch.logspace(-30, 30, 2**15)])
+    x = torch.cat([x, -x[-(2**15) :]])
+    out = torch.empty_like(x)
+    _gelu_kernel[(len(x) // 2**15,)](x, out, BLOCK=2**15)
+    exact = x.double() * torch.special.ndtr(x.double())
+    assert ((out - exact).abs() <= gelu_tolerance(x.dtype) * x.double().abs()).all()
 
 
 def test_what_is_declined() -> None:

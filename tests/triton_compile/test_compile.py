@@ -47,7 +47,7 @@ from tvtfast.kernels.triton import (
 )
 
 SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024}
-STACKS = {"_span_kernel": 32, "_block_kernel": 96}
+STACKS = {"_span_kernel": 32, "_block_kernel": 64}
 """Bytes; some versions of ptxas keep a few addresses of fp32 products there for more occupancy, and
 what an MLP block needs before and after its loop."""
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
