@@ -17,6 +17,7 @@ from ._attention_jvp import attention_jvp
 from ._gram import gram
 from ._layer_norm import layer_norm
 from ._linear import linear
+from ._mlp_block import mlp_block
 from ._norms import pack_segments, pack_slices, segment_norms, slice_norms
 from ._packed_attention import packed_attention
 from ._random import indexed_normal_, indexed_uniform_
@@ -33,7 +34,7 @@ from ._segments import SegmentTable
 from ._self_attention import SelfAttentionStats, self_attention_stats
 from ._slices import SliceTable
 from .cuda._extension import build_info as cuda_build_info
-from .dispatch import BackendError, Explanation, backends, explain, use_backend
+from .dispatch import BackendError, Explanation, backends, explain, serving, use_backend
 from .native._extension import build_info as native_build_info
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "indexed_uniform_",
     "layer_norm",
     "linear",
+    "mlp_block",
     "native_build_info",
     "pack_segments",
     "pack_slices",
@@ -67,6 +69,7 @@ __all__ = [
     "sample_gram",
     "segment_norms",
     "self_attention_stats",
+    "serving",
     "slice_norms",
     "use_backend",
 ]

@@ -39,6 +39,7 @@ from .reference import gram as reference_gram
 from .reference import indexed as reference_indexed
 from .reference import layer_norm as reference_layer_norm
 from .reference import linear as reference_linear
+from .reference import mlp_block as reference_mlp_block
 from .reference import packed_attention as reference_packed_attention
 from .reference import segment_norms as reference_segment_norms
 from .reference import self_attention_stats as reference_self_attention_stats
@@ -154,6 +155,10 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
         _native(native_linear, native_linear.write),
         _reference(reference_linear.write),
     ),
+    "mlp_block": (
+        _triton(capability.mlp_block, "mlp_block", "write"),
+        _reference(reference_mlp_block.write),
+    ),
     "attention_jvp": (
         _triton(capability.attention_jvp, "attention_jvp", "forward"),
         _native(native_attention_jvp, native_attention_jvp.forward),
@@ -205,6 +210,23 @@ def requested(backend: str | None) -> str:
 
 def run(operator: str, arguments: tuple[Any, ...], backend: str | None) -> Any:
     """Run an operator on the fastest backend that can serve it, or on the one asked for by name."""
+    return _select(operator, arguments, backend).run(*arguments)
+
+
+def serving(operator: str, *arguments: Any) -> str:
+    """Name of the backend that serves a call, for callers that prepare it differently.
+
+    Args:
+        operator: Name of the operator.
+        *arguments: Of its schema, in their order; where results go may be left out.
+
+    Raises:
+        BackendError: The backend asked for by name cannot serve the call.
+    """
+    return _select(operator, arguments, None).backend
+
+
+def _select(operator: str, arguments: tuple[Any, ...], backend: str | None) -> Implementation:
     name = requested(backend)
     device = _device_type(arguments[0]) if name == AUTO else None
     declined: list[str] = []
@@ -216,7 +238,7 @@ def run(operator: str, arguments: tuple[Any, ...], backend: str | None) -> Any:
             continue
         reasons = implementation.reasons(*arguments)
         if not reasons:
-            return implementation.run(*arguments)
+            return implementation
         declined.append(f"backend {implementation.backend!r}: {'; '.join(reasons)}")
     what = "cannot serve this call" if declined else f"has no backend {name!r}"
     raise BackendError(
@@ -249,7 +271,7 @@ class Explanation:
 
 
 def explain(operator: str | None = None, *, device: Device = "cpu") -> tuple[Explanation, ...]:
-    """Which backend ``auto`` takes for a typical fp32 call.
+    """Which backend ``auto`` takes for a typical call (`Operator.example`).
 
     Args:
         operator: Name of one operator; every operator where none is given.

@@ -125,6 +125,21 @@ def _linear_fake(
     return None
 
 
+def _mlp_block_fake(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    hidden: Sequence[int],
+    eps: float,
+    out: Tensor,
+    *,
+    backend: str | None = None,
+) -> None:
+    return None
+
+
 def _attention_jvp_fake(
     q: Tensor,
     k: Tensor,
@@ -170,6 +185,7 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "packed_attention": _packed_attention_fake,
     "layer_norm": _layer_norm_fake,
     "linear": _linear_fake,
+    "mlp_block": _mlp_block_fake,
     "attention_jvp": _attention_jvp_fake,
     "gram": _gram_fake,
     "angle_distance": _angle_distance_fake,

@@ -48,7 +48,8 @@ class Operator:
             rule.
         traffic: Bytes that must cross the memory bus, from the arguments of the operator.
         flops: Floating-point operations that must be done, from the arguments of the operator.
-        example: ``example(device="cpu")``: arguments of a typical fp32 call on a device.
+        example: ``example(device="cpu")``: arguments of a typical call on a device, in fp32 where
+            fast backends take it.
     """
 
     schema: str
@@ -146,6 +147,17 @@ def layer_norm_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> 
     return u * (2 * extent + 1) * (4 + 4 * math.sqrt(length)) + roundoff(dtype)
 
 
+def gelu_tolerance(dtype: torch.dtype) -> float:
+    """Error of GELU relative to ``|x|``.
+
+    ``x Phi(x) = max(x, 0) - |x| Q(|x|)``: the fourth power of a polynomial is off Q by 1.7e-8 at
+    most (relative to ``max(1, |x|)``), one of its roundings counts four times and the powers
+    add 3 u, relative to ``Q <= 1/2``; the subtraction adds u. In sum 4 u. fp64 is PyTorch's, with
+    as many roundings. The result is rounded to the dtype, where a subnormal number may be 0.
+    """
+    return 4 * roundoff(accumulation_dtype(dtype)) + roundoff(dtype)
+
+
 def linear_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
     """Error of a linear layer relative to ``1 + |out|``.
 
@@ -153,14 +165,29 @@ def linear_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> floa
     ``|residual| + |bias| + sum_k |x_k W_k|``, of normalised ``x`` where it is normalised (the error
     of normalised values, :func:`layer_norm_tolerance`, enters as they do; callers add it). The
     random walk of the sum is sqrt(length) u of it with 4 standard deviations allowed, times the
-    steepest slope of GELU, 1.13. GELU is ``max(x, 0) - |x| Q(|x|)`` with the fourth power of a
-    polynomial for Q: 1.7e-8 of it, 4 u for one of its roundings and 3 u for the powers, all
-    relative to ``Q <= 1/2``, and the subtraction, together 4 u; the other sums add 4 u. In fp16 and
-    bf16 normalised values, product and activation may each be rounded, and the result is.
+    steepest slope of GELU, 1.13; GELU adds 4 u (:func:`gelu_tolerance`) and the other sums 4 u. In
+    fp16 and bf16 normalised values, product and activation may each be rounded, and the result is.
     """
     u = roundoff(accumulation_dtype(dtype))
     rounded = 0.0 if dtype in (torch.float32, torch.float64) else 3 * roundoff(dtype)
     return extent * (u * (8 + 4.52 * math.sqrt(length)) + rounded) + roundoff(dtype)
+
+
+def mlp_block_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
+    """Error of an MLP block relative to the size of its terms, ``|x| + |b2| + s``, with ``s`` the
+    root of ``sum_h w2_h^2 (b1_h^2 + sum_c w1_hc^2 (1 + |norm(x)_c|)^2)``.
+
+    ``length`` is the longer of channels and hidden width, ``extent`` that of
+    :func:`layer_norm_tolerance`. Roundings are independent, so what ``length`` of them do to a sum
+    is relative to the root of its squares, with 4 standard deviations allowed: those of the norm,
+    of what GELU is given and gives, and of the residual and the result. GELU multiplies an error by
+    1.13 at most. A sum carries a random walk of its own; tensor cores truncate, 2 u for 16
+    products.
+    """
+    u, r = roundoff(accumulation_dtype(dtype)), roundoff(dtype)
+    sums = u * (4 + 4 * math.sqrt(length) + length / 8)
+    terms = 1.13 * (layer_norm_tolerance(dtype, length, extent) + r) + gelu_tolerance(dtype) + 2 * r
+    return 4 * terms + 2.13 * sums
 
 
 def attention_jvp_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
@@ -298,6 +325,33 @@ def _layer_norm_flops(x: Tensor, eps: float) -> int:
     return 6 * x.numel()
 
 
+def _mlp_block_bytes(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    hidden: Sequence[int],
+    eps: float,
+    out: Tensor,
+) -> int:
+    weights = 2 * hidden[-1] * x.shape[1] * x.element_size()
+    return x.nbytes + weights + out.nbytes + sum(b.nbytes for b in (b1, b2) if b is not None)
+
+
+def _mlp_block_flops(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    hidden: Sequence[int],
+    eps: float,
+    out: Tensor,
+) -> int:
+    return 4 * x.numel() * hidden[-1] + 26 * x.shape[0] * hidden[-1]
+
+
 def _attention_jvp_bytes(
     q: Tensor, k: Tensor, v: Tensor, dq: Tensor, dk: Tensor, dv: Tensor, scale: float
 ) -> int:
@@ -410,6 +464,14 @@ def _linear_example(device: Device = "cpu") -> tuple[Any, ...]:
     return out, x, torch.ones(192, 192, device=device), None, None, 1e-6, True
 
 
+def _mlp_block_example(device: Device = "cpu") -> tuple[Any, ...]:
+    x, w1, w2, out = (
+        torch.ones(shape, dtype=torch.bfloat16, device=device)
+        for shape in ((197, 192), (768, 192), (192, 768), (2, 197, 192))
+    )
+    return x, w1, None, w2, None, [672, 768], 1e-5, out
+
+
 def _attention_jvp_example(device: Device = "cpu") -> tuple[Any, ...]:
     return *torch.ones(6, 2, 3, 197, 64, device=device).unbind(0), 0.125
 
@@ -518,6 +580,14 @@ OPERATORS = {
             _linear_bytes,
             _linear_flops,
             _linear_example,
+        ),
+        Operator(
+            "mlp_block(Tensor x, Tensor w1, Tensor? b1, Tensor w2, Tensor? b2, SymInt[] hidden,"
+            " float eps, Tensor(a!) out, *, str? backend=None) -> ()",
+            mlp_block_tolerance,
+            _mlp_block_bytes,
+            _mlp_block_flops,
+            _mlp_block_example,
         ),
         Operator(
             "attention_jvp(Tensor q, Tensor k, Tensor v, Tensor dq, Tensor dk, Tensor dv,"

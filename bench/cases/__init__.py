@@ -12,6 +12,7 @@ from bench.cases import (
     attention_map_distances,
     indexed,
     layers,
+    mlp_block,
     packed_attention,
     relations,
     segment_norms,
@@ -29,6 +30,7 @@ GROUPS = {
     "packed_attention": packed_attention,
     "attention_jvp": attention_jvp,
     "layers": layers,
+    "mlp_block": mlp_block,
     "relations": relations,
     "attention_guidance": attention_guidance,
 }

@@ -14,13 +14,20 @@ from .._layout import differences
 from .._segments import SegmentTable, tensor_kinds
 from .._slices import SliceTable
 
-READABLE = (torch.float32, torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16)
+READABLE = (torch.float32, *HALF)
 OLDEST_DEVICE = (8, 0)
 """Compute capability of the first NVIDIA devices with bf16."""
 WIDEST_HEAD = 256
 """Channels of a head whose tiles fit into shared memory."""
 WIDEST_DUAL_HEAD = 128
 """The same where every tensor comes with its tangent."""
+WIDEST_BLOCK = 256
+"""Channels of an MLP block whose sums fit into registers."""
+NARROWEST_UNIT = 4
+"""Channels and hidden units of an MLP block come in groups of as many: 8 bytes at a time."""
+MOST_HIDDEN = 4
+"""Widths of one call of an MLP block."""
 INTERPRETER_VARIABLE = "TRITON_INTERPRET"
 
 
@@ -90,6 +97,27 @@ def attention_jvp(q: Tensor, *arguments: object) -> tuple[str, ...]:
     return missing() + _wide_head(q, WIDEST_DUAL_HEAD) + _tensor("q", q)
 
 
+def mlp_block(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    hidden: Sequence[int],
+    *arguments: object,
+) -> tuple[str, ...]:
+    """Reasons for an MLP block; weights are checked to be like ``x``."""
+    found = missing() + _tensor("x", x, HALF)
+    if x.shape[-1] > WIDEST_BLOCK:
+        found += (f"x has {x.shape[-1]} channels (allowed: up to {WIDEST_BLOCK})",)
+    if any(width % NARROWEST_UNIT for width in (x.shape[-1], *hidden)):
+        widths = f"{x.shape[-1]} channels and hidden={tuple(hidden)}"
+        found += (f"{widths} are not all multiples of {NARROWEST_UNIT}",)
+    if len(hidden) > MOST_HIDDEN:
+        found += (f"hidden has {len(hidden)} widths (allowed: up to {MOST_HIDDEN})",)
+    return found
+
+
 def gram(x: Tensor, y: Tensor | None, relative: bool) -> tuple[str, ...]:
     """Reasons for inner products of rows."""
     return missing() + _tensor("x", x) + (() if y is None else _beside("y", y, "x", x))
@@ -113,10 +141,12 @@ def _beside(name: str, other: Tensor, first_name: str, first: Tensor) -> tuple[s
     return (f"{name} is on {other.device}, {first_name} on {first.device} (allowed: one device)",)
 
 
-def _tensor(name: str, tensor: Tensor) -> tuple[str, ...]:
+def _tensor(
+    name: str, tensor: Tensor, readable: Sequence[torch.dtype] = READABLE
+) -> tuple[str, ...]:
     reasons = _device(name, tensor)
-    if tensor.dtype not in READABLE:
-        allowed = ", ".join(_short(dtype) for dtype in READABLE)
+    if tensor.dtype not in readable:
+        allowed = ", ".join(_short(dtype) for dtype in readable)
         reasons += (f"{name} is {_short(tensor.dtype)} (allowed: {allowed})",)
     return reasons
 

@@ -12,6 +12,16 @@ from tvtfast.kernels.spec import STATISTICS
 from tvtfast.kernels.triton import capability
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16)
+BLOCKS = (
+    (1, 4, (4,)),
+    (7, 48, (144, 192)),
+    (197, 192, (672, 768)),
+    (129, 216, (756, 864)),
+    (128, 240, (960,)),
+    (65, 256, (64, 132, 200, 1024)),
+)
+"""Tokens, channels and hidden widths of MLP blocks: around a tile, and in every width of loads."""
 SIZES = (None, (7, 9), (3, 2))
 
 
@@ -103,6 +113,22 @@ def triton_calls() -> Iterator[tuple[str, Callable[[], object]]]:
             dual = dual_operands(2, 3, tokens, channels, dtype)
             name = f"attention_jvp {dtype} N={tokens} D={channels}"
             yield name, lambda dual=dual: joined_dual(dual)
+    for dtype in () if capability.missing() else HALF:
+        for rows, channels, hidden in BLOCKS:
+            block = block_operands(rows, channels, hidden[-1], dtype)
+            yield (
+                f"mlp_block {dtype} M={rows} C={channels} H={hidden}",
+                lambda block=block, hidden=hidden: kernels.mlp_block(
+                    *block, hidden=hidden, backend="triton"
+                ),
+            )
+
+
+def block_operands(rows: int, channels: int, hidden: int, dtype: torch.dtype) -> list[Tensor]:
+    """Tokens, weights and biases of an MLP block."""
+    sizes = ((rows, channels), (hidden, channels), (hidden,), (channels, hidden), (channels,))
+    x, w1, b1, w2, b2 = (torch.randn(size, device="cuda") for size in sizes)
+    return [tensor.to(dtype) for tensor in (1 + 2 * x, w1 / 8, b1, w2 / 8, b2)]
 
 
 def dual_operands(

@@ -16,6 +16,7 @@ from tvtfast.kernels import (
     gram,
     indexed_normal_,
     indexed_uniform_,
+    mlp_block,
     pack_segments,
     pack_slices,
     relation_rkd_angle,
@@ -26,6 +27,7 @@ from tvtfast.kernels import (
 from tvtfast.kernels.reference import angle_distance as reference_angle_distance
 from tvtfast.kernels.reference import attention_jvp as reference_jvp
 from tvtfast.kernels.reference import attention_map as reference
+from tvtfast.kernels.reference import mlp_block as reference_block
 from tvtfast.kernels.reference import self_attention_stats as reference_attention
 from tvtfast.kernels.spec import OPERATORS, STATISTICS, attention_jvp_tolerance, attention_tolerance
 from tvtfast.kernels.triton import capability
@@ -251,6 +253,60 @@ def test_attention_jvp(dtype: torch.dtype, channels: int, tokens: int) -> None:
         assert (value - expected).abs().max() <= bound * unit
 
 
+@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16))
+@pytest.mark.parametrize("biases", (False, True))
+@pytest.mark.parametrize("rows", (1, 7, 64, 128, 129, 197, 12_608))
+@pytest.mark.parametrize(
+    ("channels", "hidden"),
+    [
+        (4, (4,)),
+        (48, (144, 192)),
+        (192, (672, 768)),
+        (216, (756,)),
+        (216, (756, 864)),
+        (240, (960,)),
+        (256, (64, 132, 200, 1024)),
+    ],
+)
+def test_mlp_block(
+    dtype: torch.dtype, biases: bool, rows: int, channels: int, hidden: tuple[int, ...]
+) -> None:
+    """Weights are parts of larger ones, as those of candidates are."""
+    x = 1 + 2 * random(rows, channels, dtype=dtype)
+    w1 = random(hidden[-1] + 8, channels + 8, dtype=dtype)[: hidden[-1], :channels] / 8
+    w2 = random(channels, hidden[-1] + 8, dtype=dtype)[:, : hidden[-1]] / 8
+    b1, b2 = (random(n, dtype=dtype) if biases else None for n in (hidden[-1], channels))
+    actual = mlp_block(x, w1, b1, w2, b2, hidden=hidden, backend="triton")
+    wide = [None if t is None else t.double() for t in (x, w1, b1, w2, b2)]
+    extent = (wide[0].abs() / (wide[0].var(dim=-1, correction=0, keepdim=True) + 1e-5).sqrt()).max()
+    bound = OPERATORS["mlp_block"].tolerance(dtype, max(channels, hidden[-1]), float(extent))
+    error = (actual - reference_block.forward(*wide, hidden, 1e-5)).abs()
+    assert actual.dtype == dtype
+    assert (error <= bound * reference_block.spread(*wide, hidden, 1e-5)).all()
+
+
+def test_mlp_block_of_nans() -> None:
+    x, w1, w2 = (random(*n).half() for n in ((300, 64), (256, 64), (64, 256)))
+    clean = mlp_block(x, w1, None, w2, None, hidden=(100,), backend="triton")
+    x[130, 5], w1[100:], w2[:, 100:] = torch.nan, torch.nan, torch.nan
+    actual = mlp_block(x, w1, None, w2, None, hidden=(100, 256), backend="triton")
+    assert actual[0, 130].isnan().all() and actual[1].isnan().all()
+    assert torch.equal(actual[0, :130], clean[0, :130])
+    assert torch.equal(actual[0, 131:], clean[0, 131:])
+
+
+def test_mlp_block_beyond_32_bits() -> None:
+    need_memory(24)
+    x = torch.zeros(2**23 + 200, 256, dtype=torch.bfloat16, device="cuda")
+    assert x.numel() > 2**31
+    x[-1] = random(256).bfloat16()
+    w1, w2 = random(64, 256).bfloat16(), random(256, 64).bfloat16()
+    every = mlp_block(x, w1, None, w2, None, hidden=(32, 64), backend="triton")
+    alone = mlp_block(x[-1:], w1, None, w2, None, hidden=(32, 64), backend="triton")
+    torch.testing.assert_close(every[:, -1:], alone)
+    assert not every[:, :-1].any()
+
+
 def test_self_attention_stats_of_nans_and_strides() -> None:
     q, k = random(2, 3, 2, 70, 24).unbind(0)
     q[0, 1, 66, 2], k[1, 0, 69, 3] = torch.nan, torch.nan
@@ -299,6 +355,7 @@ def calls() -> dict[str, Callable[[], Tensor]]:
     slice_norms(weight, slices, backend="triton")
     target = torch.empty(640, 216, device="cuda")
     q, k = queries_and_keys(8, 3, 197, 64, torch.bfloat16)
+    tokens, w1, w2 = (random(*n).bfloat16() for n in ((1000, 216), (864, 216), (216, 864)))
     values, norm = torch.ops.tvtfast.attention_map(student[:, 1:].unflatten(1, (8, 8)), [14, 14])
     samples, others = x[:, 1:].flatten(1), random(64, 64 * 196).bfloat16()
     return {
@@ -315,6 +372,7 @@ def calls() -> dict[str, Callable[[], Tensor]]:
         "segments": lambda: segment_norms(table, backend="triton"),
         "slices": lambda: slice_norms(weight, slices, backend="triton"),
         "normal": lambda: indexed_normal_(target, seed=1, name="w", backend="triton").clone(),
+        "block": lambda: mlp_block(tokens, w1, None, w2, None, hidden=(756, 864), backend="triton"),
         "attention": lambda: torch.stack(self_attention_stats(q, k, backend="triton")[:3]),
         "gram": lambda: gram(samples, backend="triton"),
         "angles": lambda: relation_rkd_angle(samples, others, backend="triton"),
@@ -328,6 +386,7 @@ CAPTURED = (
     "segments",
     "slices",
     "normal",
+    "block",
     "attention",
     "gram",
     "angles",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from scipy import stats
 
 import tvtfast
-from tvtfast import spaces
+from tvtfast import kernels, spaces
 from tvtfast.models import last_features
 from tvtfast.population import Population
 
@@ -53,6 +54,34 @@ def test_features_of_modules(name: str, options: dict[str, int]) -> None:
         with torch.no_grad():
             expected = last_features(module, images).attention_map().cpu()
         torch.testing.assert_close(found[row], expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16))
+def test_fused_blocks_give_what_layers_give(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLP blocks in one launch, and with every layer by PyTorch."""
+    archs = spaces.get("autoformer-tiny").sample(16, 0)
+    images = torch.randn(4, 3, 224, 224, device="cuda")
+    calls = []
+    block = kernels.mlp_block
+
+    def counting(*arguments: Any, **options: Any) -> torch.Tensor:
+        calls.append(options.get("hidden"))
+        return block(*arguments, **options)
+
+    monkeypatch.setattr(kernels, "mlp_block", counting)
+    fused = maps(Population(archs, space="autoformer-tiny", device="cuda", dtype=dtype), images)
+    assert None in calls and len(set(map(str, calls))) > 1
+    calls.clear()
+    with kernels.use_backend("reference"):
+        population = Population(archs, space="autoformer-tiny", device="cuda", dtype=dtype)
+        layers = maps(population, images)
+    assert not calls
+    for row, expected in layers.items():
+        # either way some 60 roundings of activations, which a map squares, by a quarter of eps
+        bound = 2 * 2 * 4 * 60**0.5 * torch.finfo(dtype).eps / 4
+        assert (fused[row] - expected).norm() <= bound * expected.norm()
 
 
 def test_half_precision_ranks_alike() -> None:

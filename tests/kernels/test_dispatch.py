@@ -114,6 +114,15 @@ def test_unknown_names(monkeypatch: pytest.MonkeyPatch) -> None:
         kernels.attention_map(x)
 
 
+def test_serving(native: str) -> None:
+    x = torch.ones(3, 4)
+    assert kernels.serving("layer_norm", x, 1e-5) == "native"
+    assert kernels.serving("layer_norm", x.double(), 1e-5) == "reference"
+    assert kernels.serving("mlp_block", x, x, None, x, None, [3]) == "reference"
+    with kernels.use_backend("triton"), pytest.raises(kernels.BackendError, match="x is on cpu"):
+        kernels.serving("mlp_block", x, x, None, x, None, [3])
+
+
 def test_explain(native: str) -> None:
     assert [e.operator for e in kernels.explain()] == list(OPERATORS)
     (one,) = kernels.explain("slice_norms")

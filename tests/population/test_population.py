@@ -12,6 +12,7 @@ from tvtfast.models import last_features
 from tvtfast.population import Population
 from tvtfast.population import memory as memory_module
 from tvtfast.population import population as population_module
+from tvtfast.spaces.steps import MLP
 
 CASES = [
     ("autoformer-tiny", {"img_size": 32, "patch_size": 8, "num_classes": 10}),
@@ -198,3 +199,23 @@ def test_spaces_without_stated_layers(monkeypatch):
     monkeypatch.setattr(type(space), "_steps", spaces.Space._steps)
     with pytest.raises(ValueError, match="does not state the steps"):
         Population([space.enumerate()[0]], space=space)
+
+
+def test_a_narrower_layer_is_part_of_a_wider_one_unless_its_fan_in_scales_it():
+    for name, options, nested in (
+        ("autoformer-tiny", {"img_size": 32}, True),
+        ("pit", {"img_size": 48}, False),
+    ):
+        space = spaces.get(name)
+        archs = space.sample(20, 0, **options)
+        population = Population(archs, space=space, **options)
+        bank, alternatives = population.bank, {}
+        for step in population.paths.steps:
+            if isinstance(step, MLP):
+                alternatives.setdefault((step.name, step.dim), {})[step.hidden] = step
+        some = next(list(steps.values()) for steps in alternatives.values() if len(steps) > 1)
+        first, second = zip(*(step.matrices for step in some), strict=True)
+        assert bank.nests(first) and bank.nests(second) == nested
+        narrow, wide = sorted(second, key=lambda matrix: matrix.columns)[:2]
+        part = bank.weight(wide)[:, : narrow.columns]
+        assert torch.equal(bank.weight(narrow), part) == nested

@@ -40,14 +40,16 @@ from tvtfast.kernels.triton import (
     attention_map_distances,
     gram,
     indexed,
+    mlp_block,
     segment_norms,
     self_attention_stats,
     slice_norms,
 )
 
 SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024}
-STACKS = {"_span_kernel": 32}
-"""Bytes; some versions of ptxas keep a few addresses of fp32 products there for more occupancy."""
+STACKS = {"_span_kernel": 32, "_block_kernel": 64}
+"""Bytes; some versions of ptxas keep a few addresses of fp32 products there for more occupancy, and
+what an MLP block needs before and after its loop."""
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 KERNELS = {
     attention_jvp: ("_dual_kernel",),
@@ -55,6 +57,7 @@ KERNELS = {
     attention_map_backward: ("_weight_kernel", "_gradient_kernel"),
     attention_map_distances: ("_distance_kernel",),
     indexed: ("_fill_kernel",),
+    mlp_block: ("_block_kernel",),
     segment_norms: ("_chunk_kernel", "_segment_kernel"),
     self_attention_stats: ("_row_kernel", "_column_kernel", "_mean_kernel"),
     gram: ("_span_kernel", "_sum_kernel"),
@@ -354,3 +357,56 @@ def test_windows_and_heads_share_one_dual_kernel(compiled: Compiled) -> None:
         for heads in (1, 4):
             attention_jvp.forward(*dual_operands(torch.bfloat16, tokens, 8, heads), 0.35)
     assert len({kernel.hash for kernel in compiled["_dual_kernel"]}) == 1
+
+
+def block_operands(
+    dtype: torch.dtype, channels: int, hidden: tuple[int, ...], biases: bool
+) -> tuple[Any, ...]:
+    """Arguments of the launcher, for a batch of candidates."""
+    x = torch.empty(197, channels, dtype=dtype)
+    w1 = torch.empty(hidden[-1], channels, dtype=dtype)
+    b1, b2 = (w1[:, 0], x[0]) if biases else (None, None)
+    out = torch.empty(len(hidden), *x.shape, dtype=dtype)
+    return x, w1, b1, w1.t().contiguous(), b2, hidden, 1e-6, out
+
+
+def spills_in_loop(cubin: bytes) -> list[str]:
+    """What is moved to the stack and back between the first and the last matrix product."""
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [tool, "--dump-sass", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"\b(HG?MMA|STL|LDL)\b", text)
+    products = [place for place, name in enumerate(found) if name.endswith("MMA")]
+    return [name for name in found[products[0] : products[-1]] if not name.endswith("MMA")]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "hidden", "biases"),
+    [
+        (torch.bfloat16, 192, (672, 768), False),
+        (torch.bfloat16, 216, (756,), False),
+        (torch.float16, 256, (512, 1024), True),
+        (torch.bfloat16, 48, (96, 144, 192), True),
+    ],
+)
+def test_mlp_block(
+    compiled: Compiled, dtype: torch.dtype, channels: int, hidden: tuple[int, ...], biases: bool
+) -> None:
+    mlp_block.write(*block_operands(dtype, channels, hidden, biases))
+    (kernel,) = compiled["_block_kernel"]
+    ptx = kernel.asm["ptx"]
+    assert re.search(r"\b(?:mma|wgmma\.mma_async)\.sync\.", ptx), "no tensor cores"
+    whole_vectors = all(width % 8 == 0 for width in hidden)
+    copies = r"cp\.async\.cg\S* .*0x10\b" if whole_vectors else r"cp\.async\.ca\S* .*0x8\b"
+    assert re.search(copies, ptx), "weights are not copied in the background"
+    assert spills_in_loop(kernel.asm["cubin"]) == []
+
+
+def test_widths_share_one_block_kernel(compiled: Compiled) -> None:
+    for channels in (192, 216, 240, 256):
+        for hidden in ((4 * channels,), (3 * channels, 4 * channels)):
+            mlp_block.write(*block_operands(torch.bfloat16, channels, hidden, False))
+    assert len({kernel.hash for kernel in compiled["_block_kernel"]}) == 1

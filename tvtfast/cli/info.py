@@ -42,7 +42,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
 
 
 def _operators(device: str) -> None:
-    print(f"\noperators (typical fp32 call on {device})")
+    print(f"\noperators (typical call on {device})")
     for entry in kernels.explain(device=device):
         print(f"  {entry.operator:<24} {entry.backend}")
         for backend, reasons in entry.declined.items():

@@ -55,6 +55,7 @@ class WeightBank:
         self._weights: dict[Matrix, Tensor] = {}
         self._biases: dict[Matrix, Tensor | None] = {}
         self._tables: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        self._nested: dict[tuple[Matrix, ...], bool] = {}
 
     def weight(self, matrix: Matrix) -> Tensor:
         """Weight of a layer, in the shape its module has."""
@@ -70,6 +71,15 @@ class WeightBank:
             if matrix not in self._biases:
                 self._biases[matrix] = self._draw_bias(matrix)
             return self._biases[matrix]
+
+    def nests(self, matrices: Sequence[Matrix]) -> bool:
+        """Whether the narrower of these matrices of one layer are parts of the widest, and have its
+        bias: not where a distribution depends on the shape."""
+        key = tuple(matrices)
+        if key not in self._nested:
+            kinds = {(self._weight_init(matrix), self._init(matrix, "bias")) for matrix in key}
+            self._nested[key] = len(kinds) == 1
+        return self._nested[key]
 
     def table(self, name: str, shape: Sequence[int]) -> Tensor:
         """A parameter that belongs to no layer: class token, positions."""

@@ -85,9 +85,37 @@ def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
 
 def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.hidden)
+    if _fuses(bank, x, steps, widest):
+        yield from _mlp_blocks(bank, x, steps, widest)
+        return
     hidden = _linear(bank, x, widest.matrices[0], norm=True, gelu=True)
     for step in steps:
         yield partial(_add_linear, bank, x, hidden[..., : step.hidden], step.matrices[1])
+
+
+def _fuses(bank: WeightBank, x: Tensor, steps: Sequence[MLP], widest: MLP) -> bool:
+    """Whether the hidden layer stays on chip and one pass makes all alternatives."""
+    if not x.is_cuda:
+        return False
+    call = x, *_block_weights(bank, widest), [step.hidden for step in steps]
+    nested = bank.nests([step.matrices[1] for step in steps])
+    return nested and kernels.serving("mlp_block", *call) == "triton"
+
+
+def _mlp_blocks(bank: WeightBank, x: Tensor, steps: Sequence[MLP], widest: MLP) -> Iterator[Write]:
+    block = partial(kernels.mlp_block, x, *_block_weights(bank, widest), eps=LAYER_NORM_EPS)
+    if len(steps) == 1:
+        yield lambda out: block(out=out)
+        return
+    widths = sorted(step.hidden for step in steps)
+    results = block(hidden=widths)
+    for step in steps:
+        yield partial(_copy, results[widths.index(step.hidden)])
+
+
+def _block_weights(bank: WeightBank, step: MLP) -> tuple[Tensor | None, ...]:
+    first, second = step.matrices
+    return bank.weight(first), bank.bias(first), bank.weight(second), bank.bias(second)
 
 
 def _pooling(bank: WeightBank, x: Tensor, steps: Sequence[Pooling]) -> Iterator[Write]:

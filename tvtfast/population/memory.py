@@ -155,7 +155,8 @@ def _temporary_bytes(batch: Batch, images: int, plan: MemoryPlan) -> int:
 def _values_per_token(step: Any) -> int:
     """What a call of `tvtfast.population.layers` makes beside its result."""
     if isinstance(step, MLP):
-        return 2 * step.dim + step.hidden
+        # one fused pass makes the results of up to four alternatives at once
+        return max(2 * step.dim + step.hidden, 5 * step.dim)
     if isinstance(step, SelfAttention):
         squares = 8 * step.heads * step.tokens if step.relative_positions else 0
         return 2 * step.dim + 8 * step.inner + squares

@@ -1,0 +1,151 @@
+"""Public MLP block operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from . import _checks, _transforms, dispatch, library
+from .reference import mlp_block as reference
+
+_ops = getattr(torch.ops, library.NAMESPACE)
+
+
+def mlp_block(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    *,
+    hidden: Sequence[int] | None = None,
+    eps: float = 1e-5,
+    out: Tensor | None = None,
+    backend: str | None = None,
+) -> Tensor:
+    """MLP block of an untrained ViT, for one width of its hidden layer or for several at once.
+
+    ``out_k = x + b2 + W2[:, :k] GELU(W1[:k] norm(x) + b1[:k])`` with the layer normalisation
+    without weights of :func:`~tvtfast.kernels.layer_norm` and the exact GELU.
+
+    Args:
+        x: Tokens ``[*, C]``, fp32, fp16, bf16 or fp64, any strides (no copy where the channels of a
+            token are adjacent and tokens lie at one stride).
+        w1: ``[H, C]``, weight of the first layer, of the dtype of ``x`` like all others.
+        b1: ``[H]``, its bias, or None.
+        w2: ``[C, H]``, weight of the second layer.
+        b2: ``[C]``, its bias, or None.
+        hidden: Widths k of hidden layers, increasing, at most H. Those of narrower ones are the
+            beginnings of wider ones, so all cost little more than the widest. Default: H alone,
+            and a result without the leading dimension.
+        eps: Added to the variance.
+        out: Contiguous tensor for the result that shares no memory with the arguments. Default: a
+            new one.
+        backend: ``auto``, or a name of :func:`~tvtfast.kernels.backends`.
+
+    Returns:
+        ``[len(hidden), *, C]`` of the dtype of ``x``; ``[*, C]`` where ``hidden`` is None.
+
+    Meant for forward passes in half precision on a GPU, where the Triton backend keeps the hidden
+    layer on chip. Elsewhere, and where gradients are recorded, it is PyTorch's norm, products and
+    GELU, at the precision of fp32 products that PyTorch is set to. Autocast leaves it alone. Sums
+    are fp32 (fp64 for fp64); norm and hidden layer are rounded to the dtype before they are
+    multiplied. A result repeats bit for bit, and in Triton that of a token does not depend on the
+    others. Error bound: :func:`tvtfast.kernels.spec.mlp_block_tolerance`.
+
+    Raises:
+        TypeError: A tensor is not floating-point of a listed dtype, or they differ in dtype.
+        ValueError: Shapes, widths, devices or ``out`` do not fit.
+        RuntimeError: ``out`` is given where gradients are recorded or inside a transform.
+        BackendError: The backend asked for by name cannot serve the call.
+
+    Source: Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021, eq. 3; widths that share
+    weights as in Chen et al., AutoFormer, ICCV 2021, section 3.2.
+    """
+    widths = _widths(x, w1, b1, w2, b2, hidden)
+    shape = (len(widths), *x.shape) if hidden is not None else tuple(x.shape)
+    operands = [tensor for tensor in (x, w1, b1, w2, b2) if tensor is not None]
+    rows = x if x.dim() == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    if out is not None:
+        _check_out(out, x, shape)
+    if _transforms.takes_reference("mlp_block", backend, *operands):
+        if out is not None:
+            raise RuntimeError(
+                "mlp_block: out= has no derivative, and gradients are recorded or a torch.func"
+                " transform is active; leave it out, or use torch.no_grad()"
+            )
+        return reference.forward(rows, w1, b1, w2, b2, widths, eps).reshape(shape)
+    if out is None:
+        out = torch.empty(shape, dtype=x.dtype, device=x.device)
+    results = out.view(len(widths), *rows.shape)
+    if _transforms.is_plain(*operands, out):
+        dispatch.run("mlp_block", (rows, w1, b1, w2, b2, widths, eps, results), backend)
+    else:
+        _ops.mlp_block.default(rows, w1, b1, w2, b2, widths, eps, results, backend=backend)
+    return out
+
+
+def _widths(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    hidden: Sequence[int] | None,
+) -> list[int]:
+    """The widths, once everything is known to fit together."""
+    _checks.check_dtype("mlp_block", "x", x)
+    _checks.check_dtype("mlp_block", "w1", w1)
+    if x.dim() == 0 or 0 in (x.shape[-1], *w1.shape) or w1.dim() != 2:
+        raise ValueError(
+            f"mlp_block: x has shape {tuple(x.shape)} and w1 {tuple(w1.shape)}; pass tokens"
+            " [*, channels] and [hidden, channels], with one or more of each"
+        )
+    channels, widest = x.shape[-1], w1.shape[0]
+    shapes = {
+        "w1": (widest, channels),
+        "w2": (channels, widest),
+        "b1": (widest,),
+        "b2": (channels,),
+    }
+    for name, tensor in (("w1", w1), ("w2", w2), ("b1", b1), ("b2", b2)):
+        if tensor is None:
+            continue
+        _checks.check_dtype("mlp_block", name, tensor)
+        if tuple(tensor.shape) != shapes[name]:
+            raise ValueError(
+                f"mlp_block: {name} has shape {tuple(tensor.shape)}; with {channels} channels and"
+                f" w1 of {widest} rows it must be {shapes[name]}"
+            )
+        _check_like(name, tensor, x)
+    widths = [widest] if hidden is None else list(hidden)
+    limits = [0, *widths, widest + 1]
+    if not widths or any(a >= b for a, b in zip(limits, limits[1:], strict=False)):
+        raise ValueError(
+            f"mlp_block: hidden={tuple(widths)}; pass increasing widths from 1 to {widest}, the"
+            " rows of w1"
+        )
+    return widths
+
+
+def _check_out(out: Tensor, x: Tensor, shape: Sequence[int]) -> None:
+    if tuple(out.shape) != tuple(shape) or not out.is_contiguous():
+        raise ValueError(
+            f"mlp_block: out has shape {tuple(out.shape)} and strides {out.stride()}; pass a"
+            f" contiguous tensor {tuple(shape)}"
+        )
+    _check_like("out", out, x)
+
+
+def _check_like(name: str, tensor: Tensor, x: Tensor) -> None:
+    if tensor.dtype != x.dtype:
+        raise TypeError(
+            f"mlp_block: x is {x.dtype} and {name} is {tensor.dtype}; convert one with .to()"
+        )
+    if tensor.device != x.device:
+        raise ValueError(
+            f"mlp_block: x is on {x.device}, {name} on {tensor.device}; move one to the other"
+        )

@@ -1,0 +1,196 @@
+"""An MLP block in Triton: the hidden layer exists in tiles, and the result sums up in registers.
+
+One program normalises a block of tokens and walks the hidden layer once. Narrower hidden layers are
+its beginnings, so their results are what the sum is where they end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ._alignment import common_unit
+from ._types import TYPES
+from .capability import MOST_HIDDEN, NARROWEST_UNIT, WIDEST_BLOCK, interpreting
+
+MOST_TOKENS = 128
+"""Of a program."""
+STAGES = 2
+WARPS = 8
+
+
+@dataclass(frozen=True)
+class Config:
+    """Tokens of a program, channels padded to a power of two, and hidden units of a step."""
+
+    tokens: int
+    channels: int
+    hidden: int
+
+
+def pick(tokens: int, channels: int, unit: int) -> Config:
+    """Tile of the kernel: weights are read once per program, so the more tokens the better, as far
+    as sums and the addresses of weights fit into registers."""
+    padded = max(16, triton.next_power_of_2(channels))
+    most = MOST_TOKENS if unit > NARROWEST_UNIT or padded < WIDEST_BLOCK else 64
+    return Config(min(most, max(64, triton.next_power_of_2(tokens))), padded, 64)
+
+
+def write(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    hidden: Sequence[int],
+    eps: float,
+    out: Tensor,
+) -> None:
+    """Fill ``out`` ``[K, M, C]`` from rows ``[M, C]``."""
+    rows, channels = x.shape
+    if rows == 0:
+        return
+    x, w1, w2 = _readable(x, MOST_TOKENS), _readable(w1, w1.shape[0]), _readable(w2, channels)
+    counts = [*(tensor.stride(0) for tensor in (x, w1, w2)), channels]
+    unit = min(
+        common_unit(tensor.data_ptr(), x.element_size(), (*counts, *hidden))
+        for tensor in (x, w1, w2, out)
+    )
+    config = pick(rows, channels, unit)
+    widths = [*hidden, *[hidden[-1]] * (MOST_HIDDEN - len(hidden))]
+    with torch.cuda.device_of(x):
+        _block_kernel[(triton.cdiv(rows, config.tokens),)](
+            x,
+            w1,
+            w1 if b1 is None else b1.contiguous(),
+            w2,
+            w2 if b2 is None else b2.contiguous(),
+            out,
+            eps,
+            rows,
+            len(hidden),
+            *(count // unit for count in (*counts, *widths)),
+            HIDDEN_BIAS=b1 is not None,
+            BIAS=b2 is not None,
+            UNIT=unit,
+            BLOCK_T=config.tokens,
+            BLOCK_C=config.channels,
+            BLOCK_H=config.hidden,
+            STAGES=STAGES,
+            DOT=tl.float32 if interpreting() else TYPES[x.dtype],
+            num_warps=WARPS,
+        )
+
+
+def _readable(x: Tensor, rows: int) -> Tensor:
+    """Whose columns are adjacent and come in whole groups, and whose rows lie within 32 bits."""
+    groups = common_unit(x.data_ptr(), x.element_size(), (x.stride(0),))
+    if x.stride(1) == 1 and groups >= NARROWEST_UNIT and rows * x.stride(0) < 2**31:
+        return x
+    return x.contiguous()
+
+
+_SIZES = [
+    *("eps", "rows", "results"),
+    *("x_units", "w1_units", "w2_units", "channel_units"),
+    *(f"width_{k}" for k in range(MOST_HIDDEN)),
+]
+
+
+@triton.jit(do_not_specialize=_SIZES)
+def _block_kernel(
+    x,
+    w1,
+    b1,
+    w2,
+    b2,
+    out,
+    eps,
+    rows,
+    results,
+    x_units,
+    w1_units,
+    w2_units,
+    channel_units,
+    width_0,
+    width_1,
+    width_2,
+    width_3,
+    HIDDEN_BIAS: tl.constexpr,
+    BIAS: tl.constexpr,
+    UNIT: tl.constexpr,
+    BLOCK_T: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_H: tl.constexpr,
+    STAGES: tl.constexpr,
+    DOT: tl.constexpr,
+):
+    """``out`` ``[K, M, C]`` of one block of rows."""
+    channels = channel_units * UNIT
+    first = tl.program_id(0).to(tl.int64) * BLOCK_T
+    i = tl.arange(0, BLOCK_T)
+    c = tl.arange(0, BLOCK_C)
+    inside = (i < rows - first)[:, None] & (c < channels)[None, :]
+    x += first * x_units * UNIT
+    tokens = (i * x_units * UNIT)[:, None] + c[None, :]
+    out += first * channels
+    at = (i * channels)[:, None] + c[None, :]
+
+    value = tl.load(x + tokens, mask=inside, other=0.0).to(tl.float32)
+    mean = tl.sum(value, 1) / channels
+    centred = tl.where((c < channels)[None, :], value - mean[:, None], 0.0)
+    scale = tl.rsqrt(tl.sum(centred * centred, 1) / channels + eps)
+    # Tensor cores of sm_90 read from shared memory what was loaded, and from registers, of which
+    # there are too few, what was computed: the rows are stored where their results will be.
+    normed = (centred * scale[:, None]).to(out.dtype.element_ty)
+    tl.store(out + at, normed, mask=inside)
+    tl.debug_barrier()
+    normed = tl.load(out + at, mask=inside, other=0.0).to(DOT)
+
+    total = tl.load(x + tokens, mask=inside, other=0.0).to(tl.float32)
+    if BIAS:
+        total += tl.load(b2 + c, mask=c < channels, other=0.0).to(tl.float32)[None, :]
+    begin = 0
+    for k in range(0, results):
+        width = tl.where(k < 2, tl.where(k == 0, width_0, width_1), width_2)
+        width = tl.where(k == 3, width_3, width) * UNIT
+        for start in tl.range(begin, width, BLOCK_H, num_stages=STAGES):
+            h = start + tl.arange(0, BLOCK_H)
+            there = h < width
+            place = (h * w1_units * UNIT)[:, None] + c[None, :]
+            mask = there[:, None] & (c < channels)[None, :]
+            up = tl.load(w1 + place, mask=mask, other=0.0).to(DOT)
+            hidden = tl.dot(normed, tl.trans(up))
+            if HIDDEN_BIAS:
+                hidden += tl.load(b1 + h, mask=there, other=0.0).to(tl.float32)[None, :]
+            place = (c * w2_units * UNIT)[:, None] + h[None, :]
+            mask = (c < channels)[:, None] & there[None, :]
+            down = tl.load(w2 + place, mask=mask, other=0.0).to(DOT)
+            total = tl.dot(_gelu(hidden).to(DOT), tl.trans(down), total)
+        tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)
+        out += rows.to(tl.int64) * channels
+        begin = width
+
+
+@triton.jit
+def _gelu(x):
+    """``max(x, 0) - t Q(t)`` with ``t = |x|``, the polynomial of ``csrc/tokenwise_vectors.h``."""
+    t = tl.minimum(tl.abs(x), 6.0)
+    root = t * 5.805977565387366e-08 - 1.0535883347984054e-06
+    root = root * t + 4.47039610662614e-06
+    root = root * t + 2.700008190004155e-05
+    root = root * t - 0.00023466814309358597
+    root = root * t - 0.00013454933650791645
+    root = root * t + 0.0038731482345610857
+    root = root * t + 0.00461819302290678
+    root = root * t - 0.05019250139594078
+    root = root * t - 0.1677340865135193
+    root = root * t + 0.8408964276313782
+    square = root * root
+    positive = tl.maximum(x, 0.0, propagate_nan=tl.PropagateNan.ALL)
+    return positive - t * (square * square)

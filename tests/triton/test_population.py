@@ -1,0 +1,50 @@
+"""A population whose MLP blocks go through the interpreted kernel."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tvtfast import kernels, spaces
+
+pytest.importorskip("timm")
+
+from tvtfast.population import Population, layers
+
+SPACE = spaces.VitasDeitSpace("deit", (16,), (12, 24), 4, 1, (2, 3), (36, 72), (24, 48))
+OPTIONS: dict[str, Any] = {"img_size": (48, 32), "patch_size": 8}
+
+
+def features(archs: list[Any], images: Tensor, dtype: torch.dtype) -> dict[int, Tensor]:
+    found = {}
+    population = Population(archs, space=SPACE, dtype=dtype, **OPTIONS)
+    for entry in population.features(images):
+        for rows, x in zip(entry.rows, entry.features.x, strict=True):
+            found.update(dict.fromkeys(rows, x.float()))
+    return found
+
+
+def test_a_population(monkeypatch: pytest.MonkeyPatch) -> None:
+    archs = SPACE.sample(12, 0, **OPTIONS)
+    images = torch.randn(2, 3, 48, 32)
+    exact = features(archs, images, torch.float32)
+    calls = []
+    block = partial(kernels.mlp_block, backend="triton")
+
+    def counting(x: Tensor, *weights: Tensor | None, **options: Any) -> Tensor:
+        calls.append(options.get("hidden"))
+        return block(x, *weights, **options)
+
+    monkeypatch.setattr(kernels, "mlp_block", counting)
+    monkeypatch.setattr(layers, "_fuses", lambda *arguments: True)
+    actual = features(archs, images, torch.float16)
+    assert None in calls and [24, 48] in calls, "one alternative, and several at once"
+    assert sorted(actual) == list(range(len(archs)))
+    for row, x in exact.items():
+        # every layer rounds what it adds and what it carries to 11 bits: errors of 2^-12, some 60
+        # of them, at random
+        assert (actual[row] - x).norm() <= 4 * 60**0.5 * 2**-12 * x.norm()
