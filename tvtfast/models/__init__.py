@@ -23,6 +23,7 @@ from tvtfast.models.tangents import jvp
 from tvtfast.models.teacher import Teacher, load_teacher
 from tvtfast.models.vitas_deit import VitasDeit
 from tvtfast.models.vitas_twins import VitasTwins
+from tvtfast.models.weight_draws import passes, run_together
 
 __all__ = [
     "AsViT",
@@ -50,8 +51,10 @@ __all__ = [
     "load_student",
     "load_teacher",
     "parameter_rule",
+    "passes",
     "pooled_features",
     "register_model",
+    "run_together",
     "save_student",
     "temporary_mode",
 ]

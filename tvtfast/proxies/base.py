@@ -111,6 +111,8 @@ class Proxy:
         per_image: Score of every image, ``[*, B]``, from ``features`` of one candidate or of
             several ``[K, B, P+N, C]``; the score is its mean over images.
         per_step: Summand of one layer; the score is the sum over layers.
+        compute_draws: ``compute`` of several weight draws of one candidate in one computation, in
+            their order; NaN where a draw has no value, and ``compute`` is asked why.
     """
 
     name: str
@@ -123,6 +125,7 @@ class Proxy:
     description: str = ""
     per_image: Callable[[ProxyInputs], Tensor] | None = None
     per_step: Callable[[StepInputs], float] | None = None
+    compute_draws: Callable[[Sequence[ProxyInputs]], Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.needs) - set(NEEDS))
