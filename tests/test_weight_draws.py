@@ -11,12 +11,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import tvtfast
 from tvtfast import candidates, proxies, spaces
-from tvtfast.models import UnsupportedModelError, passes, pooled_features, run_together
+from tvtfast.models import UnsupportedModelError, passes_of_draws, pooled_features, run_together
 from tvtfast.models import weight_draws as weight_draws_module
 from tvtfast.proxies import Proxy, UndefinedScoreError
+from tvtfast.proxies.length_distortion import circle_directions
 
 SMALL = "4,2,2,1|2,1,2,2|2,1,2,1|2,1,2,1|16,16"
 TOPOLOGIES = (
@@ -114,7 +116,35 @@ def test_what_is_shown_in_one_pass_is_limited(monkeypatch, widths):
     assert widths == [5, 2, 2, 1]
     torch.testing.assert_close(parts, whole, rtol=1e-6, atol=0)
     monkeypatch.setitem(weight_draws_module.PIXELS, "cpu", 1)
-    assert [modules[part] for part in passes(modules, 9, (32, 32))] == [[m] for m in modules]
+    assert [modules[part] for part in passes_of_draws(modules, 9, (32, 32))] == [
+        [m] for m in modules
+    ]
+
+
+class Operators(TorchDispatchMode):
+    """Counts what would be launched on a GPU, views apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def test_five_draws_launch_little_more_than_one():
+    modules, images, counts = draws(count=5), batch(), {}
+    directions = circle_directions(0, (32, 32))
+    for count in (1, 2, 5):
+        with Operators() as length, torch.no_grad():
+            proxies.length_distortion(modules[:count], img_size=32, directions=directions)
+        with Operators() as kernel:
+            proxies.ntk_gram(modules[:count], images)
+        counts[count] = (length.count, kernel.count)
+    for one, two, five in zip(*counts.values(), strict=True):
+        assert two < 1.25 * one, "weights are stacked, norms take two steps more"
+        assert five - two <= 3 * 2, "of images and tangents the convolution is one by one"
 
 
 def test_one_draw_is_the_module(widths):

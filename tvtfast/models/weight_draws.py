@@ -20,12 +20,16 @@ from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.features import UnsupportedModelError
 
 PIXELS = {"cpu": 1 << 17, "cuda": 1 << 23}
-"""Pixels of the images, all draws counted, that go through a network at a time on a type of device:
-where more are slower, or take much memory."""
+"""Pixels of the images, all draws counted, that go through a network at a time on a type of device.
+
+On a CPU more are slower (``bench/results/asvit-cpu.md``); elsewhere it is memory that they take.
+"""
 _LAYERS = (nn.Linear, nn.Conv2d, nn.LayerNorm)
 
 
-def passes(modules: Sequence[nn.Module], images: int, img_size: tuple[int, int]) -> list[slice]:
+def passes_of_draws(
+    modules: Sequence[nn.Module], images: int, img_size: tuple[int, int]
+) -> list[slice]:
     """Which of some modules `run_together`, in order: consecutive ones, as many as `PIXELS` allows,
     if they are candidates of tvtfast that differ in nothing but their weights, and these are of
     linear layers, convolutions and layer norms; else each by itself.
@@ -45,14 +49,14 @@ def passes(modules: Sequence[nn.Module], images: int, img_size: tuple[int, int])
 
 @contextmanager
 def run_together(modules: Sequence[nn.Module]) -> Iterator[nn.Module]:
-    """Have the first of some modules compute with the weights of all, as of when this is entered.
+    """Have the first of some modules compute with the weights of all.
 
     Inside, it takes images draw by draw, ``[R*B, C, H, W]``, and whatever it computes for them, it
     computes with the weights of their draw. Gradients reach its activations, and no weight. A
     single module is left as it is.
 
     Args:
-        modules: ``R`` modules of one of the `passes`.
+        modules: ``R`` modules of one of the `passes_of_draws`.
 
     Raises:
         UnsupportedModelError: A weight is used in another way than its layer does.
@@ -70,12 +74,14 @@ class _WeightsOfDraws(TorchFunctionMode):
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
         self._draws = len(modules)
+        own = list(modules[0].parameters())
+        stack = torch.cat([p.detach().flatten() for m in modules for p in m.parameters()])
+        parts = stack.view(len(modules), -1).split([p.numel() for p in own], dim=1)
         self._stacks = {
-            id(draws[0]): torch.stack([p.detach() for p in draws]).requires_grad_(
-                draws[0].requires_grad
-            )
-            for draws in zip(*(module.parameters() for module in modules), strict=True)
+            id(p): part.view(-1, *p.shape).requires_grad_(p.requires_grad)
+            for p, part in zip(own, parts, strict=True)
         }
+        """``[R, *]`` by the identity of the first module's."""
         self._rules: dict[Callable[..., Any], Callable[..., Any]] = {
             F.linear: self._linear,
             F.conv2d: self._conv2d,
@@ -93,34 +99,23 @@ class _WeightsOfDraws(TorchFunctionMode):
             )
         return self._rules[func](*args, **kwargs)
 
-    def _of_draws(self, weight: Tensor | None) -> Tensor | None:
-        return None if weight is None else self._stacks[id(weight)]
-
     def _linear(self, x: Any, weight: Tensor, bias: Tensor | None = None) -> Any:
-        weights, biases = self._stacks[id(weight)].mT, self._of_draws(bias)
+        weights = self._stacks[id(weight)].mT
         rows = x.reshape(self._draws, -1, x.shape[-1])
-        if biases is None:
+        if bias is None:
             found = torch.bmm(rows, weights)
         else:
-            found = torch.baddbmm(biases[:, None], rows, weights)
+            found = torch.baddbmm(self._stacks[id(bias)][:, None], rows, weights)
         return found.reshape(*x.shape[:-1], weights.shape[-1])
 
     def _conv2d(
         self, x: Any, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any
     ) -> Any:
         """One by one: a convolution in groups would copy images before and after."""
-        weights, biases = self._stacks[id(weight)], self._of_draws(bias)
-        return torch.cat(
-            [
-                F.conv2d(images, w, b, *args, **kwargs)
-                for images, w, b in zip(
-                    x.unflatten(0, (self._draws, -1)).unbind(0),
-                    weights,
-                    [None] * self._draws if biases is None else biases,
-                    strict=True,
-                )
-            ]
-        )
+        weights = self._stacks[id(weight)]
+        biases = [None] * self._draws if bias is None else self._stacks[id(bias)]
+        by_draw = zip(x.unflatten(0, (self._draws, -1)).unbind(0), weights, biases, strict=True)
+        return torch.cat([F.conv2d(images, w, b, *args, **kwargs) for images, w, b in by_draw])
 
     def _layer_norm(
         self,
@@ -132,11 +127,10 @@ class _WeightsOfDraws(TorchFunctionMode):
     ) -> Any:
         normed = F.layer_norm(x, shape, eps=eps).unflatten(0, (self._draws, -1))
         ones = (1,) * (x.ndim - len(shape))
-        weights, biases = (self._of_draws(w) for w in (weight, bias))
-        if weights is not None:
-            normed = normed * weights.view(self._draws, *ones, *shape)
-        if biases is not None:
-            normed = normed + biases.view(self._draws, *ones, *shape)
+        if weight is not None:
+            normed = normed * self._stacks[id(weight)].view(self._draws, *ones, *shape)
+        if bias is not None:
+            normed = normed + self._stacks[id(bias)].view(self._draws, *ones, *shape)
         return normed.flatten(0, 1)
 
 
@@ -151,12 +145,16 @@ def _flat(arguments: Iterable[Any]) -> Iterator[Any]:
 def _alike(modules: Sequence[nn.Module]) -> bool:
     return (
         isinstance(modules[0], CandidateModel)
-        and all(
-            isinstance(part, _LAYERS) or not (part._parameters or part._buffers)
-            for part in modules[0].modules()
-        )
+        and len({p.dtype for p in modules[0].parameters()}) == 1
+        and all(map(_is_known, modules[0].modules()))
         and all(_settings(module) == _settings(modules[0]) for module in modules[1:])
     )
+
+
+def _is_known(part: nn.Module) -> bool:
+    """Whether its tensors, if it has any of its own, are weights that functions here know."""
+    loose = part._buffers or any(isinstance(value, Tensor) for value in vars(part).values())
+    return not loose and (isinstance(part, _LAYERS) or not part._parameters)
 
 
 def _settings(module: nn.Module) -> list[Any]:

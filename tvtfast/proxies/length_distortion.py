@@ -23,7 +23,7 @@ from tvtfast.models import (
     FeatureFn,
     IdentityNorms,
     jvp,
-    passes,
+    passes_of_draws,
     pooled_features,
     run_together,
     temporary_mode,
@@ -58,7 +58,8 @@ def length_distortion(
     Args:
         module: Any module; evaluated in evaluation mode with its weights and in their dtype, and
             left as it was. Norms other than layer norms stay. Or a sequence of ``R`` modules:
-            weight draws of one architecture are computed together, see `tvtfast.models.passes`.
+            weight draws of one architecture are computed together, see
+            `tvtfast.models.passes_of_draws`.
         img_size: Height and width of the images.
         points: Angles on the circle, at least 2.
         seed: Seed of the circle, see `circle_directions`; or one per module.
@@ -240,7 +241,7 @@ def _measured(
     size = _pair(img_size)
     one_by_one = [slice(place, place + 1) for place in range(len(modules))]
     found = []
-    for part in passes(modules, points - 1, size) if together else one_by_one:
+    for part in passes_of_draws(modules, points - 1, size) if together else one_by_one:
         circle = Circle(modules[part.start], size, points, seeds[part], directions)
         with run_together(modules[part]) as network, _prepared(network):
             found.append(measure(network, circle))

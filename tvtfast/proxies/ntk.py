@@ -17,7 +17,7 @@ from tvtfast.models import (
     CandidateModel,
     FeatureFn,
     UnsupportedModelError,
-    passes,
+    passes_of_draws,
     pooled_features,
     run_together,
     temporary_mode,
@@ -90,7 +90,7 @@ def ntk_gram(
     Args:
         module: Any module; evaluated in evaluation mode, and left as it was. Or a sequence of ``R``
             modules: with ``layers``, weight draws of one architecture are computed together, see
-            `tvtfast.models.passes`.
+            `tvtfast.models.passes_of_draws`.
         images: ``[B, C, H, W]``, converted to the dtype of the weights and moved to their device.
         method: ``layers``: one backward pass, and per layer `tvtfast.kernels.sample_gram` of its
             inputs and the gradients of its outputs; the default for candidates of tvtfast, whose
@@ -118,7 +118,7 @@ def ntk_gram(
         raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
     if method == "layers" and feature_fn is None:
         height, width = images.shape[-2:]
-        parts = [modules[part] for part in passes(modules, len(images), (height, width))]
+        parts = [modules[part] for part in passes_of_draws(modules, len(images), (height, width))]
     else:
         parts = [[module] for module in modules]
     products = torch.cat([_draws_gram(part, images, method, feature_fn) for part in parts])
