@@ -6,6 +6,7 @@ import json
 import math
 import sqlite3
 import sys
+from collections import Counter
 
 import pytest
 import torch
@@ -19,8 +20,10 @@ from tvtfast.models import UnsupportedModelError, passes_of_draws, pooled_featur
 from tvtfast.models import weight_draws as weight_draws_module
 from tvtfast.proxies import Proxy, UndefinedScoreError
 from tvtfast.proxies.length_distortion import circle_directions
+from tvtfast.scoring import Scorer
 
 SMALL = "4,2,2,1|2,1,2,2|2,1,2,1|2,1,2,1|16,16"
+ASVIT = ("length_distortion", "ntk_condition")
 TOPOLOGIES = (
     ("8,2,3|4,1,2|4,1,4|4,1,6|32", (32, 32)),
     ("5,4,2|3,2,6|2,1,2|3,1,3|16", (40, 28)),
@@ -334,3 +337,43 @@ def test_draws_without_a_value_are_computed_alone(fails, tmp_path):
     assert calls == [0], "a single draw is computed by itself"
     with pytest.raises(tvtfast.ScoringError, match="own: UndefinedScoreError: one has none"):
         tvtfast.score([SMALL], init_seeds=2, on_error="raise", **options)
+
+
+def test_a_stopped_search_has_all_draws_of_a_score_or_none(tmp_path, monkeypatch):
+    """So that the same ones run together when it goes on, and the trace is that of a whole one."""
+
+    def search(folder):
+        tvtfast.search(
+            "asvit",
+            strategy="reinforce",
+            trials=3,
+            proxies=ASVIT,
+            images=batch(),
+            init_seeds=3,
+            run_dir=folder,
+            num_classes=10,
+        )
+
+    search(tmp_path / "whole")
+    asked = 0
+    original = Scorer._evaluate_draws
+
+    def stopped(self, proxy, inputs):
+        nonlocal asked
+        asked += proxy.compute_draws is not None
+        if asked == 4:
+            raise KeyboardInterrupt
+        return original(self, proxy, inputs)
+
+    monkeypatch.setattr(Scorer, "_evaluate_draws", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "broken")
+    monkeypatch.undo()
+    with sqlite3.connect(tmp_path / "broken" / "scores.sqlite") as connection:
+        rows = [json.loads(row) for (row,) in connection.execute("SELECT fields FROM scores")]
+    counts = Counter((row["candidate"]["arch"], row["proxy"]) for row in rows)
+    measured = [count for (_, name), count in counts.items() if name in ASVIT]
+    assert measured == [3, 3, 3]
+    search(tmp_path / "broken")
+    traces = [(tmp_path / name / "trace.csv").read_text() for name in ("whole", "broken")]
+    assert traces[0] == traces[1]
