@@ -244,6 +244,8 @@ def test_wrong_arguments(modules):
     modules = draws(count=modules) if modules else []
     with pytest.raises(ValueError, match="modules and 1 seeds; give one module or more"):
         proxies.length_distortion(modules, img_size=32, seed=[4])
+    with pytest.raises(ValueError, match="points is 1; give 2 or more"):
+        proxies.length_distortion(draws(count=2), img_size=32, points=1)
     with pytest.raises(ValueError, match="there is no module"):
         proxies.ntk_gram([], batch())
 

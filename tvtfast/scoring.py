@@ -435,7 +435,10 @@ class Scorer:
             for proxy, group in itertools.groupby(tasks, key=lambda task: task[1]):
                 draws = {task: prepared[task[2]] for task in group}
                 found = self._evaluate_draws(proxy, list(draws.values()))
-                ledger.put((task, cell) for task, cell in zip(draws, found, strict=True) if cell)
+                if any(found):
+                    ledger.put(
+                        (task, cell) for task, cell in zip(draws, found, strict=True) if cell
+                    )
                 for task, cell in zip(draws, found, strict=True):
                     if cell is None:
                         ledger.put([(task, self._evaluate(proxy, draws[task]))])

@@ -43,7 +43,7 @@ def passes_of_draws(
     if len(modules) > 1 and _alike(modules):
         device = next(modules[0].parameters()).device.type
         limit = PIXELS.get(device, PIXELS["cuda"])
-        together = max(1, limit // (images * img_size[0] * img_size[1]))
+        together = max(1, limit // max(1, images * img_size[0] * img_size[1]))
     return [slice(begin, begin + together) for begin in range(0, len(modules), together)]
 
 
