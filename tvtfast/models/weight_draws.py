@@ -143,12 +143,12 @@ def _flat(arguments: Iterable[Any]) -> Iterator[Any]:
 
 
 def _alike(modules: Sequence[nn.Module]) -> bool:
-    return (
-        isinstance(modules[0], CandidateModel)
-        and len({p.dtype for p in modules[0].parameters()}) == 1
-        and all(map(_is_known, modules[0].modules()))
-        and all(_settings(module) == _settings(modules[0]) for module in modules[1:])
-    )
+    first = modules[0]
+    if not isinstance(first, CandidateModel) or not all(map(_is_known, first.modules())):
+        return False
+    one_dtype = len({p.dtype for p in first.parameters()}) == 1  # so that they lie in one tensor
+    settings = _settings(first)
+    return one_dtype and all(_settings(module) == settings for module in modules[1:])
 
 
 def _is_known(part: nn.Module) -> bool:
