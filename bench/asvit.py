@@ -2,7 +2,7 @@
 
 One topology, five draws of weights, images of 224 x 224, all in one run; forms take turns in random
 order and medians are printed. The published forms are timed on some of their backward passes
-and scaled to all of them.
+and scaled to all of them. A second table has all draws in one computation beside one by one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,7 @@ import tvtfast
 from bench.machine import machine
 from tvtfast import proxies
 from tvtfast.models import IdentityNorms, pooled_features
+from tvtfast.models.weight_draws import PIXELS
 from tvtfast.proxies.length_distortion import POINTS, PUBLISHED_CHUNK, Circle
 
 SEED_TOPOLOGY = "8,2,3|4,1,2|4,1,4|4,1,6|32"
@@ -30,6 +32,8 @@ SEED_TOPOLOGY = "8,2,3|4,1,2|4,1,4|4,1,6|32"
 SIZE = 224
 DRAWS = 5
 NTK_IMAGES = 16
+DRAWS_SIZES = (32, 64, 128)
+"""Sizes of the images in the table of draws."""
 HEADER = """# As-ViT's scores on {where}
 
 `python -m bench.asvit`; topology `{topology}` at {size} x {size}, {draws} draws
@@ -43,9 +47,21 @@ published Jacobian, the tangents of `torch.func.jvp` and ours are compared, as a
 
 """
 
+DRAWS_HEADER = """## {draws} draws: one by one, or in one computation
 
-def build(draw: int) -> nn.Module:
-    return tvtfast.build(SEED_TOPOLOGY, space="asvit", img_size=SIZE, seed=draw)
+`python -m bench.asvit --tables draws --device {device}`; the same topology, {images} images for
+the kernel, networks built before, medians of {rounds} rounds in random order. Left to itself a
+score takes as many draws at once as have {limit:,} pixels in their images.
+
+{machine}
+
+| score | image size | one by one, s | all at once, s | one by one / at once | pixels of all draws |
+| --- | --- | --- | --- | --- | --- |
+"""
+
+
+def build(draw: int, size: int = SIZE, device: str = "cpu") -> nn.Module:
+    return tvtfast.build(SEED_TOPOLOGY, space="asvit", img_size=size, seed=draw, device=device)
 
 
 def ours(draws: int) -> list[float]:
@@ -61,7 +77,7 @@ def func_jvp(draws: int) -> list[float]:
     found = []
     for draw in range(draws):
         module = build(draw)
-        circle = Circle(module, SIZE, POINTS, draw, None)
+        circle = Circle(module, SIZE, POINTS, [draw], None)
         with IdentityNorms(), sdpa_kernel(SDPBackend.MATH):
             _, velocities = torch.func.jvp(
                 partial(pooled_features, module),
@@ -130,15 +146,23 @@ def check(module: nn.Module, circle: Circle, images: Tensor, coordinates: int) -
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.asvit", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--passes", type=int, default=4, help="timed per published forward pass")
-    parser.add_argument("--output", type=Path, help="Markdown file to write as well")
-    arguments = parser.parse_args()
-    passes = arguments.passes
+def in_turns(
+    forms: dict[str, Callable[[], float]], rounds: int, shuffle: Callable[[list[str]], None]
+) -> dict[str, list[float]]:
+    """Seconds of every form, in random order."""
+    times: dict[str, list[float]] = {name: [] for name in forms}
+    order = list(forms)
+    for _ in range(rounds):
+        shuffle(order)
+        for name in order:
+            times[name].append(forms[name]())
+    return times
+
+
+def forms_table(rounds: int, passes: int, shuffle: Callable[[list[str]], None]) -> str:
+    """Our forms of both scores beside the published ones."""
     module, images = build(0), torch.randn(NTK_IMAGES, 3, SIZE, SIZE)
-    circle = Circle(module, SIZE, POINTS, 0, None)
+    circle = Circle(module, SIZE, POINTS, [0], None)
     check(module, circle, images, passes)
     forms: dict[str, Callable[[], float]] = {
         "length distortion, published": lambda: (
@@ -149,12 +173,7 @@ def main() -> None:
         "NTK condition, published": lambda: DRAWS * published_kernel(module, images, passes),
         "NTK condition, ours": lambda: DRAWS * timed(lambda: proxies.ntk_condition(module, images)),
     }
-    times: dict[str, list[float]] = {name: [] for name in forms}
-    order, shuffle = list(forms), random.Random(0).shuffle
-    for _ in range(arguments.rounds):
-        shuffle(order)
-        for name in order:
-            times[name].append(forms[name]())
+    times = in_turns(forms, rounds, shuffle)
     width = pooled_features(module, images[:1]).shape[1]
     chunks = len(circle.angles.split(PUBLISHED_CHUNK))
     text = HEADER.format(
@@ -162,7 +181,7 @@ def main() -> None:
         topology=SEED_TOPOLOGY,
         size=SIZE,
         draws=DRAWS,
-        rounds=arguments.rounds,
+        rounds=rounds,
         passes=f"{DRAWS * chunks * width:,}",
         timed=chunks * passes,
         images=DRAWS * NTK_IMAGES,
@@ -174,6 +193,70 @@ def main() -> None:
         seconds = statistics.median(values)
         published = statistics.median(times[f"{name.partition(',')[0]}, published"])
         text += f"| {name} | {seconds:.3g} | {published / seconds:.3g} |\n"
+    return text
+
+
+def draws_table(rounds: int, device: str, shuffle: Callable[[list[str]], None]) -> str:
+    """All draws in one computation beside one by one, whatever the score would choose."""
+    text = DRAWS_HEADER.format(
+        draws=DRAWS,
+        device=device,
+        images=NTK_IMAGES,
+        rounds=rounds,
+        limit=PIXELS[device],
+        machine=machine(device),
+    )
+    for size in DRAWS_SIZES:
+        modules = [build(draw, size, device) for draw in range(DRAWS)]
+        images = torch.randn(NTK_IMAGES, 3, size, size, device=device)
+        scores: dict[str, tuple[int, Callable[[], Tensor]]] = {
+            "length distortion": (
+                POINTS - 1,
+                partial(proxies.length_distortion, modules, img_size=size, seed=range(DRAWS)),
+            ),
+            "NTK condition": (NTK_IMAGES, partial(proxies.ntk_condition, modules, images)),
+        }
+        for name, (shown, score) in scores.items():
+            pixels = DRAWS * shown * size**2
+            alone, together = (partial(limited, score, device, limit) for limit in (1, pixels))
+            torch.testing.assert_close(alone(), together(), rtol=1e-5, atol=0)
+            forms = {"alone": partial(timed, alone), "together": partial(timed, together)}
+            seconds = {
+                form: statistics.median(values)
+                for form, values in in_turns(forms, rounds, shuffle).items()
+            }
+            text += (
+                f"| {name} | {size} | {seconds['alone']:.3g} | {seconds['together']:.3g} | "
+                f"{seconds['alone'] / seconds['together']:.2f} | {pixels:,} |\n"
+            )
+    return text
+
+
+def limited(score: Callable[[], Tensor], device: str, pixels: int) -> Tensor:
+    """A score, so many pixels at once; back from the device."""
+    with patch.dict(PIXELS, {device: pixels}):
+        return score().cpu()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.asvit", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--passes", type=int, default=4, help="timed per published forward pass")
+    parser.add_argument(
+        "--tables", nargs="+", choices=("forms", "draws"), default=("forms", "draws")
+    )
+    parser.add_argument(
+        "--device", choices=tuple(PIXELS), default="cpu", help="of the table of draws"
+    )
+    parser.add_argument("--output", type=Path, help="Markdown file to write as well")
+    arguments = parser.parse_args()
+    shuffle = random.Random(0).shuffle
+    tables = []
+    if "forms" in arguments.tables:
+        tables.append(forms_table(arguments.rounds, arguments.passes, shuffle))
+    if "draws" in arguments.tables:
+        tables.append(draws_table(arguments.rounds, arguments.device, shuffle))
+    text = "\n".join(tables)
     print(text)
     if arguments.output:
         arguments.output.write_text(text, encoding="utf-8")

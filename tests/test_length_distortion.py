@@ -192,7 +192,10 @@ def test_wrong_arguments(arguments, message):
 
 
 def test_scores_of_a_space():
-    """Means over draws of weights and circle; no images needed; the size of the images counts."""
+    """Means over draws of weights and circle; no images needed; the size of the images counts.
+
+    Draws that are computed together agree with single ones as far as fp32 does.
+    """
     names = ("length_distortion", "curvature", "gauss_length")
     options = {"space": "asvit", "proxies": names, "img_size": 32}
     frame = tvtfast.score([SMALL], seed=4, init_seeds=2, **options).to_pandas()
@@ -201,7 +204,7 @@ def test_scores_of_a_space():
             getattr(proxies, name)(as_vit(seed=seed), img_size=32, seed=seed).item()
             for seed in (4, 5)
         ]
-        assert frame[name][0] == pytest.approx(sum(draws) / 2, rel=1e-12)
+        assert frame[name][0] == pytest.approx(sum(draws) / 2, rel=1e-6)
         assert frame[f"{name}_std"][0] > 0
     larger = tvtfast.score([SMALL], seed=4, **options | {"img_size": 64}).to_pandas()
     assert larger["length_distortion"][0] != draws[0]

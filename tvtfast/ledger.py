@@ -61,9 +61,13 @@ class Ledger:
         """Candidates with a score that is not known."""
         return sum(count > 0 for count in self._open)
 
-    def missing(self) -> Iterator[Task]:
-        """What is to be computed, candidate by candidate; what is entered meanwhile is left out."""
-        for row in range(len(self.population)):
+    def missing(self, rows: Iterable[int] | None = None) -> Iterator[Task]:
+        """What is to be computed, candidate by candidate; what is entered meanwhile is left out.
+
+        Args:
+            rows: Candidates; default all.
+        """
+        for row in range(len(self.population)) if rows is None else rows:
             if self._open[row]:
                 for proxy in self._proxies:
                     for seed in self._seeds_of(proxy):

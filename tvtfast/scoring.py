@@ -471,15 +471,25 @@ class Scorer:
                 continue
 
     def _score_one_by_one(self, ledger: Ledger) -> None:
-        for row, tasks in itertools.groupby(ledger.missing(), key=lambda task: task[0]):
-            candidate = ledger.population[row]
+        for row, candidate in enumerate(ledger.population):
+            tasks = list(ledger.missing([row]))
+            if not tasks:
+                continue
             view = self._shown_to(candidate)
-            prepared: dict[int, CandidateInputs] = {}
-            for task in tasks:
-                _, proxy, seed = task
-                if seed not in prepared:
-                    prepared[seed] = CandidateInputs(candidate, seed, view, self.conditions)
-                ledger.put([(task, self._evaluate(proxy, prepared[seed]))])
+            prepared = {
+                seed: CandidateInputs(candidate, seed, view, self.conditions)
+                for _, _, seed in tasks
+            }
+            for proxy, group in itertools.groupby(tasks, key=lambda task: task[1]):
+                draws = {task: prepared[task[2]] for task in group}
+                found = self._evaluate_draws(proxy, list(draws.values()))
+                if any(found):
+                    ledger.put(
+                        (task, cell) for task, cell in zip(draws, found, strict=True) if cell
+                    )
+                for task, cell in zip(draws, found, strict=True):
+                    if cell is None:
+                        ledger.put([(task, self._evaluate(proxy, draws[task]))])
 
     def _seeds_of(self, proxy: Proxy) -> range:
         return self.seeds if "weights" in proxy.needs else self.seeds[:1]
@@ -523,11 +533,28 @@ class Scorer:
             ).to(self.conditions.device)
         return View(batch, self._teacher_maps(batch))
 
+    def _evaluate_draws(
+        self, proxy: Proxy, draws: Sequence[CandidateInputs]
+    ) -> Sequence[Cell | None]:
+        """Cells of the weight draws of a candidate that can be computed at once; ``None`` for those
+        to be computed one by one, which tells why they have no value."""
+        left: list[Cell | None] = [None] * len(draws)
+        if proxy.compute_draws is None or len(draws) == 1:
+            return left
+        started = time.perf_counter()
+        try:
+            with _grad_mode(proxy):
+                values = proxy.compute_draws(draws)
+        except Exception:
+            return left
+        share = (time.perf_counter() - started) / len(draws)
+        return [Cell(value, seconds=share) if math.isfinite(value) else None for value in values]
+
     def _evaluate(self, proxy: Proxy, inputs: CandidateInputs) -> Cell:
         started = time.perf_counter()
         value, status, reason = math.nan, "ok", ""
         try:
-            with torch.no_grad() if "gradients" not in proxy.needs else contextlib.nullcontext():
+            with _grad_mode(proxy):
                 value = float(proxy.compute(inputs))
             if not math.isfinite(value):
                 status, reason, value = "nan", f"the score is {value}", math.nan
@@ -539,6 +566,10 @@ class Scorer:
         if status == "nan" and self.on_error == "raise":
             raise ScoringError(f"{inputs.candidate.label}, {proxy.name}: {reason}")
         return Cell(value, status, reason, time.perf_counter() - started)
+
+
+def _grad_mode(proxy: Proxy) -> contextlib.AbstractContextManager[object]:
+    return contextlib.nullcontext() if "gradients" in proxy.needs else torch.no_grad()
 
 
 def _precision(dtype: str) -> str:

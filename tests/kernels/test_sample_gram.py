@@ -55,6 +55,20 @@ def test_gradients_are_formed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(sample_gram(inputs, grad_outputs), whole)
 
 
+@pytest.mark.parametrize("tokens", (1, 50))
+def test_several_layers(tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has the products that it has alone, whichever side is computed, in parts too."""
+    inputs, grad_outputs = torch.randn(2, 3, 4, tokens, 7), torch.randn(2, 3, 4, tokens, 11)
+    for _ in range(2):
+        found = sample_gram(inputs, grad_outputs)
+        assert found.shape == (2, 3, 4, 4)
+        for place in ((0, 0), (1, 2)):
+            alone = sample_gram(inputs[place], grad_outputs[place])
+            scale = alone.diagonal().max().item()
+            torch.testing.assert_close(found[place], alone, rtol=0, atol=1e-5 * scale)
+        monkeypatch.setattr(_sample_gram, "GRADIENT_ELEMENTS", 6 * 4 * 7 * 4)
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0)])
 def test_nothing_to_sum(shape: tuple[int, ...]) -> None:
     products = sample_gram(torch.ones(shape), torch.ones(*shape[:2], 5))
@@ -73,8 +87,9 @@ def test_gradcheck(tokens: int) -> None:
     ("grad_outputs", "error", "message"),
     [
         (torch.ones(2, 3, 5).half(), TypeError, "grad_outputs torch.float16; convert"),
-        (torch.ones(2, 4, 5), ValueError, r"pass \[B, T, I\] and \[B, T, O\]"),
-        (torch.ones(6, 5), ValueError, r"pass \[B, T, I\] and \[B, T, O\]"),
+        (torch.ones(2, 4, 5), ValueError, r"pass \[\*, B, T, I\] and \[\*, B, T, O\]"),
+        (torch.ones(1, 2, 3, 5), ValueError, r"pass \[\*, B, T, I\] and \[\*, B, T, O\]"),
+        (torch.ones(6, 5), ValueError, r"pass \[\*, B, T, I\] and \[\*, B, T, O\]"),
         (torch.ones(2, 3, 5, device="meta"), ValueError, "on meta, inputs on cpu; move one"),
         (torch.ones(2, 3, 5).long(), TypeError, "grad_outputs has dtype int64"),
     ],

@@ -24,6 +24,7 @@ from tvtfast.models.tangents import jvp
 from tvtfast.models.teacher import Teacher, load_teacher
 from tvtfast.models.vitas_deit import VitasDeit
 from tvtfast.models.vitas_twins import VitasTwins
+from tvtfast.models.weight_draws import passes_of_draws, run_together
 
 __all__ = [
     "AsViT",
@@ -53,8 +54,10 @@ __all__ = [
     "load_student",
     "load_teacher",
     "parameter_rule",
+    "passes_of_draws",
     "pooled_features",
     "register_model",
+    "run_together",
     "save_student",
     "temporary_mode",
 ]

@@ -177,6 +177,13 @@ def _affine(
     return value, function(x.tangent, weight, None, *args, **kwargs)
 
 
+def _baddbmm(function: Callable[..., Any], bias: Tensor, x: Any, weight: Any) -> Pair:
+    """Linear maps of several draws: the bias moves nothing."""
+    known = isinstance(x, Dual) and not isinstance(bias, Dual) and not isinstance(weight, Dual)
+    _need(known, function)
+    return function(bias, x.value, weight), torch.bmm(x.tangent, weight)
+
+
 def _pad(
     function: Callable[..., Any], x: Any, pad: Any, mode: str = "constant", value: Any = None
 ) -> Pair:
@@ -276,6 +283,7 @@ _RULES: dict[str, Callable[..., Pair]] = {
     **dict.fromkeys(("mul", "matmul", "bmm"), _product),
     **dict.fromkeys(("linear", "conv2d"), _affine),
     **dict.fromkeys(("cat", "stack"), _joined),
+    "baddbmm": _baddbmm,
     "dropout": _dropout,
     "gelu": _gelu,
     "layer_norm": _layer_norm,

@@ -113,6 +113,8 @@ class Proxy:
         per_step: Summand of one layer; the score is the sum over layers.
         compute_many: For a score of nothing but ``inputs.arch``: from several architectures of one
             space their scores by place, some at a time, as they are ready.
+        compute_draws: ``compute`` of several weight draws of one candidate in one computation, in
+            their order; NaN where a draw has no value, and ``compute`` is asked why.
     """
 
     name: str
@@ -126,6 +128,7 @@ class Proxy:
     per_image: Callable[[ProxyInputs], Tensor] | None = None
     per_step: Callable[[StepInputs], float] | None = None
     compute_many: Callable[[Sequence[Any]], Iterable[Mapping[int, float]]] | None = None
+    compute_draws: Callable[[Sequence[ProxyInputs]], Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.needs) - set(NEEDS))

@@ -9,8 +9,9 @@ computed once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,9 @@ from tvtfast.models import (
     FeatureFn,
     IdentityNorms,
     jvp,
+    passes_of_draws,
     pooled_features,
+    run_together,
     temporary_mode,
 )
 from tvtfast.proxies.base import Proxy, ProxyInputs, register
@@ -34,11 +37,11 @@ METHODS = ("forward", "published")
 
 
 def length_distortion(
-    module: nn.Module,
+    module: nn.Module | Sequence[nn.Module],
     *,
     img_size: int | tuple[int, int],
     points: int = POINTS,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     method: str = "forward",
     directions: Tensor | None = None,
     feature_fn: FeatureFn | None = None,
@@ -54,45 +57,53 @@ def length_distortion(
 
     Args:
         module: Any module; evaluated in evaluation mode with its weights and in their dtype, and
-            left as it was. Norms other than layer norms stay.
+            left as it was. Norms other than layer norms stay. Or a sequence of ``R`` modules:
+            weight draws of one architecture are computed together, see
+            `tvtfast.models.passes_of_draws`.
         img_size: Height and width of the images.
         points: Angles on the circle, at least 2.
-        seed: Seed of the circle, see `circle_directions`.
+        seed: Seed of the circle, see `circle_directions`; or one per module.
         method: ``forward`` or ``published``.
-        directions: ``u`` and ``w``, orthonormal ``[2, C*H*W]``; drawn from ``seed`` by default.
+        directions: ``u`` and ``w``, orthonormal ``[2, C*H*W]``, of all modules; drawn from ``seed``
+            by default.
         feature_fn: How to read features, see `tvtfast.models.pooled_features`.
 
     Returns:
-        Scalar, fp64; higher is better. The published score is the mean over five draws of weights
-        and circle.
+        Scalar, fp64, or ``[R]`` for a sequence; higher is better. The published score is the mean
+        over five draws of weights and circle. A draw has the value that its module has alone, but
+        for the order in which matrix products sum.
 
     Raises:
-        ValueError: An unknown method, fewer than 2 points, directions of another shape.
+        ValueError: An unknown method, fewer than 2 points, directions of another shape, no module,
+            or another number of seeds.
 
     Source: As-ViT (arXiv 2202.11921), expected length distortion.
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
-    circle = Circle(module, img_size, points, seed, directions)
-    with _prepared(module):
+
+    def length(network: nn.Module, circle: Circle) -> Tensor:
         if method == "published":
-            speeds = _published_velocities(module, circle, feature_fn).norm(dim=1)
-            return speeds.double().sum()
+            speeds = _published_velocities(network, circle, feature_fn).norm(dim=1)
+            return speeds.double().sum()[None]
         _, velocities = jvp(
-            lambda images: pooled_features(module, images, feature_fn=feature_fn),
+            lambda images: pooled_features(network, images, feature_fn=feature_fn),
             circle.images(circle.distinct),
             circle.tangents(circle.distinct),
-            by_hand=feature_fn is None and isinstance(module, CandidateModel),
+            by_hand=feature_fn is None and isinstance(network, CandidateModel),
         )
-    return circle.sum(velocities.double().norm(dim=1))
+        return circle.sum(velocities.double().norm(dim=1))
+
+    together = method == "forward" and feature_fn is None
+    return _measured(length, module, img_size, points, seed, directions, together)
 
 
 def curvature(
-    module: nn.Module,
+    module: nn.Module | Sequence[nn.Module],
     *,
     img_size: int | tuple[int, int],
     points: int = POINTS,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     directions: Tensor | None = None,
     feature_fn: FeatureFn | None = None,
 ) -> Tensor:
@@ -103,21 +114,24 @@ def curvature(
     Arguments and errors are those of `length_distortion`; derivatives by nested ``torch.func.jvp``.
 
     Returns:
-        Scalar, fp64; higher is better; NaN where the image stands still.
+        Scalar, fp64, or ``[R]``; higher is better; NaN where the image stands still.
 
     Source: As-ViT (arXiv 2202.11921); Poole et al., NeurIPS 2016.
     """
-    circle = Circle(module, img_size, points, seed, directions)
-    turning, squares = _turning(module, circle, feature_fn)
-    return circle.sum(turning / squares.pow(1.5))
+
+    def bend(network: nn.Module, circle: Circle) -> Tensor:
+        turning, squares = _turning(network, circle, feature_fn)
+        return circle.sum(turning / squares.pow(1.5))
+
+    return _measured(bend, module, img_size, points, seed, directions, feature_fn is None)
 
 
 def gauss_length(
-    module: nn.Module,
+    module: nn.Module | Sequence[nn.Module],
     *,
     img_size: int | tuple[int, int],
     points: int = POINTS,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     directions: Tensor | None = None,
     feature_fn: FeatureFn | None = None,
 ) -> Tensor:
@@ -130,13 +144,16 @@ def gauss_length(
     errors are those of `length_distortion`.
 
     Returns:
-        Scalar, fp64; higher is better; NaN where the image stands still.
+        Scalar, fp64, or ``[R]``; higher is better; NaN where the image stands still.
 
     Source: As-ViT (arXiv 2202.11921); Poole et al., NeurIPS 2016.
     """
-    circle = Circle(module, img_size, points, seed, directions)
-    turning, squares = _turning(module, circle, feature_fn)
-    return circle.sum(turning / squares)
+
+    def turn(network: nn.Module, circle: Circle) -> Tensor:
+        turning, squares = _turning(network, circle, feature_fn)
+        return circle.sum(turning / squares)
+
+    return _measured(turn, module, img_size, points, seed, directions, feature_fn is None)
 
 
 def circle_directions(seed: int, img_size: int | tuple[int, int], channels: int = 3) -> Tensor:
@@ -155,14 +172,15 @@ def circle_directions(seed: int, img_size: int | tuple[int, int], channels: int 
 
 
 class Circle:
-    """Images on a circle, and the directions in which they move."""
+    """Images on a circle, and the directions in which they move; a circle for each of ``R``
+    draws."""
 
     def __init__(
         self,
         module: nn.Module,
         img_size: int | tuple[int, int],
         points: int,
-        seed: int,
+        seeds: Sequence[int],
         directions: Tensor | None,
     ) -> None:
         if points < 2:
@@ -170,32 +188,64 @@ class Circle:
         channels = module.options.in_chans if isinstance(module, CandidateModel) else 3
         self.shape = (channels, *_pair(img_size))
         wanted = (2, math.prod(self.shape))
-        if directions is None:
-            directions = circle_directions(seed, self.shape[1:], channels)
-        elif tuple(directions.shape) != wanted:
+        if directions is not None and tuple(directions.shape) != wanted:
             raise ValueError(
                 f"directions has shape {list(directions.shape)}; pass two orthonormal rows "
                 f"{list(wanted)} for images {list(self.shape)}"
             )
-        weight = next((p for p in module.parameters() if p.is_floating_point()), directions)
-        self.directions = directions.to(weight.device, weight.dtype)
+        draws = [
+            circle_directions(seed, self.shape[1:], channels) if directions is None else directions
+            for seed in seeds
+        ]
+        weight = next((p for p in module.parameters() if p.is_floating_point()), draws[0])
+        self.directions = torch.stack(draws, dim=1).to(weight.device, weight.dtype)
+        """``[2, R, C*H*W]``."""
         self.angles = torch.linspace(0, 2 * math.pi, points, dtype=torch.float64).to(
             self.directions
         )
         self.distinct = self.angles[:-1]
 
     def images(self, angles: Tensor) -> Tensor:
-        """``h(t)``, ``[n, C, H, W]``."""
+        """``h(t)``, draw by draw ``[R*n, C, H, W]``."""
         rows = torch.stack((angles.cos(), angles.sin()), dim=1)
-        return (rows @ self.directions).unflatten(1, self.shape)
+        images = (rows @ self.directions.flatten(1)).unflatten(1, (-1, *self.shape))
+        return images.transpose(0, 1).flatten(0, 1)
 
     def tangents(self, angles: Tensor) -> Tensor:
-        """``dh/dt``, ``[n, C, H, W]``."""
+        """``dh/dt``, draw by draw ``[R*n, C, H, W]``."""
         return self.images(angles + math.pi / 2)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum over all points, from values at distinct ones."""
-        return values.sum() + values[0]
+        """Sums ``[R]`` over all points, from values ``[R*n]`` at distinct ones."""
+        by_draw = values.unflatten(0, (-1, len(self.distinct)))
+        return by_draw.sum(dim=1) + by_draw[:, 0]
+
+
+def _measured(
+    measure: Callable[[nn.Module, Circle], Tensor],
+    module: nn.Module | Sequence[nn.Module],
+    img_size: int | tuple[int, int],
+    points: int,
+    seed: int | Sequence[int],
+    directions: Tensor | None,
+    together: bool,
+) -> Tensor:
+    """What ``measure`` finds, ``[R]`` from a network and circles, for one module or several."""
+    modules = [module] if isinstance(module, nn.Module) else list(module)
+    seeds = list(seed) if isinstance(seed, Sequence) else [seed] * len(modules)
+    if not modules or len(seeds) != len(modules):
+        raise ValueError(
+            f"there are {len(modules)} modules and {len(seeds)} seeds; give one module or more, and"
+            " one seed for all or one each"
+        )
+    size = _pair(img_size)
+    one_by_one = [slice(place, place + 1) for place in range(len(modules))]
+    found = []
+    for part in passes_of_draws(modules, points - 1, size) if together else one_by_one:
+        circle = Circle(modules[part.start], size, points, seeds[part], directions)
+        with run_together(modules[part]) as network, _prepared(network):
+            found.append(measure(network, circle))
+    return found[0][0] if isinstance(module, nn.Module) else torch.cat(found)
 
 
 @contextmanager
@@ -224,7 +274,7 @@ def _published_velocities(
 def _turning(
     module: nn.Module, circle: Circle, feature_fn: FeatureFn | None
 ) -> tuple[Tensor, Tensor]:
-    """``sqrt((v.v)(a.a) - (v.a)^2)`` and ``v.v`` at distinct points, fp64."""
+    """``sqrt((v.v)(a.a) - (v.a)^2)`` and ``v.v`` at distinct points, fp64 ``[R*n]``."""
 
     def feature(angles: Tensor) -> Tensor:
         return pooled_features(module, circle.images(angles), feature_fn=feature_fn)
@@ -250,16 +300,18 @@ def _pair(img_size: int | tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-def _compute(measure: Callable[..., Tensor]) -> Callable[[ProxyInputs], float]:
-    def compute(inputs: ProxyInputs) -> float:
-        return measure(
-            inputs.module,
-            img_size=inputs.img_size,
-            seed=inputs.seed,
-            feature_fn=inputs.feature_fn,
-        ).item()
+def _compute_draws(measure: Callable[..., Tensor], draws: Sequence[ProxyInputs]) -> list[float]:
+    values: list[float] = measure(
+        [inputs.module for inputs in draws],
+        img_size=draws[0].img_size,
+        seed=[inputs.seed for inputs in draws],
+        feature_fn=draws[0].feature_fn,
+    ).tolist()
+    return values
 
-    return compute
+
+def _compute(measure: Callable[..., Tensor], inputs: ProxyInputs) -> float:
+    return _compute_draws(measure, [inputs])[0]
 
 
 for _measure, _description in (
@@ -270,8 +322,9 @@ for _measure, _description in (
     register(
         Proxy(
             _measure.__name__,
-            _compute(_measure),
+            partial(_compute, _measure),
             needs=frozenset({"weights"}),
             description=_description,
+            compute_draws=partial(_compute_draws, _measure),
         )
     )

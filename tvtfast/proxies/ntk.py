@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +17,9 @@ from tvtfast.models import (
     CandidateModel,
     FeatureFn,
     UnsupportedModelError,
+    passes_of_draws,
     pooled_features,
+    run_together,
     temporary_mode,
 )
 from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
@@ -25,7 +28,7 @@ METHODS = ("layers", "samples", "published")
 
 
 def ntk_condition(
-    module: nn.Module,
+    module: nn.Module | Sequence[nn.Module],
     images: Tensor,
     *,
     method: str | None = None,
@@ -38,7 +41,8 @@ def ntk_condition(
     for the kernel of `ntk_gram`, solved in fp64. Arguments are those of `ntk_gram`.
 
     Returns:
-        Scalar, fp64; at least 1, lower is better.
+        Scalar, fp64; at least 1, lower is better. For a sequence of modules ``[R]``, NaN where a
+        single one would raise `UndefinedScoreError`.
 
     Raises:
         UndefinedScoreError: The kernel holds NaN or infinite values, or is singular: its smallest
@@ -49,13 +53,17 @@ def ntk_condition(
     Source: As-ViT (arXiv 2202.11921); Chen et al., TE-NAS, ICLR 2021.
     """
     products = ntk_gram(module, images, method=method, feature_fn=feature_fn)
-    if not products.isfinite().all():
+    finite = products.isfinite().flatten(-2).all(dim=-1)
+    eigenvalues = torch.linalg.eigvalsh(products.where(finite[..., None, None], 0.0))
+    smallest, largest = eigenvalues[..., 0], eigenvalues[..., -1]
+    regular = smallest > len(images) * torch.finfo(torch.float64).eps * largest
+    if not isinstance(module, nn.Module):
+        return (largest / smallest).where(finite & regular, math.nan)
+    if not finite:
         raise UndefinedScoreError(
             "the neural tangent kernel holds NaN or infinite values; gradients over- or underflow"
         )
-    eigenvalues = torch.linalg.eigvalsh(products)
-    smallest, largest = eigenvalues[0], eigenvalues[-1]
-    if smallest <= len(products) * torch.finfo(torch.float64).eps * largest:
+    if not regular:
         raise UndefinedScoreError(
             f"the neural tangent kernel is singular: eigenvalues from {smallest.item():.3g} to "
             f"{largest.item():.3g}; are there equal images in the batch, or more images than "
@@ -65,7 +73,7 @@ def ntk_condition(
 
 
 def ntk_gram(
-    module: nn.Module,
+    module: nn.Module | Sequence[nn.Module],
     images: Tensor,
     *,
     method: str | None = None,
@@ -80,7 +88,9 @@ def ntk_gram(
     and heads come after the feature and receive none.
 
     Args:
-        module: Any module; evaluated in evaluation mode, and left as it was.
+        module: Any module; evaluated in evaluation mode, and left as it was. Or a sequence of ``R``
+            modules: with ``layers``, weight draws of one architecture are computed together, see
+            `tvtfast.models.passes_of_draws`.
         images: ``[B, C, H, W]``, converted to the dtype of the weights and moved to their device.
         method: ``layers``: one backward pass, and per layer `tvtfast.kernels.sample_gram` of its
             inputs and the gradients of its outputs; the default for candidates of tvtfast, whose
@@ -90,39 +100,59 @@ def ntk_gram(
         feature_fn: How to read features, see `tvtfast.models.pooled_features`.
 
     Returns:
-        ``[B, B]``, fp64: gradients have the dtype of the weights, products are summed in fp64.
+        ``[B, B]``, fp64, or ``[R, B, B]`` for a sequence: gradients have the dtype of the weights,
+        products are summed in fp64.
 
     Raises:
-        ValueError: An unknown method.
+        ValueError: An unknown method, or no module.
         UnsupportedModelError: No weight receives a gradient; or ``layers`` was asked for, and a
             weight belongs to a layer of an unknown kind.
     """
+    modules = [module] if isinstance(module, nn.Module) else list(module)
+    if not modules:
+        raise ValueError("there is no module; give one or more")
     if method is None:
-        known = feature_fn is None and isinstance(module, CandidateModel)
+        known = feature_fn is None and all(isinstance(m, CandidateModel) for m in modules)
         method = "layers" if known else "samples"
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
-    weight = next((p for p in module.parameters() if p.is_floating_point()), images)
+    if method == "layers" and feature_fn is None:
+        height, width = images.shape[-2:]
+        parts = [modules[part] for part in passes_of_draws(modules, len(images), (height, width))]
+    else:
+        parts = [[module] for module in modules]
+    products = torch.cat([_draws_gram(part, images, method, feature_fn) for part in parts])
+    return products[0] if isinstance(module, nn.Module) else products
+
+
+def _draws_gram(
+    modules: Sequence[nn.Module], images: Tensor, method: str, feature_fn: FeatureFn | None
+) -> Tensor:
+    """The kernels of modules that run together, ``[R, B, B]``."""
+    weight = next((p for p in modules[0].parameters() if p.is_floating_point()), images)
     images = images.to(weight.device, weight.dtype)
-    feature = _Feature(module, feature_fn)
-    with temporary_mode(module, training=False), torch.enable_grad():
+    feature = _Feature(modules, feature_fn)
+    with temporary_mode(feature.module, training=False), torch.enable_grad():
         parts = list(_GRAMS[method](feature, images)) if feature.weights() else []
     if not parts:
         raise UnsupportedModelError(
-            f"no weight of {type(module).__name__} receives a gradient; check requires_grad"
+            f"no weight of {type(modules[0]).__name__} receives a gradient; check requires_grad"
         )
-    return torch.stack(parts).sum(dim=0)
+    return torch.stack(parts).sum(dim=0).view(-1, len(images), len(images))
 
 
 class _Feature(nn.Module):
-    """The sum of the pooled feature of every image, ``[B]``."""
+    """The sum of the pooled feature of every image with the weights of every draw, ``[R*B]``."""
 
-    def __init__(self, module: nn.Module, feature_fn: FeatureFn | None) -> None:
+    def __init__(self, modules: Sequence[nn.Module], feature_fn: FeatureFn | None) -> None:
         super().__init__()
-        self.module, self.feature_fn = module, feature_fn
+        self.module, self.feature_fn = modules[0], feature_fn
+        self.draws = tuple(modules)
 
     def forward(self, images: Tensor) -> Tensor:
-        return pooled_features(self.module, images, feature_fn=self.feature_fn).sum(dim=1)
+        shown = images if len(self.draws) == 1 else images.repeat(len(self.draws), 1, 1, 1)
+        with run_together(self.draws) as network:
+            return pooled_features(network, shown, feature_fn=self.feature_fn).sum(dim=1)
 
     def weights(self) -> dict[str, Tensor]:
         return {
@@ -174,7 +204,7 @@ def _layer_grams(feature: _Feature, images: Tensor) -> Iterator[Tensor]:
     for layer, found in calls.items():
         pairs = [(x, g) for (x, _), g in zip(found, gradients, strict=False) if g is not None]
         if pairs:
-            yield _LAYERS[_kind(layer)](layer, len(images), pairs)
+            yield _LAYERS[_kind(layer)](layer, (len(feature.draws), len(images)), pairs)
 
 
 @contextmanager
@@ -202,18 +232,21 @@ def _kind(layer: nn.Module) -> Any:
     return next((kind for kind in _LAYERS if isinstance(layer, kind)), None)
 
 
+Samples = tuple[int, int]
+"""Draws and images: the first dimension of what a layer reads is their product."""
 Calls = list[tuple[Tensor, Tensor]]
 
 
-def _linear(layer: nn.Linear, samples: int, calls: Calls) -> Tensor:
+def _linear(layer: nn.Linear, samples: Samples, calls: Calls) -> Tensor:
     pairs = [
-        (x.reshape(samples, -1, x.shape[-1]), g.reshape(samples, -1, g.shape[-1])) for x, g in calls
+        (x.reshape(*samples, -1, x.shape[-1]), g.reshape(*samples, -1, g.shape[-1]))
+        for x, g in calls
     ]
-    inputs, gradients = (torch.cat(parts, dim=1).double() for parts in zip(*pairs, strict=True))
+    inputs, gradients = (torch.cat(parts, dim=2).double() for parts in zip(*pairs, strict=True))
     return kernels.sample_gram(inputs, gradients)
 
 
-def _conv(layer: nn.Conv2d, samples: int, calls: Calls) -> Tensor:
+def _conv(layer: nn.Conv2d, samples: Samples, calls: Calls) -> Tensor:
     """Groups are small linear layers side by side; their gradients are formed and put together."""
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
         raise UnsupportedModelError(
@@ -225,19 +258,21 @@ def _conv(layer: nn.Conv2d, samples: int, calls: Calls) -> Tensor:
         patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
         inputs.append(patches.unflatten(1, (layer.groups, -1)).double())
         gradients.append(g.flatten(2).unflatten(1, (layer.groups, -1)).double())
-    patches, gradient = torch.cat(inputs, dim=-1), torch.cat(gradients, dim=-1)
+    patches, gradient = (torch.cat(x, dim=-1).unflatten(0, samples) for x in (inputs, gradients))
     if layer.groups == 1:
-        return kernels.sample_gram(patches[:, 0].mT, gradient[:, 0].mT)
-    return kernels.gram((patches @ gradient.mT).flatten(1))
+        return kernels.sample_gram(patches[:, :, 0].mT, gradient[:, :, 0].mT)
+    return kernels.gram((patches @ gradient.mT).flatten(2))
 
 
-def _layer_norm(layer: nn.LayerNorm, samples: int, calls: Calls) -> Tensor:
+def _layer_norm(layer: nn.LayerNorm, samples: Samples, calls: Calls) -> Tensor:
     shape = layer.normalized_shape
     rows = [
-        (F.layer_norm(x, shape, eps=layer.eps).double() * g).reshape(samples, -1, *shape).sum(dim=1)
+        (F.layer_norm(x, shape, eps=layer.eps).double() * g)
+        .reshape(*samples, -1, *shape)
+        .sum(dim=2)
         for x, g in calls
     ]
-    return kernels.gram(torch.stack(rows).sum(dim=0).flatten(1))
+    return kernels.gram(torch.stack(rows).sum(dim=0).flatten(2))
 
 
 _GRAMS: dict[str, Callable[[_Feature, Tensor], Iterator[Tensor]]] = {
@@ -245,7 +280,7 @@ _GRAMS: dict[str, Callable[[_Feature, Tensor], Iterator[Tensor]]] = {
     "samples": _sample_grams,
     "published": _published_grams,
 }
-_LAYERS: dict[type[nn.Module], Callable[[Any, int, Calls], Tensor]] = {
+_LAYERS: dict[type[nn.Module], Callable[[Any, Samples, Calls], Tensor]] = {
     nn.Linear: _linear,
     nn.Conv2d: _conv,
     nn.LayerNorm: _layer_norm,
@@ -256,6 +291,13 @@ def _compute(inputs: ProxyInputs) -> float:
     return ntk_condition(inputs.module, inputs.images, feature_fn=inputs.feature_fn).item()
 
 
+def _compute_draws(draws: Sequence[ProxyInputs]) -> list[float]:
+    values: list[float] = ntk_condition(
+        [inputs.module for inputs in draws], draws[0].images, feature_fn=draws[0].feature_fn
+    ).tolist()
+    return values
+
+
 NTK_CONDITION = register(
     Proxy(
         "ntk_condition",
@@ -263,5 +305,6 @@ NTK_CONDITION = register(
         higher_is_better=False,
         needs=frozenset({"weights", "images", "gradients"}),
         description="condition number of the neural tangent kernel (As-ViT, arXiv 2202.11921)",
+        compute_draws=_compute_draws,
     )
 )
