@@ -53,8 +53,8 @@ def mlp_block(
     layer on chip. Elsewhere, and where gradients are recorded, it is PyTorch's norm, products and
     GELU, at the precision of fp32 products that PyTorch is set to. Autocast leaves it alone. Sums
     are fp32 (fp64 for fp64); norm and hidden layer are rounded to the dtype before they are
-    multiplied. A result repeats bit for bit, and in Triton that of a token does not depend on the
-    others. Error bound: :func:`tvtfast.kernels.spec.mlp_block_tolerance`.
+    multiplied. Sums have an order fixed by the shapes. Error bound:
+    :func:`tvtfast.kernels.spec.mlp_block_tolerance`.
 
     Raises:
         TypeError: A tensor is not floating-point of a listed dtype, or they differ in dtype.

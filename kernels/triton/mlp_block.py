@@ -145,8 +145,9 @@ def _block_kernel(
     mean = tl.sum(value, 1) / channels
     centred = tl.where((c < channels)[None, :], value - mean[:, None], 0.0)
     scale = tl.rsqrt(tl.sum(centred * centred, 1) / channels + eps)
-    # Tensor cores of sm_90 read from shared memory what was loaded, and from registers, of which
-    # there are too few, what was computed: the rows are stored where their results will be.
+    # On sm_90 Triton keeps an operand that was loaded in shared memory, but one that was computed
+    # in registers, which the sum needs: normalised rows are stored where their results will be,
+    # and loaded again.
     normed = (centred * scale[:, None]).to(out.dtype.element_ty)
     tl.store(out + at, normed, mask=inside)
     tl.debug_barrier()

@@ -92,4 +92,6 @@ def _store(target: Tensor, rows: Sequence[int], write: Write) -> None:
         return
     made = target.new_empty(len(rows), *target.shape[1:])
     write(made.flatten(0, 1))
-    target.index_copy_(0, torch.tensor(rows, device=target.device), made)
+    # from pinned memory, so that the host does not wait for what is queued on the device
+    index = torch.tensor(rows, pin_memory=target.is_cuda).to(target.device, non_blocking=True)
+    target.index_copy_(0, index, made)
