@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
-_DEFAULT_PHASES = ((0.0, 4), (1 / 3, 2), (2 / 3, 1))
+_DEFAULT_PHASES = ((0.0, 2), (0.5, 1))
 
 
 @runtime_checkable
