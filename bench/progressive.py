@@ -2,41 +2,47 @@
 
 Trains one As-ViT architecture from scratch, without a teacher, three ways with the same recipe: on
 all tokens; progressively; and on all tokens for as many epochs as the FLOPs of the progressive
-training pay for. Every training can be stopped and is continued by the same command.
+training pay for. Seed by seed: every training can be stopped and is continued by the same command,
+and what is finished is not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 import tvtfast
 from bench.machine import machine
-from tvtfast.distill import ProgressiveTokens, Recipe, TrainedStudent, distill
+from tvtfast.data import load_dataset
+from tvtfast.distill import ProgressiveTokens, Recipe, distill
 from tvtfast.spaces.asvit import SEED
 
 
-def variants(arch: str, recipe: Recipe, img_size: int) -> dict[str, Recipe]:
-    """The three trainings."""
-    model, tokens = tvtfast.build(arch, space="asvit"), ProgressiveTokens()
-    cost = tokens.cost(model, (img_size, img_size), recipe.epochs)
-    shorter = round(recipe.epochs * (1 - cost.saved))
+def variants(
+    model: nn.Module, recipe: Recipe, tokens: ProgressiveTokens, img_size: int
+) -> dict[str, tuple[Recipe, float]]:
+    """The three trainings, and the share of the FLOPs of the first that each takes."""
+    spent = 1 - tokens.cost(model, (img_size, img_size), recipe.epochs).saved
+    shorter = round(recipe.epochs * spent)
     return {
-        f"all tokens, {recipe.epochs} epochs": recipe,
-        f"progressive, {recipe.epochs} epochs": replace(recipe, tokens=tokens),
-        f"all tokens, {shorter} epochs": replace(recipe, epochs=shorter),
+        f"all tokens, {recipe.epochs} epochs": (recipe, 1.0),
+        f"progressive, {recipe.epochs} epochs": (replace(recipe, tokens=tokens), spent),
+        f"all tokens, {shorter} epochs": (replace(recipe, epochs=shorter), shorter / recipe.epochs),
     }
 
 
-def row(name: str, runs: list[TrainedStudent], spent: float) -> str:
-    """One line of the table: accuracies as mean and sample standard deviation over seeds."""
-    last = [run.history[-1]["accuracy"] for run in runs]
-    best = [run.accuracy for run in runs]
-    cells = (f"{statistics.mean(x):.2f} ± {statistics.stdev(x):.2f}" for x in (last, best))
+def row(name: str, accuracies: list[tuple[float, float]], spent: float) -> str:
+    """One line of the table: the accuracies as mean and sample standard deviation over seeds."""
+    cells = (
+        f"{statistics.mean(x):.2f} ± {statistics.stdev(x) if len(x) > 1 else float('nan'):.2f}"
+        for x in zip(*accuracies, strict=True)
+    )
     return f"| {name} | {' | '.join(cells)} | {spent:.0%} |"
 
 
@@ -45,10 +51,11 @@ def main() -> None:
     parser.add_argument("--data-set", default="digits", help="name of a data set, or .npz")
     parser.add_argument("--arch", default=str(SEED))
     parser.add_argument("--img-size", type=int, default=32)
+    parser.add_argument("--phases", type=json.loads, help="such as [[0,2],[0.5,1]]")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--augmentation", default="light")
     parser.add_argument("--output", type=Path, default=Path("runs/progressive"))
     arguments = parser.parse_args()
@@ -58,14 +65,17 @@ def main() -> None:
         lr=arguments.lr,
         augmentation=arguments.augmentation,
     )
+    tokens = ProgressiveTokens(arguments.phases) if arguments.phases else ProgressiveTokens()
+    num_classes = load_dataset(arguments.data_set, split="train").num_classes
+    model = tvtfast.build(arguments.arch, space="asvit", num_classes=num_classes)
+    trainings = variants(model, recipe, tokens, arguments.img_size)
+    accuracies: dict[str, list[tuple[float, float]]] = {name: [] for name in trainings}
     print(machine("cuda" if torch.cuda.is_available() else "cpu"))
     place = f"{Path(arguments.data_set).stem} at {arguments.img_size} pixels"
-    print(f"\n{arguments.arch} on {place}, {recipe}\n")
-    print("| training | last epoch, % | best epoch, % | training FLOPs |")
-    print("| --- | --- | --- | --- |", flush=True)
-    for name, changed in variants(arguments.arch, recipe, arguments.img_size).items():
-        runs = [
-            distill(
+    print(f"\n{arguments.arch} on {place}, phases {tokens.phases}, {recipe}\n", flush=True)
+    for seed in range(arguments.seeds):
+        for name, (changed, _) in trainings.items():
+            trained = distill(
                 arguments.arch,
                 arguments.data_set,
                 space="asvit",
@@ -74,11 +84,12 @@ def main() -> None:
                 seed=seed,
                 img_size=arguments.img_size,
             )
-            for seed in range(arguments.seeds)
-        ]
-        saved = float(runs[0].student.card.recipe.get("token_flops_saved", 0.0))
-        spent = (1 - saved) * changed.epochs / recipe.epochs
-        print(row(name, runs, spent), flush=True)
+            accuracies[name].append((trained.history[-1]["accuracy"], trained.accuracy))
+            print(f"seed {seed}: {name}, {accuracies[name][-1][0]:.2f} %", flush=True)
+    print("\n| training | last epoch, % | best epoch, % | training FLOPs |")
+    print("| --- | --- | --- | --- |")
+    for name, (_, spent) in trainings.items():
+        print(row(name, accuracies[name], spent))
 
 
 if __name__ == "__main__":

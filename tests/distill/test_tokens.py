@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -74,11 +75,46 @@ def test_every_epoch_is_in_one_phase(starts, epochs):
     assert [tokens.dilation(epoch, epochs) for epoch in range(epochs)] == expected
 
 
-def test_default_phases_are_thirds():
+def test_default_phases_are_halves():
     tokens = ProgressiveTokens()
-    assert tokens.lengths(300) == (100, 100, 100)
-    assert tokens.lengths(100) == (33, 34, 33)
-    assert [tokens.dilation(epoch, 3) for epoch in range(3)] == [4, 2, 1]
+    assert tokens.lengths(300) == (150, 150)
+    assert tokens.lengths(3) == (2, 1)
+    assert [tokens.dilation(epoch, 4) for epoch in range(4)] == [2, 2, 1, 1]
+
+
+def rates(recipe, steps=10):
+    """The learning rate of every step of a training with so many steps per epoch."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=recipe.lr)
+    schedule = recipe.build_schedule(optimizer, steps)
+    found = []
+    for step in range(recipe.epochs * steps):
+        schedule.step_update(step)
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+@pytest.mark.parametrize("warmup", [0, 2])
+@pytest.mark.parametrize("phases", [((0.0, 2), (0.5, 1)), PHASES])
+def test_the_learning_rate_is_held_until_all_tokens_are_seen(phases, warmup):
+    recipe = Recipe(epochs=20, lr=1.0, min_lr=0.0, warmup_epochs=warmup)
+    tokens = ProgressiveTokens(phases)
+    last, warm = tokens.lengths(20)[-1], 10 * warmup
+    coarse = 10 * (20 - last)
+    found = rates(replace(recipe, tokens=tokens))
+    plain = rates(replace(recipe, epochs=last))
+    assert found[:warm] == plain[:warm]
+    assert set(found[warm : coarse + warm]) == {plain[warm]}
+    assert found[coarse + warm :] == plain[warm:]
+    assert plain[warm] > 0.8 > 0.01 > found[-1]
+
+
+def test_warm_up_leaves_epochs_for_the_rate_to_fall():
+    tokens = ProgressiveTokens(((0.0, 2), (0.8, 1)))
+    assert Recipe(epochs=30, tokens=ProgressiveTokens(((0.0, 2), (0.95, 1)))).warmup == 1
+    Recipe(epochs=10, warmup_epochs=1, tokens=tokens)
+    with pytest.raises(ValueError, match="warmup_epochs=2 leaves the 2 epochs on all tokens none"):
+        Recipe(epochs=10, warmup_epochs=2, tokens=tokens)
+    Recipe(epochs=10, warmup_epochs=10, tokens=ProgressiveTokens(((0.0, 1),)))
 
 
 @pytest.mark.parametrize(
@@ -98,14 +134,14 @@ def test_impossible_phases(phases, message):
 
 
 def test_too_few_epochs():
-    with pytest.raises(ValueError, match="epochs=2 leaves phases of"):
-        Recipe(epochs=2, tokens=ProgressiveTokens())
+    with pytest.raises(ValueError, match="epochs=1 leaves phases of"):
+        Recipe(epochs=1, tokens=ProgressiveTokens())
 
 
 @pytest.mark.parametrize("img_size", [(64, 64), (32, 32), (30, 45)])
 def test_cost_of_every_phase_is_what_the_counter_counts(img_size):
     model = tvtfast.build(ARCH, space="asvit", img_size=32, num_classes=10)
-    tokens = ProgressiveTokens()
+    tokens = ProgressiveTokens(PHASES)
     cost = tokens.cost(model, img_size, epochs=10)
     spent = full = 0
     for epoch in range(10):
@@ -175,7 +211,7 @@ def test_accuracy_of_a_coarse_epoch_is_that_of_all_tokens(small, tmp_path, inter
 def test_models_without_coarse_tokens_are_refused(small, tmp_path):
     tokens = ProgressiveTokens()
     with pytest.raises(ValueError, match="AutoFormer cannot be trained on progressive tokens"):
-        small.train(tmp_path / "student", plain=True, tokens=tokens)
+        small.train(tmp_path / "student", plain=True, tokens=tokens, warmup_epochs=0)
     assert not (tmp_path / "student" / "last.pt").exists()
     with pytest.raises(ValueError, match="CifarResNet cannot be trained on progressive tokens"):
         train_teacher(
@@ -190,7 +226,7 @@ def test_models_without_coarse_tokens_are_refused(small, tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "phases"),
-    [("true", [[0.0, 4], [1 / 3, 2], [2 / 3, 1]]), ("[[0,2],[0.5,1]]", [[0.0, 2], [0.5, 1]])],
+    [("true", [[0.0, 2], [0.5, 1]]), ("[[0,4],[0.3,1]]", [[0.0, 4], [0.3, 1]])],
 )
 def test_the_command_announces_what_is_saved(small, tmp_path, monkeypatch, capsys, given, phases):
     parts = {None: small.part("train", 32), "eval": small.part("test", 8)}

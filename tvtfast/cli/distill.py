@@ -68,8 +68,8 @@ def parser() -> ArgumentParser:
         "--progressive-tokens",
         type=bool | list[tuple[float, int]],
         default=False,
-        help="train As-ViT on coarse tokens first: true, or shares of the epochs and dilations, "
-        "such as [[0,2],[0.5,1]]",
+        help="train As-ViT on coarse tokens first: true for every second pixel in half of the "
+        "epochs, or shares of the epochs and dilations, such as [[0,4],[0.25,2],[0.5,1]]",
     )
     return parser
 

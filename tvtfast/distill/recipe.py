@@ -34,10 +34,11 @@ class Recipe:
         epochs: Passes over the training images.
         batch_size: Images per step and process; an incomplete last batch is left out.
         optimizer: A name of `OPTIMIZERS`.
-        lr: Learning rate after warm-up; falls to ``min_lr`` along a cosine, step by step.
+        lr: Learning rate after warm-up; falls to ``min_lr`` along a cosine, step by step. On
+            progressive tokens it is held until all tokens are seen, see `ProgressiveTokens`.
         min_lr: Learning rate at the end.
         warmup_epochs: Epochs of linear warm-up from ``0.001 lr``; ``None`` for a fifteenth of all
-            (20 of the published 300).
+            (20 of the published 300), less where all tokens are seen in no more epochs.
         momentum: Of ``sgd``.
         weight_decay: Decoupled for ``adamw``.
         decay_all: Decay biases, norms and class, distillation and position tokens, too.
@@ -97,15 +98,25 @@ class Recipe:
             raise ValueError(f"clip_grad={self.clip_grad}: give a norm above 0")
         if self.ema is not None and not 0 <= self.ema < 1:
             raise ValueError(f"ema={self.ema}: give a decay in [0, 1), such as 0.999")
-        if self.tokens is not None:
-            self.tokens.lengths(self.epochs)
+        if self.tokens is not None and self.coarse_epochs:
+            last = self.epochs - self.coarse_epochs
+            if self.warmup >= last:
+                raise ValueError(
+                    f"warmup_epochs={self.warmup} leaves the {last} epochs on all tokens none in "
+                    f"which the learning rate falls; give less than {last}"
+                )
 
     @property
     def warmup(self) -> int:
         """Epochs of warm-up."""
         if self.warmup_epochs is None:
-            return round(self.epochs / _WARMUP_SHARE)
+            return min(round(self.epochs / _WARMUP_SHARE), self.epochs - self.coarse_epochs - 1)
         return self.warmup_epochs
+
+    @property
+    def coarse_epochs(self) -> int:
+        """Epochs before those on all tokens."""
+        return 0 if self.tokens is None else sum(self.tokens.lengths(self.epochs)[:-1])
 
     def build_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         """timm's optimiser over the parameters that take gradients."""
@@ -121,22 +132,42 @@ class Recipe:
             )
         return create_optimizer_v2(groups, self.optimizer, lr=self.lr, momentum=self.momentum)
 
-    def build_schedule(self, optimizer: torch.optim.Optimizer, epoch_steps: int) -> Scheduler:
-        """timm's schedule; ``step_update(step)`` sets the learning rate of a step, statelessly."""
+    def build_schedule(self, optimizer: torch.optim.Optimizer, epoch_steps: int) -> HeldSchedule:
+        """Sets the learning rate of a step, statelessly: timm's schedule for the epochs on all
+        tokens, held after its warm-up for as many steps as those on coarse tokens take."""
         ensure_torchvision()
         from timm.scheduler import create_scheduler_v2
 
         schedule, _ = create_scheduler_v2(
             optimizer,
             sched="cosine",
-            num_epochs=self.epochs,
+            num_epochs=self.epochs - self.coarse_epochs,
             min_lr=self.min_lr,
             warmup_lr=_WARMUP_FACTOR * self.lr,
             warmup_epochs=self.warmup,
             step_on_epochs=False,
             updates_per_epoch=epoch_steps,
         )
-        return schedule
+        return HeldSchedule(schedule, self.warmup * epoch_steps, self.coarse_epochs * epoch_steps)
+
+
+@dataclass(frozen=True)
+class HeldSchedule:
+    """A schedule whose clock stands still for a while.
+
+    Args:
+        schedule: Sets the learning rate of a step, counted from 0.
+        begin: The step at which it is held.
+        steps: How many further steps it is held for.
+    """
+
+    schedule: Scheduler
+    begin: int
+    steps: int
+
+    def step_update(self, step: int) -> None:
+        """Set the learning rate of a step."""
+        self.schedule.step_update(max(step - self.steps, min(step, self.begin)))
 
 
 STUDENT_RECIPE = Recipe()

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
-_DEFAULT_PHASES = ((0.0, 4), (1 / 3, 2), (2 / 3, 1))
+_DEFAULT_PHASES = ((0.0, 2), (0.5, 1))
 
 
 @runtime_checkable
@@ -28,8 +28,12 @@ class ProgressiveTokens:
     """When a training sees how many tokens.
 
     In a phase of dilation r the patch embedding reads every r-th pixel with r times its stride:
-    ``r ** 2`` times fewer tokens and about as many times fewer FLOPs, from the same weights.
-    Evaluation always sees all tokens, as the finished student does.
+    ``r ** 2`` times fewer tokens in grids large enough to shrink, from the same weights. By default
+    half of the epochs read every second pixel.
+
+    The learning rate is held after warm-up until all tokens are seen and falls in the last phase,
+    in which the weights adapt to them, see `Recipe.build_schedule`. Evaluation always sees all
+    tokens, as the finished student does, and so understates a coarse phase.
     Source: the idea is that of Chen et al., "Auto-scaling Vision Transformers without Training",
     ICLR 2022, whose schedule is not published; this one is ours.
 
