@@ -28,6 +28,7 @@ from .native import attention_map_distances as native_attention_map_distances
 from .native import indexed as native_indexed
 from .native import layer_norm as native_layer_norm
 from .native import linear as native_linear
+from .native import mlp_block as native_mlp_block
 from .native import packed_attention as native_packed_attention
 from .native import segment_norms as native_segment_norms
 from .native import self_attention_stats as native_self_attention_stats
@@ -157,6 +158,7 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
     ),
     "mlp_block": (
         _triton(capability.mlp_block, "mlp_block", "write"),
+        _native(native_mlp_block, native_mlp_block.write),
         _reference(reference_mlp_block.write),
     ),
     "attention_jvp": (

@@ -75,10 +75,8 @@ def _slice_norms_fake(weight: Tensor, sizes: Tensor, *, backend: str | None = No
     return weight.new_empty(sizes.shape[0], dtype=accumulation_dtype(weight.dtype))
 
 
-def _indexed_fake(
-    tensor: Tensor, key: int, first: float, second: float, *, backend: str | None = None
-) -> None:
-    return None
+def _writing_fake(*arguments: object, backend: str | None = None) -> None:
+    """Of operators whose results are in an argument."""
 
 
 def _self_attention_stats_fake(
@@ -109,35 +107,6 @@ def _packed_attention_fake(
 
 def _layer_norm_fake(x: Tensor, eps: float, *, backend: str | None = None) -> Tensor:
     return x.new_empty(x.shape)
-
-
-def _linear_fake(
-    out: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    norm_eps: float | None,
-    gelu: bool,
-    *,
-    backend: str | None = None,
-) -> None:
-    return None
-
-
-def _mlp_block_fake(
-    x: Tensor,
-    w1: Tensor,
-    b1: Tensor | None,
-    w2: Tensor,
-    b2: Tensor | None,
-    hidden: Sequence[int],
-    eps: float,
-    out: Tensor,
-    *,
-    backend: str | None = None,
-) -> None:
-    return None
 
 
 def _attention_jvp_fake(
@@ -179,13 +148,13 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "attention_map_backward": _attention_map_backward_fake,
     "segment_norms": _segment_norms_fake,
     "slice_norms": _slice_norms_fake,
-    "indexed_normal_": _indexed_fake,
-    "indexed_uniform_": _indexed_fake,
+    "indexed_normal_": _writing_fake,
+    "indexed_uniform_": _writing_fake,
     "self_attention_stats": _self_attention_stats_fake,
     "packed_attention": _packed_attention_fake,
     "layer_norm": _layer_norm_fake,
-    "linear": _linear_fake,
-    "mlp_block": _mlp_block_fake,
+    "linear": _writing_fake,
+    "mlp_block": _writing_fake,
     "attention_jvp": _attention_jvp_fake,
     "gram": _gram_fake,
     "angle_distance": _angle_distance_fake,

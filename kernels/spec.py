@@ -332,23 +332,15 @@ def _mlp_block_bytes(
     w2: Tensor,
     b2: Tensor | None,
     hidden: Sequence[int],
-    eps: float,
-    out: Tensor,
+    *arguments: object,
 ) -> int:
     weights = 2 * hidden[-1] * x.shape[1] * x.element_size()
-    return x.nbytes + weights + out.nbytes + sum(b.nbytes for b in (b1, b2) if b is not None)
+    biases = sum(bias.nbytes for bias in (b1, b2) if bias is not None)
+    return (1 + len(hidden)) * x.nbytes + weights + biases
 
 
-def _mlp_block_flops(
-    x: Tensor,
-    w1: Tensor,
-    b1: Tensor | None,
-    w2: Tensor,
-    b2: Tensor | None,
-    hidden: Sequence[int],
-    eps: float,
-    out: Tensor,
-) -> int:
+def _mlp_block_flops(x: Tensor, w1: Tensor, *arguments: Any) -> int:
+    hidden = arguments[3]
     return 4 * x.numel() * hidden[-1] + 26 * x.shape[0] * hidden[-1]
 
 
@@ -421,28 +413,11 @@ def _fill_example(device: Device = "cpu") -> tuple[Any, ...]:
     return torch.empty(192, 192, device=device), 0, 0.0, 1.0
 
 
-def _linear_bytes(
-    out: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    norm_eps: float | None,
-    gelu: bool,
-) -> int:
-    tensors = (out, x, weight, bias, residual)
-    return sum(tensor.nbytes for tensor in tensors if tensor is not None)
+def _linear_bytes(*arguments: object) -> int:
+    return sum(tensor.nbytes for tensor in arguments if isinstance(tensor, Tensor))
 
 
-def _linear_flops(
-    out: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    norm_eps: float | None,
-    gelu: bool,
-) -> int:
+def _linear_flops(out: Tensor, x: Tensor, weight: Tensor, *arguments: object) -> int:
     return 2 * out.numel() * weight.shape[1]
 
 

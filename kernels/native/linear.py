@@ -15,19 +15,17 @@ from ._extension import (
 )
 
 
-def reasons(
-    out: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    norm_eps: float | None,
-    gelu: bool,
-) -> tuple[str, ...]:
+def reasons(out: Tensor, x: Tensor, *arguments: object) -> tuple[str, ...]:
     """Why the extension cannot, or should not, serve this call."""
-    found = vector_reasons() + tensor_reasons("x", x)
+    found = machine_reasons(x)
     if out.shape[1] > 1 and out.stride(1) != 1:
         found += ("elements of a row of out are not adjacent (allowed: adjacent)",)
+    return found
+
+
+def machine_reasons(x: Tensor) -> tuple[str, ...]:
+    """Why no product with these rows should be made here."""
+    found = vector_reasons() + tensor_reasons("x", x)
     if x.dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported():
         found += ("this CPU multiplies bf16 in tiles (AMX), which PyTorch's kernels use",)
     return found

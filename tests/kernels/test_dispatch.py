@@ -118,7 +118,7 @@ def test_serving(native: str) -> None:
     x = torch.ones(3, 4)
     assert kernels.serving("layer_norm", x, 1e-5) == "native"
     assert kernels.serving("layer_norm", x.double(), 1e-5) == "reference"
-    assert kernels.serving("mlp_block", x, x, None, x, None, [3]) == "reference"
+    assert kernels.serving("mlp_block", x, x, None, x, None, [3]) == "native"
     with kernels.use_backend("triton"), pytest.raises(kernels.BackendError, match="x is on cpu"):
         kernels.serving("mlp_block", x, x, None, x, None, [3])
 
