@@ -16,11 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import tvtfast
 from tvtfast import candidates, proxies, spaces
+from tvtfast.evaluator import Evaluator
 from tvtfast.models import UnsupportedModelError, passes_of_draws, pooled_features, run_together
 from tvtfast.models import weight_draws as weight_draws_module
 from tvtfast.proxies import Proxy, UndefinedScoreError
 from tvtfast.proxies.length_distortion import circle_directions
-from tvtfast.scoring import Scorer
 
 SMALL = "4,2,2,1|2,1,2,2|2,1,2,1|2,1,2,1|16,16"
 ASVIT = ("length_distortion", "ntk_condition")
@@ -358,7 +358,7 @@ def test_a_stopped_search_has_all_draws_of_a_score_or_none(tmp_path, monkeypatch
 
     search(tmp_path / "whole")
     asked = 0
-    original = Scorer._evaluate_draws
+    original = Evaluator._evaluate_draws
 
     def stopped(self, proxy, inputs):
         nonlocal asked
@@ -367,7 +367,7 @@ def test_a_stopped_search_has_all_draws_of_a_score_or_none(tmp_path, monkeypatch
             raise KeyboardInterrupt
         return original(self, proxy, inputs)
 
-    monkeypatch.setattr(Scorer, "_evaluate_draws", stopped)
+    monkeypatch.setattr(Evaluator, "_evaluate_draws", stopped)
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path / "broken")
     monkeypatch.undo()

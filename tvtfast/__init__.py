@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
 
     kernels: Any
+    from tvtfast.evaluator import ScoringError
     from tvtfast.exporting import export
     from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from tvtfast.predicting import predict
     from tvtfast.ranking import correlate, rank
     from tvtfast.score_table import ScoreTable
-    from tvtfast.scoring import Scorer, ScoringError, score
+    from tvtfast.scoring import Scorer, score
     from tvtfast.search_result import SearchResult
     from tvtfast.searching import search
     from tvtfast.spaces import InfeasibleError
@@ -85,7 +86,7 @@ _HOMES = {
     "ScoreStore": "store",
     "ScoreTable": "score_table",
     "Scorer": "scoring",
-    "ScoringError": "scoring",
+    "ScoringError": "evaluator",
     "SearchResult": "search_result",
     "StoreError": "store",
     "Teacher": "models",

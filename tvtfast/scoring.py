@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import itertools
 import math
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -18,7 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from tvtfast import proxies as proxy_table
-from tvtfast.candidates import ArchCandidate, Candidate, as_candidates
+from tvtfast.candidates import Candidate, as_candidates
 from tvtfast.data import FrozenBatch, VisionDataset, frozen_batch, load_dataset, resolve_images
 from tvtfast.evaluation import (
     DTYPES,
@@ -28,41 +25,29 @@ from tvtfast.evaluation import (
     View,
     mixed_seed,
 )
+from tvtfast.evaluator import ON_ERROR, Evaluator
 from tvtfast.joint_racing import ImageScores, obstacle, race_population
-from tvtfast.joint_scoring import (
-    JointScorer,
-    scorable_jointly,
-    scores_of_many,
-    step_values,
-    weight_bank,
-)
+from tvtfast.joint_scoring import step_values, weight_bank
 from tvtfast.ledger import Ledger
 from tvtfast.limits import Limits
 from tvtfast.models import (
     FeatureFn,
     SpatialFeatures,
     Teacher,
-    UnsupportedModelError,
     load_teacher,
 )
-from tvtfast.population import is_out_of_memory
-from tvtfast.proxies import BASELINES, CombinedProxy, Proxy, UndefinedScoreError
+from tvtfast.proxies import BASELINES, CombinedProxy, Proxy
 from tvtfast.racing import RaceSummary
 from tvtfast.ranking import Method
 from tvtfast.score_table import ScoreTable
 from tvtfast.spaces import ModelOptions, Space, Step
 from tvtfast.spaces import get as get_space
-from tvtfast.store import Cell, ScoreStore, StoreError
+from tvtfast.store import ScoreStore, StoreError
 from tvtfast.tabulating import tabulate
 
 PROTOCOLS = ("fixed", "paper")
-ON_ERROR = ("record", "raise")
 
 Images = FrozenBatch | VisionDataset | Tensor | str | os.PathLike[str]
-
-
-class ScoringError(RuntimeError):
-    """A candidate could not be scored and ``on_error="raise"`` was asked for."""
 
 
 def score(
@@ -208,8 +193,7 @@ class Scorer:
         resolved_device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.conditions = Conditions(resolved_device, dtype, paper=protocol == "paper")
         self.seeds = range(seed, seed + init_seeds)
-        self.on_error, self.protocol = on_error, protocol
-        self.memory = memory
+        self.protocol = protocol
         self.evaluated = 0
         self.progress, self.feature_fn = progress, feature_fn
         self.store = store if isinstance(store, ScoreStore) else ScoreStore(store)
@@ -225,6 +209,9 @@ class Scorer:
         self._require("labels", self.batch is not None and self.batch.labels is not None)
         self._require("teacher", self.teacher is not None)
         self._view = View(self.batch, self._teacher_maps(self.batch))
+        self._evaluator = Evaluator(
+            self.conditions, self._view, self._shown_to, self.seeds, memory, on_error
+        )
 
     def __call__(self, candidates: Iterable[Any]) -> ScoreTable:
         """Score a population, see `score`."""
@@ -293,9 +280,9 @@ class Scorer:
             bar.update(len(ledger.population) - ledger.unfinished)
             ledger.on_done = bar.update
             if not self.conditions.paper:
-                self._score_jointly(ledger, self.single)
-            self._score_as_populations(ledger)
-            self._score_one_by_one(ledger)
+                self._evaluator.score_jointly(ledger, self.single)
+            self._evaluator.score_as_populations(ledger, self.single)
+            self._evaluator.score_one_by_one(ledger)
 
     def _race(self, ledger: Ledger, top_k: int) -> RaceSummary | None:
         """Race, and enter all scores; or enter none, where something fails on the way."""
@@ -303,7 +290,7 @@ class Scorer:
         sums = [proxy for proxy in self.single if proxy.per_step is not None]
         means = [proxy for proxy in self.single if proxy.per_step is None]
         computed = {row for row, proxy, _ in ledger.missing() if proxy in sums}
-        self._score_jointly(ledger, sums)
+        self._evaluator.score_jointly(ledger, sums)
         images = len(self.batch)
         with tqdm(
             total=len(ledger.population) * images,
@@ -317,7 +304,7 @@ class Scorer:
                     means,
                     self._seeds_of,
                     images,
-                    partial(self._joint, ledger.population),
+                    partial(self._evaluator.joint, ledger.population),
                     self.store,
                     bar.update,
                 )
@@ -331,15 +318,8 @@ class Scorer:
             bar.total = bar.n  # what was left out is not going to come
             bar.refresh()
         self.evaluated += len(computed | scores.computed)
-        ledger.put((task, cell) for task, cell in cells if self._may_enter(cell))
+        ledger.put((task, cell) for task, cell in cells if self._evaluator.may_enter(cell))
         return race.summary
-
-    def _joint(self, population: Sequence[Any], seed: int) -> JointScorer:
-        return JointScorer(population, seed, self.conditions, self._view, self.memory)
-
-    def _may_enter(self, cell: Cell) -> bool:
-        """Whether it is not a failure that is to be raised, when it is met one by one."""
-        return cell.status in ("ok", "partial") or self.on_error == "record"
 
     def features(self, candidate: Any) -> SpatialFeatures:
         """Last-block features of one candidate for the frozen batch, with the first seed."""
@@ -418,79 +398,6 @@ class Scorer:
             )
         return TeacherMaps(features)
 
-    def _score_jointly(self, ledger: Ledger, wanted: Sequence[Proxy]) -> None:
-        """Score together what can be, with some of the proxies; what fails on the way is left to be
-        scored one by one, which tells which candidate failed and why."""
-        for seed in self.seeds:
-            tasks = [
-                (row, candidate, proxy)
-                for row, proxy, draw in ledger.missing()
-                if draw == seed
-                and proxy in wanted
-                and scorable_jointly(candidate := ledger.population[row], proxy)
-            ]
-            together = {row: candidate for row, candidate, _ in tasks}
-            proxies = dict.fromkeys(proxy for _, _, proxy in tasks)
-            if not together:
-                continue
-            rows = list(together)
-            try:
-                joint = self._joint(list(together.values()), seed)
-                for found in joint.scores(list(proxies)):
-                    ledger.put(
-                        ((rows[row], proxy, seed), cell)
-                        for row, proxy, cell in found
-                        if self._may_enter(cell)
-                    )
-            except StoreError:
-                raise
-            except Exception:
-                continue
-
-    def _score_as_populations(self, ledger: Ledger) -> None:
-        """Score with proxies that take several architectures; what fails is left as above."""
-        for proxy in self.single:
-            if proxy.compute_many is None:
-                continue
-            tasks = [
-                (task, candidate)
-                for task in ledger.missing()
-                if task[1] is proxy
-                and isinstance(candidate := ledger.population[task[0]], ArchCandidate)
-            ]
-            if not tasks:
-                continue
-            try:
-                for found in scores_of_many(proxy, [candidate for _, candidate in tasks]):
-                    ledger.put(
-                        (tasks[place][0], cell) for place, cell in found if self._may_enter(cell)
-                    )
-            except StoreError:
-                raise
-            except Exception:
-                continue
-
-    def _score_one_by_one(self, ledger: Ledger) -> None:
-        for row, candidate in enumerate(ledger.population):
-            tasks = list(ledger.missing([row]))
-            if not tasks:
-                continue
-            view = self._shown_to(candidate)
-            prepared = {
-                seed: CandidateInputs(candidate, seed, view, self.conditions)
-                for _, _, seed in tasks
-            }
-            for proxy, group in itertools.groupby(tasks, key=lambda task: task[1]):
-                draws = {task: prepared[task[2]] for task in group}
-                found = self._evaluate_draws(proxy, list(draws.values()))
-                if any(found):
-                    ledger.put(
-                        (task, cell) for task, cell in zip(draws, found, strict=True) if cell
-                    )
-                for task, cell in zip(draws, found, strict=True):
-                    if cell is None:
-                        ledger.put([(task, self._evaluate(proxy, draws[task]))])
-
     def _seeds_of(self, proxy: Proxy) -> range:
         return self.seeds if "weights" in proxy.needs else self.seeds[:1]
 
@@ -533,57 +440,11 @@ class Scorer:
             ).to(self.conditions.device)
         return View(batch, self._teacher_maps(batch))
 
-    def _evaluate_draws(
-        self, proxy: Proxy, draws: Sequence[CandidateInputs]
-    ) -> Sequence[Cell | None]:
-        """Cells of the weight draws of a candidate that can be computed at once; ``None`` for those
-        to be computed one by one, which tells why they have no value."""
-        left: list[Cell | None] = [None] * len(draws)
-        if proxy.compute_draws is None or len(draws) == 1:
-            return left
-        started = time.perf_counter()
-        try:
-            with _grad_mode(proxy):
-                values = proxy.compute_draws(draws)
-        except Exception:
-            return left
-        share = (time.perf_counter() - started) / len(draws)
-        return [Cell(value, seconds=share) if math.isfinite(value) else None for value in values]
-
-    def _evaluate(self, proxy: Proxy, inputs: CandidateInputs) -> Cell:
-        started = time.perf_counter()
-        value, status, reason = math.nan, "ok", ""
-        try:
-            with _grad_mode(proxy):
-                value = float(proxy.compute(inputs))
-            if not math.isfinite(value):
-                status, reason, value = "nan", f"the score is {value}", math.nan
-        except Exception as error:
-            status = _status_of(error)
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
-            if self.on_error == "raise":
-                raise ScoringError(f"{inputs.candidate.label}, {proxy.name}: {reason}") from error
-        if status == "nan" and self.on_error == "raise":
-            raise ScoringError(f"{inputs.candidate.label}, {proxy.name}: {reason}")
-        return Cell(value, status, reason, time.perf_counter() - started)
-
-
-def _grad_mode(proxy: Proxy) -> contextlib.AbstractContextManager[object]:
-    return contextlib.nullcontext() if "gradients" in proxy.needs else torch.no_grad()
-
 
 def _precision(dtype: str) -> str:
     """The dtype, and what else decides how exact its matrix products are."""
     products = torch.get_float32_matmul_precision()
     return dtype if dtype != "float32" or products == "highest" else f"{dtype}, {products} products"
-
-
-def _status_of(error: Exception) -> str:
-    if isinstance(error, UnsupportedModelError):
-        return "unsupported"
-    if isinstance(error, UndefinedScoreError):
-        return "nan"
-    return "oom" if isinstance(error, MemoryError) or is_out_of_memory(error) else "error"
 
 
 def _dataset_of(images: Images | None) -> VisionDataset | None:
