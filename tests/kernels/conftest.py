@@ -47,3 +47,9 @@ def no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test the products of bf16 on CPUs, too, on which PyTorch's are preferred."""
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
