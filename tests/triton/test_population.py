@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,15 @@ from tvtfast.population import Population, layers
 
 SPACE = spaces.VitasDeitSpace("deit", (16,), (12, 24), 4, 1, (2, 3), (36, 72), (24, 48))
 OPTIONS: dict[str, Any] = {"img_size": (48, 32), "patch_size": 8}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """While a kernel is interpreted, functions of Triton are replaced for all threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def features(archs: list[Any], images: Tensor, dtype: torch.dtype) -> dict[int, Tensor]:
