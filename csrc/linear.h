@@ -17,9 +17,9 @@ struct Linear {
   const void* residual;  // or null
   void* out;
   DType dtype;
-  std::int64_t rows, inputs, outputs;                                // at least 1
-  std::int64_t x_stride, weight_stride, residual_stride, out_stride;  // elements
-  bool norm;                                                         // rows of x, without weights
+  std::int64_t rows, inputs, outputs;                                  // at least 1
+  std::int64_t x_stride, weight_stride, residual_stride, out_stride;   // elements
+  bool norm;                                                           // rows of x, without weights
   double eps;
   bool gelu;
 };

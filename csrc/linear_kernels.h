@@ -11,10 +11,10 @@ namespace tvt {
 constexpr std::int64_t kCacheLine = 64;
 
 struct LinearKernel {
-  std::int64_t panel;                                   // outputs in a panel of the weight
-  std::int64_t (*panel_floats)(const Linear&);          // room that a packed panel takes
-  std::int64_t (*tile_rows)(const Linear&);             // rows that are computed together
-  std::int64_t (*tile_floats)(const Linear&);           // room for them
+  std::int64_t panel;                           // outputs in a panel of the weight
+  std::int64_t (*panel_floats)(const Linear&);  // room that a packed panel takes
+  std::int64_t (*tile_rows)(const Linear&);     // rows that are computed together
+  std::int64_t (*tile_floats)(const Linear&);   // room for them
   void (*pack)(const Linear&, std::int64_t panel, float* packed);
   // Rows [first, last), at most a tile, from all panels in turn; both rooms start at a multiple of 64 bytes.
   void (*multiply)(const Linear&, std::int64_t first, std::int64_t last, const float* packed,

@@ -23,7 +23,7 @@ constexpr std::int64_t kAliasing = 4096;  // rows that lie so many bytes apart e
 template <typename IsaOf, typename T>
 struct Single {
   using Isa = IsaOf;
-  using Element = T;    // of the tensors
+  using Element = T;     // of the tensors
   using Factor = float;  // of a tile
   using Vector = typename Isa::Vector;
   static constexpr std::int64_t kTerms = 1;
@@ -235,8 +235,8 @@ struct LinearTiles {
 template <typename Operand>
 LinearKernel linear_kernel() {
   using Tiles = LinearTiles<Operand>;
-  return {Tiles::kPanel,    Tiles::panel_floats, Tiles::tile_rows, Tiles::tile_floats,
-          Tiles::pack, Tiles::multiply};
+  return {Tiles::kPanel,      Tiles::panel_floats, Tiles::tile_rows,
+          Tiles::tile_floats, Tiles::pack,         Tiles::multiply};
 }
 
 template <typename Isa>

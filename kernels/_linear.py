@@ -60,9 +60,9 @@ def linear(
     architecture, ICML 2020; a product in registers over packed panels as in Goto and van de Geijn,
     Anatomy of high-performance matrix multiplication, ACM TOMS 2008.
     """
-    leading, shape = x.shape[:-1], (*x.shape[:-1], *weight.shape[:1])
     _check(x, weight, bias=bias, residual=residual, out=out)
-    rows = x.reshape(math.prod(leading), weight.shape[1])
+    shape = (*x.shape[:-1], len(weight))
+    rows = x.reshape(math.prod(x.shape[:-1]), weight.shape[1])
     added = None if residual is None else residual.reshape(len(rows), len(weight))
     given = [tensor for tensor in (x, weight, bias, residual) if tensor is not None]
     if out is None:
