@@ -160,11 +160,16 @@ struct LinearTiles {
                              std::int64_t full, std::int64_t last, std::int64_t panel,
                              const float* packed) {
     for (std::int64_t row = first; row < last; row += kBlock) {
-      alignas(kCacheLine) float sums[kBlock * N * kLanes];
       const Rows block = row < full ? left.from(row - first) : rest;
-      prefetch<N>(task, row, std::min(kBlock, last - row), panel * kPanel);
-      multiply_block<N>(block.at, block.stride, packed, steps(task), sums);
-      finish<N>(task, row, std::min(kBlock, last - row), panel * kPanel, sums);
+      const std::int64_t rows = std::min(kBlock, last - row), column = panel * kPanel;
+      Vector sum[kBlock][N];
+      prefetch<N>(task, row, rows, column);
+      multiply_block<N>(block.at, block.stride, packed, steps(task), sum);
+      if (task.gelu) {
+        finish<N, true>(task, row, rows, column, sum);
+      } else {
+        finish<N, false>(task, row, rows, column, sum);
+      }
     }
   }
 
@@ -184,9 +189,8 @@ struct LinearTiles {
   }
 
   template <int N>
-  static void multiply_block(const Factor* a, std::int64_t stride, const float* b,
-                             std::int64_t steps, float* sums) {
-    Vector sum[kBlock][N];
+  static TVT_INLINE void multiply_block(const Factor* a, std::int64_t stride, const float* b,
+                                        std::int64_t steps, Vector (&sum)[kBlock][N]) {
 #pragma GCC unroll 8
     for (std::int64_t i = 0; i < kBlock; ++i) {
 #pragma GCC unroll 3
@@ -203,31 +207,37 @@ struct LinearTiles {
         for (int n = 0; n < N; ++n) sum[i][n] = Operand::multiply_add(factor, right[n], sum[i][n]);
       }
     }
-#pragma GCC unroll 8
-    for (std::int64_t i = 0; i < kBlock; ++i) {
-#pragma GCC unroll 3
-      for (int n = 0; n < N; ++n) Isa::store(sums + (i * N + n) * kLanes, sum[i][n]);
-    }
   }
 
-  // Bias, activation and residual of a block of sums.
-  template <int N>
-  static void finish(const Linear& task, std::int64_t first, std::int64_t rows, std::int64_t column,
-                     const float* sums) {
+  // Bias, activation and residual of a block of sums, which never leaves the registers before.
+  template <int N, bool kGelu>
+  static TVT_INLINE void finish(const Linear& task, std::int64_t first, std::int64_t rows,
+                                std::int64_t column, const Vector (&sum)[kBlock][N]) {
     const T* const bias = static_cast<const T*>(task.bias);
-    for (std::int64_t i = 0; i < rows; ++i) {
-      const T* residual = static_cast<const T*>(task.residual);
-      if (residual) residual += (first + i) * task.residual_stride + column;
-      T* const out = static_cast<T*>(task.out) + (first + i) * task.out_stride + column;
+    const T* residual = static_cast<const T*>(task.residual);
+    if (residual) residual += first * task.residual_stride + column;
+    T* out = static_cast<T*>(task.out) + first * task.out_stride + column;
+    std::int64_t count[N];
+    Vector shift[N];
+#pragma GCC unroll 3
+    for (int n = 0; n < N; ++n) {
+      const std::int64_t at = column + n * kLanes;
+      count[n] = std::min(kLanes, task.outputs - at);
+      shift[n] = bias ? Isa::load(bias + at, count[n]) : Isa::zero();
+    }
+#pragma GCC unroll 8
+    for (std::int64_t i = 0; i < kBlock; ++i) {
+      if (i == rows) return;
+#pragma GCC unroll 3
       for (int n = 0; n < N; ++n) {
         const std::int64_t at = n * kLanes;
-        const std::int64_t count = std::min(kLanes, task.outputs - column - at);
-        Vector value = Isa::load(sums + i * N * kLanes + at);
-        if (bias) value = Isa::add(value, Isa::load(bias + column + at, count));
-        if (task.gelu) value = gelu_of<Isa>(value);
-        if (residual) value = Isa::add(value, Isa::load(residual + at, count));
-        Isa::store(out + at, value, count);
+        Vector value = Isa::add(sum[i][n], shift[n]);
+        if constexpr (kGelu) value = gelu_of<Isa>(value);
+        if (residual) value = Isa::add(value, Isa::load(residual + at, count[n]));
+        Isa::store(out + at, value, count[n]);
       }
+      out += task.out_stride;
+      if (residual) residual += task.residual_stride;
     }
   }
 };

@@ -9,7 +9,7 @@ import torch
 import tvtfast
 from tvtfast import proxies, spaces
 from tvtfast.models import last_features
-from tvtfast.population import Population
+from tvtfast.population import Population, engine
 from tvtfast.population import memory as memory_module
 from tvtfast.population import population as population_module
 from tvtfast.spaces.steps import MLP
@@ -125,19 +125,18 @@ def test_common_beginnings_are_computed_once(monkeypatch):
     (arch,) = space.sample(1, 0)
     last = [3, 4][arch.num_heads[-1] == 3]
     sibling = {**space.to_dict(arch), "num_heads": [*arch.num_heads[:-1], last]}
-    calls = []
-    original = population_module.forward
+    computed = []
+    original = engine._run
 
-    def counting(*arguments):
-        for nodes, x in original(*arguments):
-            calls.append(len(nodes))
-            yield nodes, x
+    def counting(run, rows, *arguments):
+        computed.append((rows.stop - rows.start) * len(run.steps))
+        original(run, rows, *arguments)
 
-    monkeypatch.setattr(population_module, "forward", counting)
+    monkeypatch.setattr(engine, "_run", counting)
     population = Population([arch, sibling, arch], space=space, img_size=32)
     assert len(features_of(population, torch.zeros(1, 3, 32, 32))) == 3
     # the embedding and two layers per block; the last block twice
-    assert sum(calls) == 1 + 2 * arch.depth + 2
+    assert sum(computed) == 1 + 2 * arch.depth + 2
 
 
 @pytest.mark.parametrize(
@@ -151,17 +150,22 @@ def test_no_memory_left_halves_the_plan_and_goes_on(case, monkeypatch, error):
     space, archs, options, images = case
     expected = features_of(Population(archs, space=space, **options), images)
     monkeypatch.setattr(memory_module, "_CPU_NODES", 8)
-    plans = []
-    original = population_module.forward
+    plans, calls = [], []
+    forward, run = population_module.forward, engine._run
 
-    def failing(root, images, bank, plan, workers):
+    def planned(root, images, bank, plan, workers):
         plans.append(plan)
-        for number, result in enumerate(original(root, images, bank, plan, workers)):
-            if plan.nodes_per_batch > 2 and number > 4:
-                raise error
-            yield result
+        calls.clear()
+        return forward(root, images, bank, plan, workers)
 
-    monkeypatch.setattr(population_module, "forward", failing)
+    def failing(*arguments):
+        calls.append(arguments)
+        if plans[-1].nodes_per_batch > 2 and len(calls) > 20:
+            raise error
+        run(*arguments)
+
+    monkeypatch.setattr(population_module, "forward", planned)
+    monkeypatch.setattr(engine, "_run", failing)
     found = features_of(Population(archs, space=space, **options), images)
     assert [plan.nodes_per_batch for plan in plans] == [8, 4, 2]
     for row, (x, _, _) in expected.items():

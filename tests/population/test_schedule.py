@@ -21,9 +21,10 @@ def nodes_of(node):
     name=st.sampled_from(["autoformer-tiny", "autoformer-original-small", "pit"]),
     count=st.integers(1, 60),
     limit=st.integers(1, 20),
+    waiting=st.integers(1, 30),
     seed=st.integers(0, 10**6),
 )
-def test_schedule(name, count, limit, seed):
+def test_schedule(name, count, limit, waiting, seed):
     space = spaces.get(name)
     paths = space.paths(space.sample(count, seed))
     root = prefix_tree(paths, range(count))
@@ -31,8 +32,8 @@ def test_schedule(name, count, limit, seed):
     assert sorted(row for node in everything for row in node.candidates) == list(range(count))
     parents = {child: node for node in (root, *everything) for child in node.children.values()}
     held = {IMAGES: [root]}
-    computed = set()
-    for batch in schedule(root, limit):
+    computed, unread = set(), []
+    for batch in schedule(root, limit, waiting):
         source = held[batch.source]
         made = {}
         for run in batch.runs:
@@ -51,10 +52,16 @@ def test_schedule(name, count, limit, seed):
         held[batch.number] = list(batch.nodes)
         if batch.last_of_source:
             del held[batch.source]
+        unread += [node for node in batch.nodes if node.candidates]
+        if batch.has_ends and not batch.is_leaf:
+            assert batch.reads
+        if batch.reads:
+            unread.clear()
+        assert len(unread) < waiting
         if batch.is_leaf:
             assert not any(node.children for node in batch.nodes)
             del held[batch.number]
-    assert computed == everything and not held
+    assert computed == everything and not held and not unread
 
 
 def test_the_schedule_does_not_depend_on_addresses():

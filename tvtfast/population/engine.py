@@ -31,14 +31,15 @@ def forward(
         workers: Who computes it.
 
     Yields:
-        Nodes and their activations ``[len(nodes), B, T, dim]``, every node of the tree once; while
-        no candidate ends with one of them they may still be in the making.
+        Nodes that candidates end with, among others, and their activations
+        ``[len(nodes), B, T, dim]``; every such node once.
     """
     held: dict[int, Tensor] = {IMAGES: images}
+    ended: list[Batch] = []
     read: list[int] = []  # sources that the last batch was the last to read
     before: Started = ()
     try:
-        for batch in schedule(root, plan.nodes_per_batch):
+        for batch in schedule(root, plan.nodes_per_batch, plan.ends_per_reading):
             source = held[batch.source]
             target = held[batch.number] = _target(batch, source, plan)
             started = workers.start(_tasks(batch, source, target, bank, plan))
@@ -46,12 +47,17 @@ def forward(
             workers.wait(before)
             release(held, read)
             before, read = started, [batch.source] if batch.last_of_source else []
-            if plan.workers == 1 or batch.has_ends:
+            if batch.has_ends:
+                ended.append(batch)
+            if plan.workers == 1 or batch.reads:
                 workers.finish()
                 release(held, read)
-            yield batch.nodes, held[batch.number]
-            if batch.is_leaf:
-                del held[batch.number]
+            if batch.reads:
+                for done in ended:
+                    yield done.nodes, held[done.number]
+                    if done.is_leaf:
+                        del held[done.number]
+                ended.clear()
     finally:
         workers.settle()
 

@@ -17,6 +17,7 @@ from tvtfast.spaces.twins_steps import LocalAttention, SubsampledAttention
 
 _CPU_TOKENS = 2048
 _CPU_NODES = 4
+_CPU_ENDS = 16
 _CUDA_TOKENS = 2**18
 _CUDA_NODES = 256
 
@@ -30,12 +31,15 @@ class MemoryPlan:
         tokens_per_call: Tokens that go through one layer at once.
         dtype: Of activations.
         workers: Threads that make calls at the same time.
+        ends_per_reading: Nodes that candidates end with and that wait to be read together, since
+            the workers wait for each other then.
     """
 
     nodes_per_batch: int
     tokens_per_call: int
     dtype: torch.dtype
     workers: int = 1
+    ends_per_reading: int = 1
 
     @property
     def smallest(self) -> bool:
@@ -48,6 +52,7 @@ class MemoryPlan:
             self,
             nodes_per_batch=max(1, self.nodes_per_batch // 2),
             tokens_per_call=max(1, self.tokens_per_call // 2),
+            ends_per_reading=max(1, self.ends_per_reading // 2),
         )
 
     def slices(self, rows: int, images: int, tokens: int) -> Iterator[tuple[slice, slice]]:
@@ -93,6 +98,7 @@ def plan_memory(
         _CUDA_TOKENS if cuda else _CPU_TOKENS,
         dtype,
         workers,
+        _CPU_ENDS if workers > 1 else 1,
     )
     while (needed := peak_bytes(root, images, plan)) > limit:
         if plan.smallest:
@@ -122,9 +128,10 @@ def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
     """Bytes of activations and temporaries that are held at once, at most; weights, and the images
     themselves, come on top."""
     held = {IMAGES: 0}
+    ended: list[Batch] = []
     read: list[int] = []
     peak = before = 0
-    for batch in schedule(root, plan.nodes_per_batch):
+    for batch in schedule(root, plan.nodes_per_batch, plan.ends_per_reading):
         step: Any = batch.nodes[0].step
         held[batch.number] = (
             len(batch.nodes) * images * step.tokens * step.width * plan.dtype.itemsize
@@ -134,13 +141,18 @@ def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
         peak = max(peak, sum(held.values()) + max(before, temporary))
         release(held, read)
         before, read = temporary, [batch.source] if batch.last_of_source else []
-        if plan.workers == 1 or batch.has_ends:
+        if batch.has_ends:
+            ended.append(batch)
+        if plan.workers == 1 or batch.reads:
             release(held, read)
             before = 0
-        if batch.is_leaf:
+        if batch.reads and ended:
             # features of some of the nodes may be copied for their reader
-            peak = max(peak, sum(held.values()) + held[batch.number])
-            del held[batch.number]
+            peak = max(peak, sum(held.values()) + max(held[done.number] for done in ended))
+            for done in ended:
+                if done.is_leaf:
+                    del held[done.number]
+            ended.clear()
     return peak
 
 

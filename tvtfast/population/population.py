@@ -135,11 +135,10 @@ class Population:
             while remaining:
                 try:
                     for nodes, x in forward(root, images, self.bank, plan, workers):
-                        found = self._leaves(nodes, x)
-                        if found is not None:
-                            yield found
-                            for row in itertools.chain.from_iterable(found.rows):
-                                del remaining[row]
+                        found = self._ended(nodes, x)
+                        yield found
+                        for row in itertools.chain.from_iterable(found.rows):
+                            del remaining[row]
                 except RuntimeError as error:
                     if plan.smallest or not is_out_of_memory(error):
                         raise
@@ -147,10 +146,8 @@ class Population:
         finally:
             workers.close()
 
-    def _leaves(self, nodes: Sequence[Node], x: Tensor) -> PopulationFeatures | None:
+    def _ended(self, nodes: Sequence[Node], x: Tensor) -> PopulationFeatures:
         kept = [row for row, node in enumerate(nodes) if node.candidates]
-        if not kept:
-            return None
         step: Any = nodes[0].step
         return PopulationFeatures(
             tuple(tuple(nodes[row].candidates) for row in kept),

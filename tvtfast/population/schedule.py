@@ -51,6 +51,9 @@ class Batch:
         number: Number of the new batch.
         last_of_source: Whether nothing else is computed from the source.
         is_leaf: Whether nothing is computed from the new batch.
+        reads: Whether the nodes so far that candidates end with are read now. Everything must be
+            complete for it, so they wait for each other; but those that more is computed from do
+            not wait, and are read before it is.
     """
 
     source: int
@@ -59,18 +62,21 @@ class Batch:
     number: int
     last_of_source: bool
     is_leaf: bool
+    reads: bool
 
     @property
     def has_ends(self) -> bool:
-        """Whether candidates end with one of the nodes, so that it must be complete."""
+        """Whether candidates end with one of the nodes."""
         return any(node.candidates for node in self.nodes)
 
 
-def schedule(root: Node, nodes_per_batch: int) -> Iterator[Batch]:
-    """Batches of at most ``nodes_per_batch`` new nodes (or all children of one parent).
+def schedule(root: Node, nodes_per_batch: int, ends_per_reading: int = 1) -> Iterator[Batch]:
+    """Batches of at most ``nodes_per_batch`` new nodes (or all children of one parent), read when
+    candidates end with ``ends_per_reading`` of them.
 
     New nodes are ordered by their own next steps, so that those with equal ones lie side by side.
     """
+    waiting = 0
     counter = itertools.count()
     stack = [(IMAGES, deque(_batches([root], nodes_per_batch)))]
     while stack:
@@ -86,6 +92,11 @@ def schedule(root: Node, nodes_per_batch: int) -> Iterator[Batch]:
         following = deque(_batches(nodes, nodes_per_batch))
         if following:
             stack.append((number, following))
+        ends = sum(bool(node.candidates) for node in nodes)
+        waiting += ends
+        reads = waiting >= ends_per_reading or bool(ends and following) or not stack
+        if reads:
+            waiting = 0
         yield Batch(
             source,
             _runs(parents, nodes),
@@ -93,6 +104,7 @@ def schedule(root: Node, nodes_per_batch: int) -> Iterator[Batch]:
             number,
             last_of_source=not pending,
             is_leaf=not following,
+            reads=reads,
         )
 
 
