@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
@@ -136,8 +135,15 @@ def mlp_block_bytes(
     return (1 + len(hidden)) * x.nbytes + weights + biases
 
 
-def mlp_block_flops(x: Tensor, w1: Tensor, *arguments: Any) -> int:
-    hidden = arguments[3]
+def mlp_block_flops(
+    x: Tensor,
+    w1: Tensor,
+    b1: Tensor | None,
+    w2: Tensor,
+    b2: Tensor | None,
+    hidden: Sequence[int],
+    *arguments: object,
+) -> int:
     return 4 * x.numel() * hidden[-1] + 26 * x.shape[0] * hidden[-1]
 
 
