@@ -9,8 +9,8 @@ from torch import Tensor
 
 from . import _checks, _transforms, dispatch, library
 from ._segments import tensor_kinds
+from .dtypes import accumulation_dtype
 from .reference import attention_map as reference
-from .spec import accumulation_dtype
 
 _ops = getattr(torch.ops, library.NAMESPACE)
 
@@ -45,7 +45,7 @@ def attention_map(
     Differentiable once in ``x``; inside ``torch.func`` transforms any number of times, through
     plain PyTorch. Sums are fp32 (norms fp64); the native backend returns the same bits whatever the
     number of threads, the triton backend on every run. Magnitudes up to 1e18 are safe in fp32.
-    Error bound: :func:`tvtfast.kernels.spec.map_tolerance`.
+    Error bound: :func:`tvtfast.kernels.tolerances.map_tolerance`.
 
     Raises:
         TypeError: ``x`` is not a floating-point tensor of a listed dtype.
@@ -94,7 +94,7 @@ def attention_map_distance(
 
     Differentiable once in ``x`` and ``teacher_map``; the gradient of ``x`` is computed in fp32 and
     has its dtype. Transforms and determinism are as in :func:`attention_map`. Error bound:
-    :func:`tvtfast.kernels.spec.distance_tolerance`.
+    :func:`tvtfast.kernels.tolerances.distance_tolerance`.
 
     Raises:
         TypeError: A tensor is not floating-point of a listed dtype.

@@ -50,7 +50,7 @@ def attention_jvp(
     the same bits on every run, the native one whatever the number of threads. Where gradients are
     recorded and inside ``torch.func`` transforms it is plain PyTorch, differentiable any number of
     times. Autocast leaves it alone. A NaN in a key makes its head NaN. Error bound:
-    :func:`tvtfast.kernels.spec.attention_jvp_tolerance`.
+    :func:`tvtfast.kernels.tolerances.attention_jvp_tolerance`.
 
     Raises:
         TypeError: A tensor is not floating-point of a listed dtype, or not of the dtype of ``q``.

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from .spec import STATISTICS, SUPPORTED_DTYPES
+from .reference.self_attention_stats import STATISTICS
+from .spec import SUPPORTED_DTYPES
 
 
 def check_dtype(function: str, name: str, tensor: Tensor) -> None:

@@ -34,7 +34,7 @@ def gram(
     Differentiable any number of times; the gradient of an operand has its dtype. Products are exact
     for half inputs and never rounded to TF32 by the triton backend, whose sums have an order fixed
     by the shapes; the reference is PyTorch's matrix product in the format of the result, autocast
-    or not. Error bound: :func:`tvtfast.kernels.spec.gram_tolerance`.
+    or not. Error bound: :func:`tvtfast.kernels.tolerances.gram_tolerance`.
 
     Raises:
         TypeError: A tensor is not floating-point of a listed dtype, or the dtypes differ.

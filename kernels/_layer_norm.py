@@ -31,7 +31,7 @@ def layer_norm(x: Tensor, *, eps: float = 1e-5, backend: str | None = None) -> T
     and where gradients are recorded it is :func:`torch.nn.functional.layer_norm`. Autocast leaves
     it alone. Arithmetic is fp32 (fp64 for fp64), the variance is that of differences to the mean.
     The native backend computes a token alike whatever the others and the number of threads. Error
-    bound: :func:`tvtfast.kernels.spec.layer_norm_tolerance`.
+    bound: :func:`tvtfast.kernels.tolerances.layer_norm_tolerance`.
 
     Raises:
         TypeError: ``x`` is not a floating-point tensor of a listed dtype.

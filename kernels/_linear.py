@@ -47,7 +47,8 @@ def linear(
     linear layer and GELU. Autocast leaves it alone. Sums are fp32 (fp64 for fp64); where PyTorch
     rounds to the dtype between the parts, the native backend does so once, at the end, and for
     bf16 on CPUs with AVX-512 BF16 also what it normalised. It computes a token alike whatever the
-    others and the number of threads. Error bound: :func:`tvtfast.kernels.spec.linear_tolerance`.
+    others and the number of threads. Error bound:
+    :func:`tvtfast.kernels.tolerances.linear_tolerance`.
 
     Raises:
         TypeError: A tensor is not of a listed dtype.

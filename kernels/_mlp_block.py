@@ -55,7 +55,7 @@ def mlp_block(
     fp32 products that PyTorch is set to. Autocast leaves it alone. Sums are fp32 (fp64 for fp64);
     what is multiplied is rounded to the dtype first (on the CPU the norm may not be). Sums have an
     order fixed by the shapes. Error bound:
-    :func:`tvtfast.kernels.spec.mlp_block_tolerance`.
+    :func:`tvtfast.kernels.tolerances.mlp_block_tolerance`.
 
     Raises:
         TypeError: A tensor is not floating-point of a listed dtype, or they differ in dtype.

@@ -60,7 +60,7 @@ def segment_norms(
 
     Squares are summed in fp64: nothing overflows. The native backend sums fixed chunks and returns
     the same bits whatever the number of threads, the triton backend on every run. Error bound:
-    :func:`tvtfast.kernels.spec.norm_tolerance`.
+    :func:`tvtfast.kernels.tolerances.norm_tolerance`.
 
     Raises:
         TypeError: A tensor is not floating-point of a listed dtype.
@@ -126,7 +126,7 @@ def slice_norms(
     lookup, so a million slices cost little more than a hundred. All slices begin at the origin, so
     nothing is subtracted and nothing cancels; the native backend returns the same bits whatever the
     number of threads, the triton backend on every run. Error bound:
-    :func:`tvtfast.kernels.spec.norm_tolerance`.
+    :func:`tvtfast.kernels.tolerances.norm_tolerance`.
 
     Raises:
         TypeError: ``weight`` is not a floating-point tensor of a listed dtype.

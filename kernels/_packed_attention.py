@@ -41,7 +41,7 @@ def packed_attention(
     the values; on CPUs with AVX-512 BF16 they are divided by the sum of the rounded ones, so that
     equal values stay what they are. The native backend computes a query alike whatever the other
     queries and the number of threads. Error bound:
-    :func:`tvtfast.kernels.spec.packed_attention_tolerance`.
+    :func:`tvtfast.kernels.tolerances.packed_attention_tolerance`.
 
     Raises:
         TypeError: ``qkv`` is not a floating-point tensor of a listed dtype.

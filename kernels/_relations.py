@@ -15,9 +15,9 @@ from torch.nn.functional import normalize
 
 from . import _checks, _transforms, dispatch, library
 from ._gram import gram
+from .dtypes import accumulation_dtype
 from .reference import angle_distance as reference
 from .reference.angle_distance import squared_distances
-from .spec import accumulation_dtype
 
 _ops = getattr(torch.ops, library.NAMESPACE)
 
@@ -86,7 +86,7 @@ def relation_distance(student: Tensor, teacher: Tensor, *, backend: str | None =
 
     Arguments, result and errors are those of :func:`relation_batch_similarity`. Distances come from
     the Gram matrix relative to the first sample: an error of
-    :func:`~tvtfast.kernels.spec.gram_tolerance` times four squared diameters of the batch in
+    :func:`~tvtfast.kernels.tolerances.gram_tolerance` times four squared diameters of the batch in
     ``D^2``, however far the batch lies from the origin. Samples closer than the rounding of that
     matrix coincide, with distance 1e-6 and no gradient.
 
@@ -112,7 +112,8 @@ def relation_rkd_angle(student: Tensor, teacher: Tensor, *, backend: str | None 
 
     Arguments, result and errors are those of :func:`relation_batch_similarity`. What coincides is
     as in :func:`relation_distance`; error bounds of the two steps:
-    :func:`~tvtfast.kernels.spec.gram_tolerance`, :func:`~tvtfast.kernels.spec.angle_tolerance`.
+    :func:`~tvtfast.kernels.tolerances.gram_tolerance`,
+    :func:`~tvtfast.kernels.tolerances.angle_tolerance`.
 
     Source: Park et al., Relational knowledge distillation, CVPR 2019.
     """

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import _checks
 from ._gram import gram
-from .spec import accumulation_dtype
+from .dtypes import accumulation_dtype
 
 GRADIENT_ELEMENTS = 1 << 26
 """Elements of per-sample gradients that are formed at a time."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from . import _checks, _transforms, dispatch, library
+from .dtypes import accumulation_dtype
 from .reference import self_attention_stats as reference
-from .spec import accumulation_dtype
 
 _ops = getattr(torch.ops, library.NAMESPACE)
 
@@ -66,7 +66,7 @@ def self_attention_stats(
     images in the reference. The native backend returns the same bits whatever the number of
     threads, the triton backend on every run. A NaN in ``q`` reaches its row and the column sums of
     its head, one in ``k`` all of its head. Error bound:
-    :func:`tvtfast.kernels.spec.attention_tolerance`.
+    :func:`tvtfast.kernels.tolerances.attention_tolerance`.
 
     Raises:
         TypeError: A tensor is not floating-point of a listed dtype, or ``k`` has not that of ``q``.

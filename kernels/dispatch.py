@@ -22,6 +22,7 @@ from .cuda import attention_map as cuda_attention_map
 from .cuda import attention_map_distances as cuda_attention_map_distances
 from .cuda import indexed as cuda_indexed
 from .cuda import segment_norms as cuda_segment_norms
+from .examples import Device
 from .native import attention_jvp as native_attention_jvp
 from .native import attention_map as native_attention_map
 from .native import attention_map_distances as native_attention_map_distances
@@ -45,7 +46,7 @@ from .reference import packed_attention as reference_packed_attention
 from .reference import segment_norms as reference_segment_norms
 from .reference import self_attention_stats as reference_self_attention_stats
 from .reference import slice_norms as reference_slice_norms
-from .spec import OPERATORS, Device
+from .spec import OPERATORS
 from .triton import capability
 
 AUTO = "auto"

@@ -16,9 +16,10 @@ from torch import Tensor
 from . import dispatch
 from ._layout import empty_gradient, empty_tokens_first
 from ._slices import SliceTable
+from .dtypes import accumulation_dtype
 from .reference import angle_distance as reference_angle_distance
 from .reference import gram as reference_gram
-from .spec import OPERATORS, accumulation_dtype
+from .spec import OPERATORS
 
 NAMESPACE = "tvtfast"
 

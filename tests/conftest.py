@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
+import tvtfast
 from tvtfast._torchvision import ensure_torchvision
 
 ensure_torchvision()
@@ -30,3 +41,90 @@ def shared_data() -> Path:
     if folder is None or not folder.is_dir():
         pytest.skip("no real data: set TVTFAST_TEST_DATA to the folder of data files")
     return folder
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Any:
+    """A ConvNet that was not trained, the same on every machine."""
+    module = tvtfast.initialize_(tvtfast.models.CifarResNet(8, 10), seed=1)
+    return tvtfast.load_teacher(module, input_size=32)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """The bits of a sum depend on the number of threads that share it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _load_program(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"tvtfast_test_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def load_program() -> Callable[[Path], ModuleType]:
+    """A program that lies beside the tests as a module; its path is ``__file__``."""
+    return _load_program
+
+
+def _start_program(
+    program: ModuleType, *arguments: str | Path, launcher: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *launcher, str(program.__file__), *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def start_program() -> Callable[..., subprocess.Popen[str]]:
+    """Start such a program in a process of its own, with one thread."""
+    return _start_program
+
+
+def _kill_once(
+    process: subprocess.Popen[Any], reached: Callable[[], bool], *, delay: float = 0.0
+) -> None:
+    deadline = time.monotonic() + 300
+    while not reached() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    late = time.monotonic() >= deadline
+    time.sleep(delay)
+    process.kill()
+    output, _ = process.communicate()
+    assert not late, f"it did not come far enough: {output}"
+    assert process.returncode == -signal.SIGKILL, f"it ended before it was killed: {output}"
+
+
+@pytest.fixture(scope="session")
+def kill_once() -> Callable[..., None]:
+    """``kill -9`` for a process, ``delay`` seconds after ``reached()`` is true."""
+    return _kill_once
+
+
+@pytest.fixture(scope="session")
+def last_weights() -> Callable[[Path], dict[str, Tensor]]:
+    """Weights after the last epoch of the training in a folder."""
+    return lambda folder: torch.load(folder / "last.pt", weights_only=True)["objective"]
+
+
+def _assert_same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+@pytest.fixture(scope="session")
+def assert_same() -> Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], None]:
+    """Two sets of weights have the same names and the same bits."""
+    return _assert_same

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -32,17 +31,12 @@ tvtfast.search(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
-def test_the_policy_narrows_and_a_killed_search_repeats_it(tmp_path):
+def test_the_policy_narrows_and_a_killed_search_repeats_it(tmp_path, kill_once):
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.save(images, tmp_path / "images.pt")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     process = start(broken)
-    deadline = time.monotonic() + 300
-    while reached(broken) < 15 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
+    kill_once(process, lambda: reached(broken) >= 15)
     assert 15 <= reached(broken) < STEPS, "killed neither at the start nor after the end"
 
     assert start(broken).wait() == 0

@@ -68,11 +68,6 @@ def batch():
     return frozen_batch("digits", 6)
 
 
-@pytest.fixture(scope="module")
-def teacher():
-    return tvtfast.load_teacher(tvtfast.initialize_(CifarResNet(8, 10), seed=1), input_size=32)
-
-
 def test_every_relation_is_a_proxy():
     assert set(proxies.RELATIONS) <= set(proxies.available())
     for name in proxies.RELATIONS:

@@ -27,11 +27,6 @@ def batch():
 
 
 @pytest.fixture(scope="module")
-def teacher():
-    return tvtfast.load_teacher(tvtfast.initialize_(CifarResNet(8, 10), seed=1), input_size=32)
-
-
-@pytest.fixture(scope="module")
 def archs():
     return TINY.sample(4, 0)
 

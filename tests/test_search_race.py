@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 
 import numpy as np
@@ -20,7 +19,6 @@ import torch
 import tvtfast
 from tvtfast import joint_scoring
 from tvtfast.data import frozen_batch
-from tvtfast.models import CifarResNet
 from tvtfast.proxies import Proxy
 from tvtfast.store import ScoreStore
 
@@ -28,8 +26,7 @@ SPACE = "autoformer-tiny"
 
 
 @pytest.fixture(scope="module")
-def arguments():
-    teacher = tvtfast.load_teacher(tvtfast.initialize_(CifarResNet(8, 10), seed=1), input_size=32)
+def arguments(teacher):
     return {
         "teacher": teacher,
         "images": frozen_batch("digits", 16),
@@ -251,18 +248,13 @@ def images_stored(folder):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
-def test_kill_and_continue(arguments, raced, folder, tmp_path, monkeypatch):
+def test_kill_and_continue(arguments, raced, folder, tmp_path, monkeypatch, kill_once):
     """kill -9 in the first rung and in a later one: the same table, and no image scored twice."""
     environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
     reached = 0
     for enough in (10, 90):
         process = subprocess.Popen([sys.executable, "-c", SCRIPT, tmp_path], env=environment)
-        deadline = time.monotonic() + 180
-        while images_stored(tmp_path) < enough and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.kill()
-        process.wait()
+        kill_once(process, lambda enough=enough: images_stored(tmp_path) >= enough)
         reached = images_stored(tmp_path)
     total = raced.table.race.passes
     assert 90 <= reached < total, "killed neither before the second rung nor after the end"

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 
 import pytest
@@ -73,19 +72,14 @@ def scored(folder):
         ("reinforce", {}),
     ],
 )
-def test_kill_and_continue(strategy, settings, tmp_path):
+def test_kill_and_continue(strategy, settings, tmp_path, kill_once):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     expected, needed = search(whole, strategy, settings)
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, broken, strategy, json.dumps(settings)],
         env=os.environ | {"OMP_WAIT_POLICY": "passive"},
     )
-    deadline = time.monotonic() + 120
-    while scored(broken) < 30 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
+    kill_once(process, lambda: scored(broken) >= 30)
     reached = scored(broken)
     assert 30 <= reached < needed, "killed neither in the first generation nor after the end"
     resumed, calls = search(broken, strategy, settings)

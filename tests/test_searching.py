@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -16,7 +15,6 @@ import pytest
 import tvtfast
 from tvtfast import spaces
 from tvtfast.data import frozen_batch
-from tvtfast.models import CifarResNet
 from tvtfast.proxies import Proxy
 from tvtfast.strategies import Budget, Scores
 
@@ -25,8 +23,7 @@ WINDOW = {"params": (5.0e6, 7.0e6)}
 
 
 @pytest.fixture(scope="module")
-def arguments():
-    teacher = tvtfast.load_teacher(tvtfast.initialize_(CifarResNet(8, 10), seed=1), input_size=32)
+def arguments(teacher):
     return {
         "teacher": teacher,
         "images": frozen_batch("digits", 3),
@@ -104,7 +101,7 @@ def stored(folder):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
-def test_kill_and_continue(arguments, tmp_path):
+def test_kill_and_continue(arguments, tmp_path, kill_once):
     """kill -9 in the middle, twice: the same final table, and no score computed twice."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     expected = tvtfast.search(TINY, trials=30, run_dir=whole, **arguments)
@@ -113,12 +110,7 @@ def test_kill_and_continue(arguments, tmp_path):
     reached = counts
     for _ in range(2):
         process = subprocess.Popen([sys.executable, "-c", SCRIPT, broken], env=environment)
-        deadline = time.monotonic() + 120
-        while stored(broken) <= reached + 4 and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.kill()
-        process.wait()
+        kill_once(process, lambda enough=reached + 4: stored(broken) > enough)
         reached = stored(broken)
     assert counts + 4 < reached < counts + 30, "killed neither before the start nor after the end"
     assert json.loads((broken / "run.json").read_text())["status"] == "running"

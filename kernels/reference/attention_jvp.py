@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..spec import accumulation_dtype
+from ..dtypes import accumulation_dtype
 
 CHUNK_ELEMENTS = 1 << 19
 """Attention weights that are formed at a time: what stays in a cache."""

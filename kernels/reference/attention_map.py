@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from .._layout import empty_gradient
-from ..spec import accumulation_dtype
+from ..dtypes import accumulation_dtype
 
 NORM_FLOOR = 1e-12
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ..spec import accumulation_dtype
+from ..dtypes import accumulation_dtype
 
 
 def forward(x: Tensor, y: Tensor | None, relative: bool) -> Tensor:

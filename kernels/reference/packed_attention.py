@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from ..spec import accumulation_dtype
+from ..dtypes import accumulation_dtype
 
 
 def forward(qkv: Tensor, num_heads: int, scale: float) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..spec import accumulation_dtype
+from ..dtypes import accumulation_dtype
 
 
 def norms(tensors: Sequence[Tensor]) -> Tensor:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..spec import accumulation_dtype
+from ..dtypes import accumulation_dtype
+
+STATISTICS = ("class_row", "column_sums", "row_entropy", "head_mean")
+"""What can be asked for; teacher products come with a teacher."""
 
 CHUNK_ELEMENTS = 1 << 19
 """Attention weights that are formed at a time: what stays in a cache."""
@@ -23,7 +26,7 @@ def stats(
         k: ``[B, H, N, D]``.
         teacher: ``[B, N]`` or None.
         scale: Factor of the scores.
-        statistics: Of :data:`~tvtfast.kernels.spec.STATISTICS`.
+        statistics: Of :data:`STATISTICS`.
 
     Nothing is larger than the weights of :data:`CHUNK_ELEMENTS` pairs of tokens, or of one image.
     """

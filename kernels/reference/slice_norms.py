@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._slices import SliceTable
-from ..spec import accumulation_dtype
+from ..dtypes import accumulation_dtype
 
 
 def norms(weight: Tensor, table: SliceTable) -> Tensor:

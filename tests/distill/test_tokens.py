@@ -21,18 +21,11 @@ from tvtfast.distill.loading import Batch
 from tvtfast.distill.objective import guided
 from tvtfast.models import load_student
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ARCH = "4,2,2|2,1,2|2,1,2|2,1,2|16"
 TEST_IMAGES = 60
 PHASES = ((0.0, 4), (0.3, 2), (0.6, 1))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The bits of a sum depend on the number of threads that share it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def train(small, folder, tokens=None, *, guided=True, **changes):
@@ -48,16 +41,6 @@ def train(small, folder, tokens=None, *, guided=True, **changes):
         device="cpu",
         img_size=32,
     )
-
-
-def last_state(folder):
-    return torch.load(folder / "last.pt", weights_only=True)
-
-
-def assert_same(first, second):
-    first, second = last_state(first)["objective"], last_state(second)["objective"]
-    assert first.keys() == second.keys()
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 @given(st.lists(st.floats(0.0, 0.99), min_size=0, max_size=3, unique=True), st.integers(1, 400))
@@ -163,14 +146,16 @@ def test_cost_of_every_phase_is_what_the_counter_counts(img_size):
 @pytest.mark.parametrize(
     "changes", [{"guided": True}, {"guided": False, "ema": 0.9, "dtype": "bfloat16"}]
 )
-def test_phases_are_recorded_and_continue_to_the_bit(small, tmp_path, interrupted, changes):
+def test_phases_are_recorded_and_continue_to_the_bit(
+    small, tmp_path, interrupted, changes, assert_same, last_weights
+):
     tokens = ProgressiveTokens(PHASES)
     whole = train(small, tmp_path / "whole", tokens, **changes)
     for _ in range(2):
         with interrupted():
             train(small, tmp_path / "stopped", tokens, **changes)
     train(small, tmp_path / "stopped", tokens, **changes)
-    assert_same(tmp_path / "whole", tmp_path / "stopped")
+    assert_same(last_weights(tmp_path / "whole"), last_weights(tmp_path / "stopped"))
     assert [row["dilation"] for row in whole.history] == [4, 2, 1]
     assert all(torch.isfinite(torch.tensor(row["loss"])) for row in whole.history)
     assert ("guidance" in whole.history[0]) == changes["guided"]
@@ -184,16 +169,19 @@ def test_phases_are_recorded_and_continue_to_the_bit(small, tmp_path, interrupte
     assert torch.equal(student(images), whole.student.module(images))
 
 
-def test_the_last_phase_alone_is_plain_training_to_the_bit(small, tmp_path):
+def test_the_last_phase_alone_is_plain_training_to_the_bit(
+    small, tmp_path, assert_same, last_weights
+):
     train(small, tmp_path / "plain", epochs=2)
     train(small, tmp_path / "phase", ProgressiveTokens(((0.0, 1),)), epochs=2)
-    assert_same(tmp_path / "plain", tmp_path / "phase")
+    assert_same(last_weights(tmp_path / "plain"), last_weights(tmp_path / "phase"))
 
 
 def test_accuracy_of_a_coarse_epoch_is_that_of_all_tokens(small, tmp_path, interrupted):
     with interrupted():
         train(small, tmp_path, ProgressiveTokens(((0.0, 4), (0.9, 1))), guided=False, epochs=10)
-    assert len(last_state(tmp_path)["history"]) == 1
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert len(state["history"]) == 1
     kept = load_student(tmp_path)
     transform = eval_transform(32, kept.card.normalization)
     pairs = [(transform(image), label) for image, label in small.part("test", TEST_IMAGES)]

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import resource
-import signal
-import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -18,36 +14,7 @@ import tvtfast
 from tvtfast.distill import TrainingError, distill
 from tvtfast.models import CheckpointError, load_student
 
-
-def start(small, folder, changes, *launcher):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, *launcher, small.__file__, str(folder), json.dumps(changes)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def weights(folder):
-    """Weights after the last epoch."""
-    return torch.load(folder / "last.pt", weights_only=True)["objective"]
-
-
-def assert_same(first, second):
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The bits of a sum depend on the number of threads that share it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -103,17 +70,14 @@ def long(small, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("workers", "delay"), ((0, 0.0), (2, 0.2)))
-def test_killed_and_continued_is_the_same_to_the_bit(small, tmp_path, long, workers, delay):
+def test_killed_and_continued_is_the_same_to_the_bit(
+    small, tmp_path, long, workers, delay, start_program, kill_once, assert_same, last_weights
+):
     folder = tmp_path / "student"
-    process = start(small, folder, {"workers": workers, "epochs": 8})
-    while not (folder / "last.pt").exists() and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    output, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL, output
+    process = start_program(small, folder, json.dumps({"workers": workers, "epochs": 8}))
+    kill_once(process, (folder / "last.pt").exists, delay=delay)
     continued = small.train(folder, epochs=8)
-    assert_same(weights(folder), weights(long.folder))
+    assert_same(last_weights(folder), last_weights(long.folder))
     without_time = [
         [{n: v for n, v in row.items() if n != "seconds"} for row in run.history]
         for run in (continued, long)
@@ -131,17 +95,19 @@ def test_killed_and_continued_is_the_same_to_the_bit(small, tmp_path, long, work
         {"logits": "hard", "guidance": None, "dtype": "float16", "augmentation": "strong"},
     ),
 )
-def test_every_option_stops_and_continues_to_the_bit(small, tmp_path, interrupted, changes):
+def test_every_option_stops_and_continues_to_the_bit(
+    small, tmp_path, interrupted, changes, assert_same, last_weights
+):
     whole = small.train(tmp_path / "whole", epochs=2, **changes)
     with interrupted():
         small.train(tmp_path / "stopped", epochs=2, **changes)
     torch.rand(3)
     small.train(tmp_path / "stopped", epochs=2, **changes)
-    assert_same(weights(tmp_path / "stopped"), weights(tmp_path / "whole"))
+    assert_same(last_weights(tmp_path / "stopped"), last_weights(tmp_path / "whole"))
     assert ("logits" in whole.history[0]) == ("logits" in changes)
 
 
-def test_the_paper_switch_lets_the_teacher_drift(small, tmp_path):
+def test_the_paper_switch_lets_the_teacher_drift(small, tmp_path, assert_same):
     teacher = small.teacher()
     before = {name: value.clone() for name, value in teacher.module.state_dict().items()}
     small.train(tmp_path / "drifts", epochs=1, teacher=teacher, paper=True)
@@ -153,11 +119,12 @@ def test_the_paper_switch_lets_the_teacher_drift(small, tmp_path):
     assert torch.load(tmp_path / "frozen" / "last.pt", weights_only=True)["drifted"] is None
 
 
-def test_two_processes_are_one_with_twice_the_batch(small, tmp_path):
+def test_two_processes_are_one_with_twice_the_batch(small, tmp_path, start_program, last_weights):
     """Losses differ by rounding alone: each is a mean over 32 images, summed in another order."""
     common = {"optimizer": "sgd", "lr": 0.02, "epochs": 2, "drop_path_rate": 0.0}
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    process = start(small, tmp_path / "two", common | {"batch_size": 16}, *launcher)
+    changes = json.dumps(common | {"batch_size": 16})
+    process = start_program(small, tmp_path / "two", changes, launcher=launcher)
     one = small.train(tmp_path / "one", **common | {"batch_size": 32})
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
@@ -166,7 +133,7 @@ def test_two_processes_are_one_with_twice_the_batch(small, tmp_path):
         for name in ("loss", "classification", "guidance"):
             assert row[name] == pytest.approx(expected[name], rel=1e-5), name
         assert row["accuracy"] == expected["accuracy"]
-    for name, value in weights(tmp_path / "one").items():
+    for name, value in last_weights(tmp_path / "one").items():
         torch.testing.assert_close(state["objective"][name], value, rtol=1e-3, atol=1e-5)
 
 
@@ -202,7 +169,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(small, tmp_pat
     assert load_student(tmp_path / "student").card.recipe["epoch"] == 1
 
 
-def test_a_full_disk_stops_and_keeps_the_last_state(small, tmp_path, monkeypatch, finished):
+def test_a_full_disk_stops_and_keeps_the_last_state(
+    small, tmp_path, monkeypatch, finished, assert_same, last_weights
+):
     """A limit on the size of files fails in the midst of a write, as a full disk does."""
     from tvtfast.distill.run_folder import RunFolder
 
@@ -224,7 +193,7 @@ def test_a_full_disk_stops_and_keeps_the_last_state(small, tmp_path, monkeypatch
     assert not [path for path in folder.iterdir() if path.suffix == ".tmp"]
     assert load_student(folder).card.recipe["epoch"] == 1
     small.train(folder)
-    assert_same(weights(folder), weights(finished.folder))
+    assert_same(last_weights(folder), last_weights(finished.folder))
 
 
 def test_a_damaged_state_is_refused(small, tmp_path, finished):
@@ -254,7 +223,7 @@ def test_missing_and_unfit_teachers(small, tmp_path):
         small.train(tmp_path, pairs=((9, 0),))
 
 
-def test_a_timm_module_is_trained_and_loaded_again(small, tmp_path):
+def test_a_timm_module_is_trained_and_loaded_again(small, tmp_path, assert_same):
     import timm
 
     def build():

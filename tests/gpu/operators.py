@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tvtfast import kernels
-from tvtfast.kernels.spec import STATISTICS
+from tvtfast.kernels.reference.self_attention_stats import STATISTICS
 from tvtfast.kernels.triton import capability
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

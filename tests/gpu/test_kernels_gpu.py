@@ -29,7 +29,9 @@ from tvtfast.kernels.reference import attention_jvp as reference_jvp
 from tvtfast.kernels.reference import attention_map as reference
 from tvtfast.kernels.reference import mlp_block as reference_block
 from tvtfast.kernels.reference import self_attention_stats as reference_attention
-from tvtfast.kernels.spec import OPERATORS, STATISTICS, attention_jvp_tolerance, attention_tolerance
+from tvtfast.kernels.reference.self_attention_stats import STATISTICS
+from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.tolerances import attention_jvp_tolerance, attention_tolerance
 from tvtfast.kernels.triton import capability
 
 pytestmark = pytest.mark.gpu

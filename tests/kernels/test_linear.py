@@ -17,7 +17,8 @@ from tvtfast.kernels.native._extension import (
     instruction_sets,
     missing,
 )
-from tvtfast.kernels.spec import OPERATORS, layer_norm_tolerance
+from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.tolerances import layer_norm_tolerance
 
 DTYPES = tuple(DTYPE_CODES)
 EPS = 1e-6

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from tvtfast.kernels import _sample_gram, sample_gram
-from tvtfast.kernels.spec import SUPPORTED_DTYPES, roundoff
+from tvtfast.kernels.dtypes import roundoff
+from tvtfast.kernels.spec import SUPPORTED_DTYPES
 
 
 def formed(inputs: Tensor, grad_outputs: Tensor) -> Tensor:

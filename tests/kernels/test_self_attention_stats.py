@@ -15,7 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tvtfast import kernels
 from tvtfast.kernels import SelfAttentionStats, self_attention_stats
 from tvtfast.kernels.reference import self_attention_stats as reference
-from tvtfast.kernels.spec import OPERATORS, STATISTICS, attention_tolerance
+from tvtfast.kernels.reference.self_attention_stats import STATISTICS
+from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.tolerances import attention_tolerance
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 TINY = torch.finfo(torch.float32).tiny

@@ -10,6 +10,8 @@ import pytest
 from tvtfast.cli import main
 from tvtfast.models import load_student
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def archive(small, tmp_path_factory):

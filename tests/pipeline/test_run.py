@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
@@ -19,6 +14,8 @@ import tvtfast
 from tvtfast.distill import Distillation
 from tvtfast.models import load_student
 from tvtfast.pipeline import RunError, deit_like
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +26,6 @@ def finished(small, tmp_path_factory):
 @pytest.fixture
 def copied(finished, tmp_path):
     return shutil.copytree(finished.folder, tmp_path / "run")
-
-
-def weights(folder):
-    """Weights after the last epoch."""
-    return torch.load(folder / "last.pt", weights_only=True)["objective"]
-
-
-def assert_same(first, second):
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
 
 
 def test_every_stage_leaves_a_folder_that_is_used_alone(finished, small):
@@ -103,26 +89,17 @@ def test_a_finished_stage_is_not_done_again(copied, finished, small):
     assert again.seconds == finished.seconds
 
 
-def test_killed_twice_and_continued_is_the_same_to_the_bit(small, tmp_path, finished):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+def test_killed_twice_and_continued_is_the_same_to_the_bit(
+    small, tmp_path, finished, start_program, kill_once, assert_same, last_weights
+):
     for written in ("teacher/last.pt", "student/last.pt"):
-        process = subprocess.Popen(
-            [sys.executable, small.__file__, str(tmp_path / "run")],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        while not (tmp_path / "run" / written).exists() and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        output, _ = process.communicate()
-        assert process.returncode == -signal.SIGKILL, output
+        process = start_program(small, tmp_path / "run")
+        kill_once(process, (tmp_path / "run" / written).exists)
         assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "running"
     continued = small.run(tmp_path / "run")
     assert continued.best == finished.best
     for stage in ("teacher", "student", "plain", "deit"):
-        assert_same(weights(continued.folder / stage), weights(finished.folder / stage))
+        assert_same(last_weights(continued.folder / stage), last_weights(finished.folder / stage))
 
 
 @pytest.mark.parametrize(
@@ -145,12 +122,14 @@ def test_a_damaged_stage_says_how_it_is_done_again(copied, small, damaged, messa
     assert json.loads((copied / "run.json").read_text())["status"] == "failed"
 
 
-def test_a_stage_whose_folder_is_removed_is_done_again(copied, small, finished):
+def test_a_stage_whose_folder_is_removed_is_done_again(
+    copied, small, finished, assert_same, last_weights
+):
     shutil.rmtree(copied / "search")
     shutil.rmtree(copied / "plain")
     again = small.run(copied)
     assert again.best == finished.best
-    assert_same(weights(copied / "plain"), weights(finished.folder / "plain"))
+    assert_same(last_weights(copied / "plain"), last_weights(finished.folder / "plain"))
 
 
 def test_a_damaged_record_is_named(copied, small):
@@ -179,10 +158,12 @@ def test_a_given_teacher_is_not_trained_and_comparisons_are_left_out(small, tmp_
     assert f"{card['accuracy']:.1f}\u00a0%" in result.report.read_text(encoding="utf-8")
 
 
-def test_a_run_without_guidance_needs_no_second_plain_student(small, tmp_path, finished):
+def test_a_run_without_guidance_needs_no_second_plain_student(
+    small, tmp_path, finished, assert_same, last_weights
+):
     result = small.run(tmp_path / "run", teacher=finished.teacher, how=Distillation(guidance=None))
     assert result.plain is None and result.baseline is not None
-    assert_same(weights(result.folder / "student"), weights(finished.folder / "plain"))
+    assert_same(last_weights(result.folder / "student"), last_weights(finished.folder / "plain"))
 
 
 def test_what_cannot_run(small, tmp_path, monkeypatch, finished):

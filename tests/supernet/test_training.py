@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
@@ -16,36 +11,7 @@ from tvtfast.distill import Distillation, Recipe, distill
 from tvtfast.models import CheckpointError, CifarResNet, load_student
 from tvtfast.supernet import InheritedAccuracy, extract, load_superformer, train_superformer
 
-
-def start(small, folder, changes, *launcher):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, *launcher, small.__file__, str(folder), json.dumps(changes)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def weights(folder):
-    """Weights after the last epoch."""
-    return torch.load(folder / "last.pt", weights_only=True)["objective"]
-
-
-def assert_same(first, second):
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """The bits of a sum depend on the number of threads that share it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +19,7 @@ def finished(small, tmp_path_factory):
     return small.train(tmp_path_factory.mktemp("finished") / "super")
 
 
-def test_the_folder(small, finished):
+def test_the_folder(small, finished, assert_same, last_weights):
     names = {"last.pt", "log.csv", "superformer.json", "superformer.safetensors"}
     assert {path.name for path in finished.folder.iterdir()} == names
     loaded = load_superformer(finished.folder)
@@ -62,29 +28,28 @@ def test_the_folder(small, finished):
     assert loaded.card.accuracy == finished.history[-1]["accuracy"]
     reference = InheritedAccuracy(loaded, small.part("test", 30))(loaded.card.reference)
     assert reference == pytest.approx(loaded.card.accuracy)
-    last = {n.removeprefix("model."): w for n, w in weights(finished.folder).items()}
+    last = {n.removeprefix("model."): w for n, w in last_weights(finished.folder).items()}
     assert_same(last, loaded.model.state_dict())
 
 
-def test_killed_and_continued_is_the_same_to_the_bit(small, tmp_path):
+def test_killed_and_continued_is_the_same_to_the_bit(
+    small, tmp_path, start_program, kill_once, assert_same, last_weights
+):
     changes = {"epochs": 4, "accumulate": 2}
     whole = small.train(tmp_path / "whole", **changes)
-    process = start(small, tmp_path / "killed", changes)
-    while not (tmp_path / "killed" / "last.pt").exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    output, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL, output
+    process = start_program(small, tmp_path / "killed", json.dumps(changes))
+    kill_once(process, (tmp_path / "killed" / "last.pt").exists)
     continued = small.train(tmp_path / "killed", **changes)
-    assert_same(weights(tmp_path / "killed"), weights(whole.folder))
+    assert_same(last_weights(tmp_path / "killed"), last_weights(whole.folder))
     assert continued.superformer.fingerprint == whole.superformer.fingerprint
 
 
-def test_two_processes_take_the_same_subnets(small, tmp_path):
+def test_two_processes_take_the_same_subnets(small, tmp_path, start_program, last_weights):
     """They are one with twice the batch: losses differ by rounding alone."""
     common = {"optimizer": "sgd", "lr": 0.02, "cutmix": 0.0, "accumulate": 2}
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    process = start(small, tmp_path / "two", common | {"batch_size": 16}, *launcher)
+    changes = json.dumps(common | {"batch_size": 16})
+    process = start_program(small, tmp_path / "two", changes, launcher=launcher)
     one = small.train(tmp_path / "one", **common | {"batch_size": 32})
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
@@ -92,7 +57,7 @@ def test_two_processes_take_the_same_subnets(small, tmp_path):
     for row, expected in zip(state["history"], one.history, strict=True):
         assert row["loss"] == pytest.approx(expected["loss"], rel=1e-5)
         assert row["accuracy"] == expected["accuracy"]
-    for name, value in weights(tmp_path / "one").items():
+    for name, value in last_weights(tmp_path / "one").items():
         torch.testing.assert_close(state["objective"][name], value, rtol=1e-3, atol=1e-5)
 
 
@@ -111,13 +76,13 @@ def test_every_way_of_sharing_trains(small, tmp_path, changes):
     assert (probability is None) == ("flops" not in changes)
 
 
-def test_parts_of_a_step_sum_up_to_it(small, tmp_path):
+def test_parts_of_a_step_sum_up_to_it(small, tmp_path, last_weights):
     common = {"optimizer": "sgd", "lr": 0.02, "cutmix": 0.0, "epochs": 1}
     whole = small.train(tmp_path / "whole", **common)
     parts = small.train(tmp_path / "parts", **common, accumulate=3)
     assert parts.history[0]["loss"] == pytest.approx(whole.history[0]["loss"], rel=1e-5)
-    for name, value in weights(whole.folder).items():
-        torch.testing.assert_close(weights(parts.folder)[name], value, rtol=1e-4, atol=1e-6)
+    for name, value in last_weights(whole.folder).items():
+        torch.testing.assert_close(last_weights(parts.folder)[name], value, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

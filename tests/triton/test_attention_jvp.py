@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tvtfast.kernels import attention_jvp
 from tvtfast.kernels.reference import attention_jvp as reference
-from tvtfast.kernels.spec import attention_jvp_tolerance
+from tvtfast.kernels.tolerances import attention_jvp_tolerance
 from tvtfast.kernels.triton import capability
 
 DTYPES = (torch.float32, torch.float16)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tvtfast.kernels import BackendError, mlp_block
 from tvtfast.kernels.reference import mlp_block as reference
-from tvtfast.kernels.spec import gelu_tolerance, mlp_block_tolerance
+from tvtfast.kernels.tolerances import gelu_tolerance, mlp_block_tolerance
 from tvtfast.kernels.triton import capability
 
 pytest.importorskip("triton")

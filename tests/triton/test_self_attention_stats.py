@@ -10,7 +10,8 @@ from torch import Tensor
 
 from tvtfast.kernels import self_attention_stats
 from tvtfast.kernels.reference import self_attention_stats as reference
-from tvtfast.kernels.spec import STATISTICS, attention_tolerance
+from tvtfast.kernels.reference.self_attention_stats import STATISTICS
+from tvtfast.kernels.tolerances import attention_tolerance
 from tvtfast.kernels.triton import capability
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tvtfast.kernels import pack_segments, pack_slices
-from tvtfast.kernels.spec import STATISTICS
+from tvtfast.kernels.reference.self_attention_stats import STATISTICS
 from tvtfast.kernels.triton import capability
 
 if capability.missing():
