@@ -19,7 +19,6 @@
 namespace tvt {
 namespace {
 
-constexpr std::int64_t kCacheLine = 64;
 constexpr double kLog2E = 1.4426950408889634;
 
 // 2^r on [-1/2, 1/2], exact at 0, relative error below 6.4e-8: minimax polynomial.

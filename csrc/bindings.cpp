@@ -19,6 +19,7 @@
 #include "indexed.h"
 #include "layer_norm.h"
 #include "linear.h"
+#include "mlp_block.h"
 #include "packed_attention.h"
 #include "segment_norms.h"
 #include "self_attention_stats.h"
@@ -136,6 +137,29 @@ void linear(const std::array<Address, 5>& tensors, std::int64_t dtype,
                          eps.value_or(0.0),
                          gelu};
   call("linear", [&] { return tvt::linear(task, static_cast<tvt::VectorSet>(set), threads); });
+}
+
+// Tensors in the order x, w1, b1, w2, b2, out; strides of x, w1 and w2.
+void mlp_block(const std::array<Address, 6>& tensors, std::int64_t dtype, const Size& shape,
+               const std::array<std::int64_t, 3>& stride, const std::vector<std::int64_t>& hidden,
+               double eps, int set, int threads) {
+  const auto [x, w1, b1, w2, b2, out] = tensors;
+  const tvt::MLPBlock task{at<const void>(x),
+                           at<const void>(w1),
+                           at<const void>(b1),
+                           at<const void>(w2),
+                           at<const void>(b2),
+                           at<void>(out),
+                           static_cast<tvt::DType>(dtype),
+                           shape[0],
+                           shape[1],
+                           stride[0],
+                           stride[1],
+                           stride[2],
+                           hidden.data(),
+                           static_cast<std::int64_t>(hidden.size()),
+                           eps};
+  call("mlp_block", [&] { return tvt::mlp_block(task, static_cast<tvt::VectorSet>(set), threads); });
 }
 
 void packed_attention(Address qkv, std::int64_t dtype, const Shape& shape, const Size& stride,
@@ -263,6 +287,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("packed_attention", &packed_attention);
   m.def("layer_norm", &layer_norm);
   m.def("linear", &linear);
+  m.def("mlp_block", &mlp_block);
   m.def("vector_set", [] { return static_cast<int>(tvt::vector_set()); });
   m.def("segment_norms", &segment_norms);
   m.def("slice_norms", &slice_norms);

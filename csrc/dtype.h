@@ -15,6 +15,8 @@ namespace tvt {
 // Order of SUPPORTED_DTYPES in kernels/spec.py.
 enum class DType : std::int64_t { f32 = 0, f16 = 1, bf16 = 2 };
 
+inline std::int64_t element_size(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
+
 struct Half {
   std::uint16_t bits;
 };

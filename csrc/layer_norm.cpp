@@ -23,7 +23,7 @@ Kernel kernel([[maybe_unused]] VectorSet set) {
 
 Status layer_norm(const LayerNorm& task, VectorSet set, int threads) {
   const Kernel run = kernel(set);
-  const std::int64_t size = task.dtype == DType::f32 ? 4 : 2;
+  const std::int64_t size = element_size(task.dtype);
   const int workers = worth_threads(task.rows * task.columns, kGrain, threads);
 #pragma omp parallel for schedule(static, 1) num_threads(workers)
   for (int worker = 0; worker < workers; ++worker) {

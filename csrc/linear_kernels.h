@@ -8,7 +8,10 @@
 
 namespace tvt {
 
-constexpr std::int64_t kCacheLine = 64;
+// Bytes of a row, rounded up to an odd number of cache lines: rows that far apart do not evict each other.
+inline std::int64_t odd_lines(std::int64_t bytes) {
+  return (((bytes + kCacheLine - 1) / kCacheLine) | 1) * kCacheLine;
+}
 
 struct LinearKernel {
   std::int64_t panel;                           // outputs in a panel of the weight
@@ -20,6 +23,9 @@ struct LinearKernel {
   void (*multiply)(const Linear&, std::int64_t first, std::int64_t last, const float* packed,
                    float* tile);
 };
+
+// The one for an instruction set, which must not come before vector_set().
+LinearKernel linear_kernel_for(VectorSet set, DType dtype);
 
 #if TVT_HAS_CLONES
 LinearKernel linear_avx2(DType dtype);

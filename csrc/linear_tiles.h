@@ -51,10 +51,10 @@ struct LinearTiles {
 
   static std::int64_t steps(const Linear& task) { return (task.inputs + kTerms - 1) / kTerms; }
   static std::int64_t panel_floats(const Linear& task) { return steps(task) * kPanel; }
-  // Elements between rows of a tile: an odd number of cache lines, so that rows do not evict each other.
+  // Elements between rows of a tile.
   static std::int64_t tile_stride(const Linear& task) {
-    constexpr std::int64_t kLine = kCacheLine / sizeof(Factor);
-    return (((steps(task) * kTerms + kLine - 1) / kLine) | 1) * kLine;
+    constexpr std::int64_t kBytes = sizeof(Factor);
+    return odd_lines(steps(task) * kTerms * kBytes) / kBytes;
   }
   static std::int64_t tile_rows(const Linear& task) {
     const std::int64_t bytes = tile_stride(task) * sizeof(Factor);

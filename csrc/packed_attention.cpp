@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
-#include <vector>
 
+#include "aligned_floats.h"
 #include "attention_head.h"
 #include "target.h"
 
@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 19;  // multiplications per thread
 constexpr std::int64_t kItems = 8;        // items per thread, so that threads end together
-constexpr std::uintptr_t kAlignment = 64;
 
 using Kernel = void (*)(const AttentionHead&);
 
@@ -25,8 +24,6 @@ Kernel kernel([[maybe_unused]] VectorSet set, [[maybe_unused]] DType dtype) {
 #endif
   return nullptr;
 }
-
-std::int64_t element_size(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
 
 // Item of the work: a part of the tiles of a head of an image.
 AttentionHead head_of(const PackedAttention& task, std::int64_t item, std::int64_t parts) {
@@ -51,11 +48,6 @@ AttentionHead head_of(const PackedAttention& task, std::int64_t item, std::int64
   return result;
 }
 
-float* align(float* memory) {
-  const std::uintptr_t behind = reinterpret_cast<std::uintptr_t>(memory) % kAlignment;
-  return behind == 0 ? memory : memory + (kAlignment - behind) / sizeof(float);
-}
-
 }  // namespace
 
 Status packed_attention(const PackedAttention& task, VectorSet set, int threads) try {
@@ -69,8 +61,7 @@ Status packed_attention(const PackedAttention& task, VectorSet set, int threads)
       workers == 1 ? 1 : std::clamp(divide_up(kItems * workers, heads), std::int64_t{1}, tiles);
 
   const std::int64_t scratch = AttentionScratch(task.tokens, task.dim).floats;
-  std::vector<float> memory(scratch * workers + kAlignment / sizeof(float));
-  float* const aligned = align(memory.data());
+  const AlignedFloats memory(scratch * workers);
 
   const std::int64_t items = heads * parts;
   std::atomic<std::int64_t> next{0};
@@ -82,7 +73,7 @@ Status packed_attention(const PackedAttention& task, VectorSet set, int threads)
       const AttentionHead upcoming = head_of(task, std::min(following, items - 1), parts);
       AttentionHead head = head_of(task, item, parts);
       head.upcoming = &upcoming;
-      head.scratch = aligned + worker * scratch;
+      head.scratch = memory.data() + worker * scratch;
       run(head);
       item = following;
     }

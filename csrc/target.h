@@ -29,6 +29,8 @@
 
 namespace tvt {
 
+constexpr std::int64_t kCacheLine = 64;
+
 // Instruction set the clones run on: "x86-64-v4", "x86-64-v3" or "baseline".
 const char* instruction_set();
 

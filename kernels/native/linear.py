@@ -44,9 +44,9 @@ def write(
 ) -> None:
     """Rows ``[M, N]`` of rows ``[M, K]``, by the fastest kernel or the named one."""
     name = instruction_set or instruction_sets()[0]
-    x, weight = _adjacent(x), _adjacent(weight)
+    x, weight = adjacent(x), adjacent(weight)
     bias = None if bias is None else bias.contiguous()
-    residual = None if residual is None else _adjacent(residual)
+    residual = None if residual is None else adjacent(residual)
     extension().linear(
         tuple(0 if t is None else t.data_ptr() for t in (x, weight, bias, residual, out)),
         DTYPE_CODES[x.dtype],
@@ -64,5 +64,5 @@ def write(
     )
 
 
-def _adjacent(rows: Tensor) -> Tensor:
+def adjacent(rows: Tensor) -> Tensor:
     return rows if rows.stride(1) == 1 else rows.contiguous()
