@@ -232,7 +232,7 @@ struct LinearTiles {
       for (int n = 0; n < N; ++n) {
         const std::int64_t at = n * kLanes;
         Vector value = Isa::add(sum[i][n], shift[n]);
-        if constexpr (kGelu) value = gelu_of<Isa>(value);
+        if constexpr (kGelu) value = gelu_of<Isa, T>(value);
         if (residual) value = Isa::add(value, Isa::load(residual + at, count[n]));
         Isa::store(out + at, value, count[n]);
       }

@@ -11,26 +11,53 @@
 namespace tvt {
 namespace {
 
-// x Phi(x) = max(x, 0) - t Q(t) with t = |x| and Q = 1 - Phi. The fourth root of Q is smooth enough for a polynomial:
-// minimax on [0, kLast] in |error of Q| max(1, t), 1.7e-8. Behind kLast t Q(t) is below 6e-9 and stays what it is there.
-constexpr float kLast = 6.0f;
-constexpr float kRoot[11] = {0.8408964276313782f,      -0.1677340865135193f,
-                             -0.05019250139594078f,    0.00461819302290678f,
-                             0.0038731482345610857f,   -0.00013454933650791645f,
-                             -0.00023466814309358597f, 2.700008190004155e-05f,
-                             4.47039610662614e-06f,    -1.0535883347984054e-06f,
-                             5.805977565387366e-08f};
+// x Phi(x) = max(x, 0) - t Q(t) with t = |x| and Q = 1 - Phi. A root of Q is smooth enough for a polynomial in t, which
+// is minimax on [0, last] in |error of Q| max(1, t). Behind `last` t Q(t) stays what it is there.
+template <std::int64_t kTerms>
+struct GeluTail {
+  float last;
+  int squarings;  // that undo the root
+  float root[kTerms];
+};
 
-template <typename Isa>
-TVT_INLINE typename Isa::Vector gelu_of(typename Isa::Vector x) {
+// Errors below 1.7e-8; t Q(t) is below 6e-9 at the end.
+constexpr GeluTail<11> kGeluTail = {
+    6.0f,
+    2,
+    {0.8408964276313782f, -0.1677340865135193f, -0.05019250139594078f, 0.00461819302290678f,
+     0.0038731482345610857f, -0.00013454933650791645f, -0.00023466814309358597f,
+     2.700008190004155e-05f, 4.47039610662614e-06f, -1.0535883347984054e-06f,
+     5.805977565387366e-08f}};
+
+// For results of 16 bits: errors below 2.7e-6; t Q(t) is below 6e-7 at the end.
+constexpr GeluTail<6> kShortGeluTail = {
+    5.2f,
+    3,
+    {0.9170046448707581f, -0.09148290753364563f, -0.03176203370094299f, -0.0010584057308733463f,
+     0.001916714245453477f, -0.00018741475651040673f}};
+
+template <typename Isa, std::int64_t kTerms>
+TVT_INLINE typename Isa::Vector gelu_with(const GeluTail<kTerms>& tail, typename Isa::Vector x) {
   using Vector = typename Isa::Vector;
-  const Vector t = Isa::minimum(Isa::set(kLast), Isa::magnitude(x));
-  Vector root = Isa::set(kRoot[10]);
+  const Vector t = Isa::minimum(Isa::set(tail.last), Isa::magnitude(x));
+  Vector power = Isa::set(tail.root[kTerms - 1]);
 #pragma GCC unroll 10
-  for (int i = 9; i >= 0; --i) root = Isa::fma(root, t, Isa::set(kRoot[i]));
-  const Vector square = Isa::multiply(root, root);
-  const Vector tail = Isa::multiply(t, Isa::multiply(square, square));
-  return Isa::subtract(Isa::maximum(Isa::zero(), x), tail);
+  for (std::int64_t i = kTerms - 2; i >= 0; --i) {
+    power = Isa::fma(power, t, Isa::set(tail.root[i]));
+  }
+#pragma GCC unroll 3
+  for (int i = 0; i < tail.squarings; ++i) power = Isa::multiply(power, power);
+  return Isa::subtract(Isa::maximum(Isa::zero(), x), Isa::multiply(t, power));
+}
+
+// GELU, to be rounded to T.
+template <typename Isa, typename T>
+TVT_INLINE typename Isa::Vector gelu_of(typename Isa::Vector x) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    return gelu_with<Isa>(kGeluTail, x);
+  } else {
+    return gelu_with<Isa>(kShortGeluTail, x);
+  }
 }
 
 // The sum of what f(sum, first, count) adds for every vector of a row, the last of which may be shorter. Several partial

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tvtfast import kernels
-from tvtfast.kernels.native._extension import missing
+from tvtfast.kernels.native._extension import INSTRUCTION_SETS, instruction_sets, missing
 from tvtfast.kernels.triton.capability import INTERPRETER_VARIABLE
 
 
@@ -28,6 +28,15 @@ def native() -> str:
     if missing():
         pytest.skip(missing()[0])
     return "native"
+
+
+@pytest.fixture(params=INSTRUCTION_SETS)
+def instruction_set(request: pytest.FixtureRequest, native: str) -> str:
+    """Every kernel in vectors that this CPU runs, not only the one that it prefers."""
+    name: str = request.param
+    if name not in instruction_sets():
+        pytest.skip(f"this CPU has no {name}")
+    return name
 
 
 @pytest.fixture

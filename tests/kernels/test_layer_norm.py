@@ -42,15 +42,6 @@ def assert_norm(actual: Tensor, x: Tensor, eps: float = EPS) -> None:
     assert (error <= bound).all(), (error / bound).max()
 
 
-@pytest.fixture(params=INSTRUCTION_SETS)
-def instruction_set(request: pytest.FixtureRequest, native: str) -> str:
-    """Every kernel that this CPU runs, not only the one that it prefers."""
-    name: str = request.param
-    if name not in instruction_sets():
-        pytest.skip(f"this CPU has no {name}")
-    return name
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_kernel(instruction_set: str, dtype: torch.dtype) -> None:
     for width in WIDTHS:

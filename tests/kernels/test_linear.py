@@ -13,7 +13,6 @@ from tvtfast.kernels import BackendError, linear
 from tvtfast.kernels.native import linear as native_linear
 from tvtfast.kernels.native._extension import (
     DTYPE_CODES,
-    INSTRUCTION_SETS,
     instruction_sets,
     missing,
 )
@@ -75,15 +74,6 @@ def assert_linear(
         bound = bound + own * ((1 + factors) @ weight.double().abs().t())
     error = (actual.double() - exact).abs()
     assert (error <= bound + torch.finfo(x.dtype).tiny).all(), (error / bound).max()
-
-
-@pytest.fixture(params=INSTRUCTION_SETS)
-def instruction_set(request: pytest.FixtureRequest, native: str) -> str:
-    """Every kernel that this CPU runs, not only the one that it prefers."""
-    name: str = request.param
-    if name not in instruction_sets():
-        pytest.skip(f"this CPU has no {name}")
-    return name
 
 
 def run(name: str, x: Tensor, weight: Tensor, *rest: object) -> Tensor:

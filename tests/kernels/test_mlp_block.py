@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tvtfast.kernels import BackendError, mlp_block
+from tvtfast.kernels.native import linear as native_linear
+from tvtfast.kernels.native import mlp_block as native_mlp_block
 from tvtfast.kernels.reference import mlp_block as reference
 from tvtfast.kernels.spec import OPERATORS
 
@@ -80,6 +82,27 @@ def test_strides(backend: str) -> None:
     ):
         actual = mlp_block(view, first, b1, second, b2, backend=backend)
         torch.testing.assert_close(actual, exact)
+
+
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float16, torch.bfloat16))
+@pytest.mark.parametrize("rows", (1, 7, 150, 700))
+def test_native_is_the_two_layers_to_the_bit(
+    instruction_set: str, dtype: torch.dtype, rows: int, threads: None
+) -> None:
+    for channels, widths in ((48, [40]), (33, [1, 75, 131]), (192, [640, 961])):
+        x, w1, b1, w2, b2 = operands(rows, channels, hidden=widths[-1], dtype=dtype)
+        every = {"instruction_set": instruction_set}
+        active = x.new_empty(rows, widths[-1])
+        native_linear.write(active, x, w1, b1, None, EPS, True, **every)
+        expected = x.new_empty(len(widths), rows, channels)
+        for width, result in zip(widths, expected, strict=True):
+            hidden = active[:, :width], w2[:, :width]
+            native_linear.write(result, *hidden, b2, x, None, False, **every)
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            actual = torch.full_like(expected, torch.nan)
+            native_mlp_block.write(x, w1, b1, w2, b2, widths, EPS, actual, **every)
+            assert torch.equal(actual, expected)
 
 
 def test_out_is_filled_and_nothing_else() -> None:

@@ -48,15 +48,6 @@ def assert_attention(actual: Tensor, qkv: Tensor, heads: int, scale: float | Non
     assert (error <= bound(qkv, heads, scale)).all(), (error / bound(qkv, heads, scale)).max()
 
 
-@pytest.fixture(params=native_module.INSTRUCTION_SETS)
-def instruction_set(request: pytest.FixtureRequest, native: str) -> str:
-    """Every kernel that this CPU runs, not only the one that it prefers."""
-    name: str = request.param
-    if name not in native_module.instruction_sets():
-        pytest.skip(f"this CPU has no {name}")
-    return name
-
-
 def run(instruction_set: str, qkv: Tensor, heads: int, scale: float | None = None) -> Tensor:
     factor = (qkv.shape[-1] // (3 * heads)) ** -0.5 if scale is None else scale
     return native_module.forward(qkv, heads, factor, instruction_set=instruction_set)

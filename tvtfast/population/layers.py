@@ -94,12 +94,11 @@ def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
 
 
 def _fuses(bank: WeightBank, x: Tensor, steps: Sequence[MLP], widest: MLP) -> bool:
-    """Whether the hidden layer stays on chip and one pass makes all alternatives."""
-    if not x.is_cuda:
+    """Whether the hidden layer stays on chip or in the cache and one pass makes all alternatives."""
+    if not bank.nests([step.matrices[1] for step in steps]):
         return False
     call = x, *_block_weights(bank, widest), [step.hidden for step in steps]
-    nested = bank.nests([step.matrices[1] for step in steps])
-    return nested and kernels.serving("mlp_block", *call) == "triton"
+    return kernels.serving("mlp_block", *call) == ("triton" if x.is_cuda else "native")
 
 
 def _mlp_blocks(bank: WeightBank, x: Tensor, steps: Sequence[MLP], widest: MLP) -> Iterator[Write]:
