@@ -50,12 +50,12 @@ def mlp_block(
         ``[len(hidden), *, C]`` of the dtype of ``x``; ``[*, C]`` where ``hidden`` is None.
 
     Meant for forward passes: in half precision on a GPU, where the Triton backend keeps the hidden
-    layer on chip, and on the CPU, where it is calls of :func:`~tvtfast.kernels.linear`. Elsewhere,
-    and where gradients are recorded, it is PyTorch's norm, products and GELU, at the precision of
-    fp32 products that PyTorch is set to. Autocast leaves it alone. Sums are fp32 (fp64 for fp64);
-    what is multiplied is rounded to the dtype first (on the CPU the norm may not be). Sums have an
-    order fixed by the shapes. Error bound:
-    :func:`tvtfast.kernels.tolerances.mlp_block_tolerance`.
+    layer on chip, and on the CPU, where the C++ backend keeps it in the cache and gives the bits of
+    :func:`~tvtfast.kernels.linear`, called for each layer. Elsewhere, and where gradients are
+    recorded, it is PyTorch's norm, products and GELU, at the precision of fp32 products that
+    PyTorch is set to. Autocast leaves it alone. Sums are fp32 (fp64 for fp64); what is multiplied
+    is rounded to the dtype first (on the CPU the norm may not be). Sums have an order fixed by the
+    shapes. Error bound: :func:`tvtfast.kernels.tolerances.mlp_block_tolerance`.
 
     Raises:
         TypeError: A tensor is not floating-point of a listed dtype, or they differ in dtype.

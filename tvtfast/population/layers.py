@@ -94,7 +94,7 @@ def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
 
 
 def _fuses(bank: WeightBank, x: Tensor, steps: Sequence[MLP], widest: MLP) -> bool:
-    """Whether the hidden layer stays on chip or in the cache and one pass makes all alternatives."""
+    """Whether the hidden layer stays on chip, or in the cache, and one pass makes all of them."""
     if not bank.nests([step.matrices[1] for step in steps]):
         return False
     call = x, *_block_weights(bank, widest), [step.hidden for step in steps]
