@@ -5,6 +5,7 @@
 
 #include "dtype.h"
 #include "target.h"
+#include "vector_set.h"
 
 namespace tvt {
 
@@ -45,6 +46,11 @@ struct AttentionScratch {
 
   std::int64_t keys = 0, values, queries, mixed, scores, floats;
 };
+
+using AttentionKernel = void (*)(const AttentionHead&);
+
+// The one for an instruction set, which must not come before vector_set().
+AttentionKernel attention_kernel_for(VectorSet set, DType dtype);
 
 #if TVT_HAS_CLONES
 void attention_avx2(const AttentionHead& head);

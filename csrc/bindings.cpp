@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "attention_block.h"
 #include "attention_jvp.h"
 #include "attention_map.h"
 #include "indexed.h"
@@ -162,6 +163,37 @@ void mlp_block(const std::array<Address, 6>& tensors, std::int64_t dtype, const 
   call("mlp_block", [&] { return tvt::mlp_block(task, static_cast<tvt::VectorSet>(set), threads); });
 }
 
+// Tensors in the order x, qkv_weight, qkv_bias, proj_weight, proj_bias, out; shape is images, tokens, channels and the
+// channels of a head; strides of x and the two weights.
+void attention_block(const std::array<Address, 6>& tensors, std::int64_t dtype, const Shape& shape,
+                     const std::array<std::int64_t, 3>& stride,
+                     const std::vector<std::int64_t>& heads, double scale, double eps, int set,
+                     int threads) {
+  const auto [x, qkv_weight, qkv_bias, proj_weight, proj_bias, out] = tensors;
+  const tvt::AttentionBlock task{at<const void>(x),
+                                 at<const void>(qkv_weight),
+                                 at<const void>(qkv_bias),
+                                 at<const void>(proj_weight),
+                                 at<const void>(proj_bias),
+                                 at<void>(out),
+                                 static_cast<tvt::DType>(dtype),
+                                 shape[0],
+                                 shape[1],
+                                 shape[2],
+                                 heads.back(),
+                                 shape[3],
+                                 stride[0],
+                                 stride[1],
+                                 stride[2],
+                                 heads.data(),
+                                 static_cast<std::int64_t>(heads.size()),
+                                 scale,
+                                 eps};
+  call("attention_block", [&] {
+    return tvt::attention_block(task, static_cast<tvt::VectorSet>(set), threads);
+  });
+}
+
 void packed_attention(Address qkv, std::int64_t dtype, const Shape& shape, const Size& stride,
                       double scale, Address out, int set, int threads) {
   const tvt::PackedAttention task{at<const void>(qkv),
@@ -280,6 +312,7 @@ py::dict build_info() {
 
 PYBIND11_MODULE(_C, m) {
   m.doc() = "CPU kernels of tvtfast.kernels. Addresses are not checked here; kernels/native does it.";
+  m.def("attention_block", &attention_block);
   m.def("attention_jvp", &attention_jvp);
   m.def("attention_map", &attention_map);
   m.def("attention_map_distances", &attention_map_distances);

@@ -14,17 +14,6 @@ namespace {
 constexpr std::int64_t kGrain = 1 << 19;  // multiplications per thread
 constexpr std::int64_t kItems = 8;        // items per thread, so that threads end together
 
-using Kernel = void (*)(const AttentionHead&);
-
-Kernel kernel([[maybe_unused]] VectorSet set, [[maybe_unused]] DType dtype) {
-#if TVT_HAS_CLONES
-  if (set == VectorSet::avx512_bf16 && dtype == DType::bf16) return attention_avx512_bf16;
-  if (set == VectorSet::avx512_bf16 || set == VectorSet::avx512) return attention_avx512;
-  if (set == VectorSet::avx2) return attention_avx2;
-#endif
-  return nullptr;
-}
-
 // Item of the work: a part of the tiles of a head of an image.
 AttentionHead head_of(const PackedAttention& task, std::int64_t item, std::int64_t parts) {
   const std::int64_t image = item / parts / task.heads, head = item / parts % task.heads;
@@ -50,8 +39,18 @@ AttentionHead head_of(const PackedAttention& task, std::int64_t item, std::int64
 
 }  // namespace
 
+AttentionKernel attention_kernel_for([[maybe_unused]] VectorSet set,
+                                     [[maybe_unused]] DType dtype) {
+#if TVT_HAS_CLONES
+  if (set == VectorSet::avx512_bf16 && dtype == DType::bf16) return attention_avx512_bf16;
+  if (set == VectorSet::avx512_bf16 || set == VectorSet::avx512) return attention_avx512;
+  if (set == VectorSet::avx2) return attention_avx2;
+#endif
+  return nullptr;
+}
+
 Status packed_attention(const PackedAttention& task, VectorSet set, int threads) try {
-  const Kernel run = kernel(set, task.dtype);
+  const AttentionKernel run = attention_kernel_for(set, task.dtype);
   const std::int64_t heads = task.images * task.heads;
   const std::int64_t work = heads * task.tokens * task.tokens * task.dim;
   if (work == 0) return Status::ok;

@@ -13,6 +13,7 @@ if __name__ == "kernels":
     )
 
 from ._attention import attention_map, attention_map_distance, attention_map_distances
+from ._attention_block import attention_block
 from ._attention_jvp import attention_jvp
 from ._gram import gram
 from ._layer_norm import layer_norm
@@ -43,6 +44,7 @@ __all__ = [
     "SegmentTable",
     "SelfAttentionStats",
     "SliceTable",
+    "attention_block",
     "attention_jvp",
     "attention_map",
     "attention_map_distance",

@@ -27,6 +27,28 @@ def check_dtype(function: str, name: str, tensor: Tensor) -> None:
         )
 
 
+def check_like(function: str, name: str, tensor: Tensor, x: Tensor) -> None:
+    """Raise unless ``tensor`` has the dtype and the device of ``x``."""
+    if tensor.dtype != x.dtype:
+        raise TypeError(
+            f"{function}: x is {x.dtype} and {name} is {tensor.dtype}; convert one with .to()"
+        )
+    if tensor.device != x.device:
+        raise ValueError(
+            f"{function}: x is on {x.device}, {name} on {tensor.device}; move one to the other"
+        )
+
+
+def check_out(function: str, out: Tensor, x: Tensor, shape: Sequence[int]) -> None:
+    """Raise unless ``out`` is a contiguous tensor of this shape, like ``x``."""
+    if tuple(out.shape) != tuple(shape) or not out.is_contiguous():
+        raise ValueError(
+            f"{function}: out has shape {tuple(out.shape)} and strides {out.stride()}; pass a"
+            f" contiguous tensor {tuple(shape)}"
+        )
+    check_like(function, "out", out, x)
+
+
 def feature_view(
     function: str, x: Tensor, prefix_tokens: int, grid: Sequence[int] | None
 ) -> tuple[Tensor, tuple[int, ...]]:

@@ -71,7 +71,7 @@ def mlp_block(
     operands = [tensor for tensor in (x, w1, b1, w2, b2) if tensor is not None]
     rows = x if x.dim() == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     if out is not None:
-        _check_out(out, x, shape)
+        _checks.check_out("mlp_block", out, x, shape)
     if _transforms.takes_reference("mlp_block", backend, *operands):
         if out is not None:
             raise RuntimeError(
@@ -121,7 +121,7 @@ def _widths(
                 f"mlp_block: {name} has shape {tuple(tensor.shape)}; with {channels} channels and"
                 f" w1 of {widest} rows it must be {shapes[name]}"
             )
-        _check_like(name, tensor, x)
+        _checks.check_like("mlp_block", name, tensor, x)
     widths = [widest] if hidden is None else list(hidden)
     limits = [0, *widths, widest + 1]
     if not widths or any(a >= b for a, b in zip(limits, limits[1:], strict=False)):
@@ -130,23 +130,3 @@ def _widths(
             " rows of w1"
         )
     return widths
-
-
-def _check_out(out: Tensor, x: Tensor, shape: Sequence[int]) -> None:
-    if tuple(out.shape) != tuple(shape) or not out.is_contiguous():
-        raise ValueError(
-            f"mlp_block: out has shape {tuple(out.shape)} and strides {out.stride()}; pass a"
-            f" contiguous tensor {tuple(shape)}"
-        )
-    _check_like("out", out, x)
-
-
-def _check_like(name: str, tensor: Tensor, x: Tensor) -> None:
-    if tensor.dtype != x.dtype:
-        raise TypeError(
-            f"mlp_block: x is {x.dtype} and {name} is {tensor.dtype}; convert one with .to()"
-        )
-    if tensor.device != x.device:
-        raise ValueError(
-            f"mlp_block: x is on {x.device}, {name} on {tensor.device}; move one to the other"
-        )

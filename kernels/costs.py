@@ -147,6 +147,26 @@ def mlp_block_flops(
     return 4 * x.numel() * hidden[-1] + 26 * x.shape[0] * hidden[-1]
 
 
+def attention_block_bytes(
+    x: Tensor,
+    w_qkv: Tensor,
+    b_qkv: Tensor | None,
+    w_proj: Tensor,
+    b_proj: Tensor | None,
+    heads: Sequence[int],
+    *arguments: object,
+) -> int:
+    biases = sum(bias.nbytes for bias in (b_qkv, b_proj) if bias is not None)
+    return (1 + len(heads)) * x.nbytes + w_qkv.nbytes + w_proj.nbytes + biases
+
+
+def attention_block_flops(
+    x: Tensor, w_qkv: Tensor, b_qkv: Tensor | None, w_proj: Tensor, *arguments: object
+) -> int:
+    images, tokens, channels = x.shape
+    return images * tokens * w_proj.shape[1] * (8 * channels + 4 * tokens)
+
+
 def attention_jvp_bytes(
     q: Tensor, k: Tensor, v: Tensor, dq: Tensor, dk: Tensor, dv: Tensor, scale: float
 ) -> int:

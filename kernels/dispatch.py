@@ -23,6 +23,7 @@ from .cuda import attention_map_distances as cuda_attention_map_distances
 from .cuda import indexed as cuda_indexed
 from .cuda import segment_norms as cuda_segment_norms
 from .examples import Device
+from .native import attention_block as native_attention_block
 from .native import attention_jvp as native_attention_jvp
 from .native import attention_map as native_attention_map
 from .native import attention_map_distances as native_attention_map_distances
@@ -35,6 +36,7 @@ from .native import segment_norms as native_segment_norms
 from .native import self_attention_stats as native_self_attention_stats
 from .native import slice_norms as native_slice_norms
 from .reference import angle_distance as reference_angle_distance
+from .reference import attention_block as reference_attention_block
 from .reference import attention_jvp as reference_attention_jvp
 from .reference import attention_map as reference_attention_map
 from .reference import gram as reference_gram
@@ -161,6 +163,10 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
         _triton(capability.mlp_block, "mlp_block", "write"),
         _native(native_mlp_block, native_mlp_block.write),
         _reference(reference_mlp_block.write),
+    ),
+    "attention_block": (
+        _native(native_attention_block, native_attention_block.write),
+        _reference(reference_attention_block.write),
     ),
     "attention_jvp": (
         _triton(capability.attention_jvp, "attention_jvp", "forward"),

@@ -73,6 +73,14 @@ def mlp_block(device: Device = "cpu") -> tuple[Any, ...]:
     return x, w1, None, w2, None, [672, 768], 1e-5, out
 
 
+def attention_block(device: Device = "cpu") -> tuple[Any, ...]:
+    x, w_qkv, w_proj, out = (
+        torch.ones(shape, device=device)
+        for shape in ((2, 197, 192), (3 * 256, 192), (192, 256), (2, 2, 197, 192))
+    )
+    return x, w_qkv, None, w_proj, None, [3, 4], 1e-5, out
+
+
 def attention_jvp(device: Device = "cpu") -> tuple[Any, ...]:
     return *torch.ones(6, 2, 3, 197, 64, device=device).unbind(0), 0.125
 

@@ -156,6 +156,7 @@ _FAKES: dict[str, Callable[..., Any]] = {
     "layer_norm": _layer_norm_fake,
     "linear": _writing_fake,
     "mlp_block": _writing_fake,
+    "attention_block": _writing_fake,
     "attention_jvp": _attention_jvp_fake,
     "gram": _gram_fake,
     "angle_distance": _angle_distance_fake,

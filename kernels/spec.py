@@ -147,6 +147,14 @@ OPERATORS = {
             examples.mlp_block,
         ),
         Operator(
+            "attention_block(Tensor x, Tensor w_qkv, Tensor? b_qkv, Tensor w_proj, Tensor? b_proj,"
+            " SymInt[] heads, float eps, Tensor(a!) out, *, str? backend=None) -> ()",
+            tolerances.attention_block_tolerance,
+            costs.attention_block_bytes,
+            costs.attention_block_flops,
+            examples.attention_block,
+        ),
+        Operator(
             "attention_jvp(Tensor q, Tensor k, Tensor v, Tensor dq, Tensor dk, Tensor dv,"
             " float scale, *, str? backend=None) -> (Tensor out, Tensor tangent)",
             tolerances.attention_jvp_tolerance,

@@ -147,6 +147,34 @@ def mlp_block_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> f
     return 4 * terms + 2.13 * sums
 
 
+def attention_block_tolerance(
+    dtype: torch.dtype, length: int, extent: float = 0, logits: float = 0, slope: float = 0
+) -> float:
+    """Error of the attention half of a block relative to the size of its terms,
+    ``|x| + |b_proj| + s``, with ``s`` the root of ``sum_j w_proj_j^2 v_j^2`` over the channels j of
+    the merged heads.
+
+    A query, key or value has the size ``d``, the root of ``b^2 + sum_c w_c^2 (1 + |norm(x)_c|)^2``,
+    and ``v_j`` is the largest value of the head of j with its size added. ``length`` is the longest
+    of channels, tokens and merged heads, ``extent`` that of :func:`layer_norm_tolerance`,
+    ``logits`` the largest ``sum_i |q_i k_i| / sqrt(D)``, and ``slope`` the largest root of
+    ``sum_i (d(q_i)^2 k_i^2 + q_i^2 d(k_i)^2)``, over sqrt(D).
+
+    As in an MLP block roundings are independent, so a sum carries the root of their squares, with
+    4 standard deviations allowed. A product of normalised channels errs by those of the norm, by
+    its own rounding and by the random walk of its sum (as :func:`linear_tolerance`), all relative
+    to ``d``. That moves a logit by ``slope`` times as much, a weight by twice that (numerator and
+    sum), and values by as much again; :func:`packed_attention_tolerance` comes on top. The second
+    product sums these errors and adds a walk of its own, and the roundings of the residual and
+    the result.
+    """
+    u, r = roundoff(accumulation_dtype(dtype)), roundoff(dtype)
+    sums = u * (4 + 4 * math.sqrt(length) + length / 8)
+    entering = 4 * (layer_norm_tolerance(dtype, length, extent) + 2 * r) + sums
+    mixed = (1 + 2 * slope) * entering + packed_attention_tolerance(dtype, length, logits)
+    return mixed + sums + 8 * r
+
+
 def attention_jvp_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:
     """Error of attention and of its tangent, ``length`` and ``extent`` as in
     :func:`packed_attention_tolerance`.
