@@ -52,51 +52,34 @@ Linear projection(const AttentionBlock& task, std::int64_t mixed_stride, std::in
   return layer;
 }
 
-// Attention of some images from rows of queries, keys and values to rows of mixed heads.
-class Mixing {
- public:
-  Mixing(const AttentionBlock& task, VectorSet set, std::int64_t qkv_stride,
-         std::int64_t mixed_stride)
-      : run_(attention_kernel_for(set, task.dtype)),
-        size_(element_size(task.dtype)),
-        heads_(task.heads) {
-    head_.dtype = task.dtype;
-    head_.row_stride = qkv_stride;
-    head_.out_stride = mixed_stride;
-    head_.tokens = task.tokens;
-    head_.dim = task.dim;
-    head_.scale = task.scale;
-    head_.parts = 1;
-  }
+// What all heads have in common. Nothing is fetched ahead: their rows have just been made.
+AttentionHead head_of(const AttentionBlock& task, std::int64_t qkv_stride,
+                      std::int64_t mixed_stride) {
+  AttentionHead head{};
+  head.dtype = task.dtype;
+  head.row_stride = qkv_stride;
+  head.out_stride = mixed_stride;
+  head.tokens = task.tokens;
+  head.dim = task.dim;
+  head.scale = task.scale;
+  head.parts = 1;
+  return head;
+}
 
-  void run(std::int64_t images, const void* qkv, void* mixed, float* scratch) const {
-    const std::int64_t items = images * heads_;
-    for (std::int64_t item = 0; item < items; ++item) {
-      const AttentionHead upcoming = head_of(std::min(item + 1, items - 1), qkv, mixed);
-      AttentionHead head = head_of(item, qkv, mixed);
-      head.upcoming = &upcoming;
-      head.scratch = scratch;
-      run_(head);
-    }
-  }
-
- private:
-  AttentionHead head_of(std::int64_t item, const void* qkv, void* mixed) const {
-    const std::int64_t row = item / heads_ * head_.tokens, column = item % heads_ * head_.dim;
-    const std::int64_t part = heads_ * head_.dim * size_;
-    AttentionHead head = head_;
-    const char* const q = static_cast<const char*>(qkv) + (row * head_.row_stride + column) * size_;
+// All heads of some images, from rows of queries, keys and values to rows of mixed values.
+void mix(AttentionKernel run, AttentionHead head, std::int64_t images, std::int64_t heads,
+         const void* qkv, void* mixed) {
+  const std::int64_t size = element_size(head.dtype), inner = heads * head.dim * size;
+  for (std::int64_t item = 0; item < images * heads; ++item) {
+    const std::int64_t row = item / heads * head.tokens, column = item % heads * head.dim;
+    const char* const q = static_cast<const char*>(qkv) + (row * head.row_stride + column) * size;
     head.q = q;
-    head.k = q + part;
-    head.v = q + 2 * part;
-    head.out = static_cast<char*>(mixed) + (row * head_.out_stride + column) * size_;
-    return head;
+    head.k = q + inner;
+    head.v = q + 2 * inner;
+    head.out = static_cast<char*>(mixed) + (row * head.out_stride + column) * size;
+    run(head);
   }
-
-  AttentionKernel run_;
-  std::int64_t size_, heads_;
-  AttentionHead head_{};
-};
+}
 
 }  // namespace
 
@@ -106,8 +89,8 @@ Status attention_block(const AttentionBlock& task, VectorSet set, int threads) t
       task.images * task.tokens * inner * (4 * task.channels + 2 * task.tokens);
   if (work == 0) return Status::ok;
   const LinearKernel kernel = linear_kernel_for(set, task.dtype);
+  const AttentionKernel attend = attention_kernel_for(set, task.dtype);
   const std::int64_t qkv_bytes = odd_lines(3 * inner * size), mixed_bytes = odd_lines(inner * size);
-  const Mixing mixing(task, set, qkv_bytes / size, mixed_bytes / size);
   const int workers = static_cast<int>(
       std::min<std::int64_t>(worth_threads(work, kGrain, threads), task.images));
   const std::int64_t group =
@@ -134,6 +117,8 @@ Status attention_block(const AttentionBlock& task, VectorSet set, int threads) t
     float* const in = memory.data() + worker * floats;
     float* const mixed = in + qkv_floats;
     float* const room = mixed + mixed_floats;
+    AttentionHead head = head_of(task, qkv_bytes / size, mixed_bytes / size);
+    head.scratch = room;
     const std::int64_t end = task.images * (worker + 1) / workers;
     for (std::int64_t image = task.images * worker / workers; image < end; image += group) {
       const std::int64_t images = std::min(group, end - image);
@@ -141,7 +126,7 @@ Status attention_block(const AttentionBlock& task, VectorSet set, int threads) t
       Linear enter = rows_of(qkv, row, row + rows);
       enter.out = in;
       multiply(kernel, enter, 0, rows, qkv_weight, room);
-      mixing.run(images, in, mixed, room);
+      mix(attend, head, images, task.heads, in, mixed);
       for (std::int64_t a = 0; a < task.count; ++a) {
         Linear leave = rows_of(projections[a], row, row + rows);
         leave.x = mixed;

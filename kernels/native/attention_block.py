@@ -62,7 +62,7 @@ def by_layers(
     *,
     instruction_set: str | None = None,
 ) -> None:
-    """The same bits by operators that divide an image among threads, for fewer images than those."""
+    """The same bits by operators that divide images among threads, for fewer images than those."""
     dim = w_proj.shape[1] // heads[-1]
     rows = x.flatten(0, 1)
     qkv = x.new_empty(len(rows), len(w_qkv))
