@@ -66,6 +66,12 @@ def _embedding(bank: WeightBank, images: Tensor, steps: Sequence[Embedding]) -> 
 
 def _self_attention(bank: WeightBank, x: Tensor, steps: Sequence[SelfAttention]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
+    heads = [step.heads for step in steps]
+    plain = not widest.relative_positions and {step.head_dim for step in steps} == {widest.head_dim}
+    if plain and _fuses(bank, x, "attention_block", steps, widest, heads):
+        block = partial(kernels.attention_block, num_heads=widest.heads)
+        yield from _blocks(bank, x, block, widest, "heads", heads)
+        return
     qkv = _linear(bank, x, widest.matrices[0], norm=True).unflatten(-1, (3, widest.inner))
     for step in steps:
         yield partial(_add_linear, bank, x, _attention(bank, qkv, step), step.matrices[1])
@@ -85,34 +91,51 @@ def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
 
 def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.hidden)
-    if _fuses(bank, x, steps, widest):
-        yield from _mlp_blocks(bank, x, steps, widest)
+    widths = [step.hidden for step in steps]
+    if _fuses(bank, x, "mlp_block", steps, widest, widths):
+        yield from _blocks(bank, x, kernels.mlp_block, widest, "hidden", widths)
         return
     hidden = _linear(bank, x, widest.matrices[0], norm=True, gelu=True)
     for step in steps:
         yield partial(_add_linear, bank, x, hidden[..., : step.hidden], step.matrices[1])
 
 
-def _fuses(bank: WeightBank, x: Tensor, steps: Sequence[MLP], widest: MLP) -> bool:
-    """Whether the hidden layer stays on chip, or in the cache, and one pass makes all of them."""
-    if not bank.nests([step.matrices[1] for step in steps]):
+def _fuses(
+    bank: WeightBank,
+    x: Tensor,
+    operator: str,
+    steps: Sequence[SelfAttention] | Sequence[MLP],
+    widest: SelfAttention | MLP,
+    sizes: Sequence[int],
+) -> bool:
+    """Whether one operator makes all alternatives, and what is between its layers stays on chip, or
+    in the cache."""
+    if not all(map(bank.nests, zip(*(step.matrices for step in steps), strict=True))):
         return False
-    call = x, *_block_weights(bank, widest), [step.hidden for step in steps]
-    return kernels.serving("mlp_block", *call) == ("triton" if x.is_cuda else "native")
+    call = x, *_block_weights(bank, widest), sizes
+    return kernels.serving(operator, *call) == ("triton" if x.is_cuda else "native")
 
 
-def _mlp_blocks(bank: WeightBank, x: Tensor, steps: Sequence[MLP], widest: MLP) -> Iterator[Write]:
-    block = partial(kernels.mlp_block, x, *_block_weights(bank, widest), eps=LAYER_NORM_EPS)
-    if len(steps) == 1:
-        yield lambda out: block(out=out)
+def _blocks(
+    bank: WeightBank,
+    x: Tensor,
+    block: Callable[..., Tensor],
+    widest: SelfAttention | MLP,
+    keyword: str,
+    sizes: Sequence[int],
+) -> Iterator[Write]:
+    """What an operator makes of alternatives that differ in one argument."""
+    call = partial(block, x, *_block_weights(bank, widest), eps=LAYER_NORM_EPS)
+    if len(sizes) == 1:
+        yield lambda out: call(out=out)
         return
-    widths = sorted(step.hidden for step in steps)
-    results = block(hidden=widths)
-    for step in steps:
-        yield partial(_copy, results[widths.index(step.hidden)])
+    increasing = sorted(sizes)
+    results = call(**{keyword: increasing})
+    for size in sizes:
+        yield partial(_copy, results[increasing.index(size)])
 
 
-def _block_weights(bank: WeightBank, step: MLP) -> tuple[Tensor | None, ...]:
+def _block_weights(bank: WeightBank, step: SelfAttention | MLP) -> tuple[Tensor | None, ...]:
     first, second = step.matrices
     return bank.weight(first), bank.bias(first), bank.weight(second), bank.bias(second)
 

@@ -158,20 +158,23 @@ def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
 
 def _temporary_bytes(batch: Batch, images: int, plan: MemoryPlan) -> int:
     steps: list[Any] = [step for run in batch.runs for step in run.steps]
+    alternatives = max(len(run.steps) for run in batch.runs)
     rows = max(run.stop - run.start for run in batch.runs)
     tokens = max(step.tokens for step in steps)
     at_once = min(plan.workers * max(plan.tokens_per_call, tokens), images * rows * tokens)
-    return at_once * max(map(_values_per_token, steps)) * plan.dtype.itemsize
+    values = max(_values_per_token(step, alternatives) for step in steps)
+    return at_once * values * plan.dtype.itemsize
 
 
-def _values_per_token(step: Any) -> int:
+def _values_per_token(step: Any, alternatives: int) -> int:
     """What a call of `tvtfast.population.layers` makes beside its result."""
+    # one fused pass makes the results of all alternatives at once
+    results = (1 + alternatives) * step.width
     if isinstance(step, MLP):
-        # one fused pass makes the results of up to four alternatives at once
-        return max(2 * step.dim + step.hidden, 5 * step.dim)
+        return max(2 * step.dim + step.hidden, results)
     if isinstance(step, SelfAttention):
         squares = 8 * step.heads * step.tokens if step.relative_positions else 0
-        return 2 * step.dim + 8 * step.inner + squares
+        return 2 * step.dim + max(8 * step.inner + squares, 4 * step.inner + results)
     if isinstance(step, LocalAttention):
         return 2 * step.dim + -(-step.padded // step.tokens) * (step.dim + 8 * step.inner)
     if isinstance(step, SubsampledAttention):
