@@ -152,27 +152,29 @@ def attention_block_tolerance(
 ) -> float:
     """Error of the attention half of a block relative to the size of its terms,
     ``|x| + |b_proj| + s``, with ``s`` the root of ``sum_j w_proj_j^2 v_j^2`` over the channels j of
-    the merged heads.
+    the merged heads, and ``v_j`` the largest size of a value of the head of j.
 
-    A query, key or value has the size ``d``, the root of ``b^2 + sum_c w_c^2 (1 + |norm(x)_c|)^2``,
-    and ``v_j`` is the largest value of the head of j with its size added. ``length`` is the longest
-    of channels, tokens and merged heads, ``extent`` that of :func:`layer_norm_tolerance`,
-    ``logits`` the largest ``sum_i |q_i k_i| / sqrt(D)``, and ``slope`` the largest root of
-    ``sum_i (d(q_i)^2 k_i^2 + q_i^2 d(k_i)^2)``, over sqrt(D).
+    The size of a query, key or value is its magnitude or, where that is larger, the root of
+    ``b^2 + sum_c w_c^2 (1 + |norm(x)_c|)^2``. ``length`` is the longest of channels, tokens and
+    merged heads, ``extent`` that of :func:`layer_norm_tolerance`, ``logits`` the largest
+    ``sum_i |q_i k_i| / sqrt(D)`` and ``slope`` the largest root of ``2 sum_i q_i^2 k_i^2 / D``,
+    both of sizes.
 
-    As in an MLP block roundings are independent, so a sum carries the root of their squares, with
-    4 standard deviations allowed. A product of normalised channels errs by those of the norm, by
-    its own rounding and by the random walk of its sum (as :func:`linear_tolerance`), all relative
-    to ``d``. That moves a logit by ``slope`` times as much, a weight by twice that (numerator and
-    sum), and values by as much again; :func:`packed_attention_tolerance` comes on top. The second
-    product sums these errors and adds a walk of its own, and the roundings of the residual and
-    the result.
+    Roundings are independent, so a sum carries the root of their squares, with 4 standard
+    deviations allowed. Queries, keys and values err by what the norm does
+    (:func:`layer_norm_tolerance`), by the random walk of a sum, and by two roundings to the dtype,
+    of the norm and of themselves, whose 4 standard deviations are less than 4 roundoffs; all of it
+    relative to their sizes. That moves a logit by ``slope`` times as much, a weight by twice that
+    (numerator and sum), and a value by as much again; :func:`packed_attention_tolerance` comes on
+    top. The second product sums these errors, with a walk of its own. Residual and result are
+    rounded, relative to all terms, of which the product may be 4 standard deviations large.
     """
     u, r = roundoff(accumulation_dtype(dtype)), roundoff(dtype)
-    sums = u * (4 + 4 * math.sqrt(length) + length / 8)
-    entering = 4 * (layer_norm_tolerance(dtype, length, extent) + 2 * r) + sums
+    walk = u * (4 + 4 * math.sqrt(length) + length / 8)
+    norm = layer_norm_tolerance(accumulation_dtype(dtype), length, extent)
+    entering = 4 * (norm + r) + walk
     mixed = (1 + 2 * slope) * entering + packed_attention_tolerance(dtype, length, logits)
-    return mixed + sums + 8 * r
+    return mixed + walk + 4 * r
 
 
 def attention_jvp_tolerance(dtype: torch.dtype, length: int, extent: float = 0) -> float:

@@ -2,6 +2,17 @@
 
 from collections.abc import Sequence
 
+def attention_block(
+    tensors: Sequence[int],
+    dtype: int,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    heads: Sequence[int],
+    scale: float,
+    eps: float,
+    set: int,
+    threads: int,
+) -> None: ...
 def attention_jvp(
     operands: Sequence[int],
     strides: Sequence[Sequence[int]],
@@ -58,7 +69,6 @@ def packed_attention(
     set: int,
     threads: int,
 ) -> None: ...
-def gelu(x: int, dtype: int, count: int, set: int, threads: int) -> None: ...
 def layer_norm(
     x: int,
     dtype: int,
@@ -66,6 +76,26 @@ def layer_norm(
     row_stride: int,
     eps: float,
     out: int,
+    set: int,
+    threads: int,
+) -> None: ...
+def linear(
+    tensors: Sequence[int],
+    dtype: int,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    eps: float | None,
+    gelu: bool,
+    set: int,
+    threads: int,
+) -> None: ...
+def mlp_block(
+    tensors: Sequence[int],
+    dtype: int,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    hidden: Sequence[int],
+    eps: float,
     set: int,
     threads: int,
 ) -> None: ...

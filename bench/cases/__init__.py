@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from bench.case import Builder
 from bench.cases import (
+    attention_block,
     attention_guidance,
     attention_jvp,
     attention_map_distance,
@@ -28,6 +29,7 @@ GROUPS = {
     "indexed": indexed,
     "self_attention_stats": self_attention_stats,
     "packed_attention": packed_attention,
+    "attention_block": attention_block,
     "attention_jvp": attention_jvp,
     "layers": layers,
     "mlp_block": mlp_block,

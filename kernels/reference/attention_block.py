@@ -74,22 +74,18 @@ def terms(
     squares = (1 + normed.abs()).square() @ w_qkv.square().t()
     if b_qkv is not None:
         squares = squares + b_qkv.square()
-    values = linear(normed, w_qkv, b_qkv).abs()
-    parts = (3, heads[-1], -1)
-    (q, k, v), (dq, dk, dv) = (
-        t.unflatten(-1, parts).permute(2, 0, 3, 1, 4).unbind(0) for t in (values, squares.sqrt())
-    )
+    sizes = torch.maximum(linear(normed, w_qkv, b_qkv).abs(), squares.sqrt())
+    q, k, v = sizes.unflatten(-1, (3, heads[-1], -1)).permute(2, 0, 3, 1, 4).unbind(0)
     scale = q.shape[-1] ** -0.5
     logits = scale * (q @ k.mT).max().item()
-    slope = dq.square() @ k.square().mT + q.square() @ dk.square().mT
-    largest = (v + dv).amax(dim=(2, 3)).repeat_interleave(q.shape[-1], dim=1)
+    slope = scale * (2 * q.square() @ k.square().mT).max().item() ** 0.5
+    largest = v.amax(dim=(2, 3)).repeat_interleave(q.shape[-1], dim=1)
     start = x.abs() if b_proj is None else x.abs() + b_proj.abs()
-    sizes = [
+    projected = [
         (largest[:, :width].square() @ w_proj[:, :width].square().t()).sqrt()
         for width in _widths(w_proj, heads)
     ]
-    spread = torch.stack([start + size[:, None] for size in sizes])
-    return spread, logits, scale * slope.sqrt().max().item()
+    return torch.stack([start + size[:, None] for size in projected]), logits, slope
 
 
 def _results(

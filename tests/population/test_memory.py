@@ -63,6 +63,27 @@ def test_peak_stays_under_the_budget(space, options, share, monkeypatch):
     monkeypatch.setattr(memory_module, "_CPU_NODES", 16)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # other threads are not watched
     archs = spaces.get(space).sample(16, 0, **options)
+    assert_peak_stays_under_the_budget(archs, space, options, share)
+
+
+def test_peak_of_alternatives_stays_under_the_budget(monkeypatch):
+    """Siblings, whose results one operator makes at once."""
+    monkeypatch.setattr(memory_module, "_CPU_NODES", 16)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    space = spaces.get("autoformer-tiny")
+    arch = space.to_dict(space.sample(1, 0)[0])
+    archs = [
+        {**arch, "num_heads": [*arch["num_heads"][:-1], heads], "mlp_ratio": [*ratios, ratio]}
+        for ratios in ([first, *arch["mlp_ratio"][1:-1]] for first in (3.5, 4.0))
+        for heads in (3, 4)
+        for ratio in (3.5, 4.0)
+    ]
+    options = {"img_size": 64, "patch_size": 8}
+    for share in (1.0, 0.3):
+        assert_peak_stays_under_the_budget(archs, space, options, share)
+
+
+def assert_peak_stays_under_the_budget(archs, space, options, share):
     images = torch.randn(4, 3, options["img_size"], options["img_size"])
     population = Population(archs, space=space, **options)
     for step in population.paths.steps:  # weights are not part of the budget

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import tvtfast
-from tvtfast import proxies, spaces
+from tvtfast import kernels, proxies, spaces
+from tvtfast.kernels.native._extension import missing
 from tvtfast.models import last_features
-from tvtfast.population import Population, engine
+from tvtfast.population import Population, engine, layers
 from tvtfast.population import memory as memory_module
 from tvtfast.population import population as population_module
 from tvtfast.spaces.steps import MLP
@@ -137,6 +138,39 @@ def test_common_beginnings_are_computed_once(monkeypatch):
     assert len(features_of(population, torch.zeros(1, 3, 32, 32))) == 3
     # the embedding and two layers per block; the last block twice
     assert sum(computed) == 1 + 2 * arch.depth + 2
+
+
+@pytest.mark.skipif(bool(missing()), reason="the C++ extension is not installed")
+@pytest.mark.parametrize("dtype", (torch.float32, torch.bfloat16))
+def test_blocks_in_one_operator_change_no_bits(monkeypatch, dtype):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    options = {"img_size": (48, 32), "patch_size": 8, "dtype": dtype}
+    space = spaces.VitasDeitSpace("deit", (16,), (24,), 4, 1, (2, 3), (24, 36), (24, 48))
+    alike = {"patch_size": 16, "embed_dim": 24, "depth": 4, "mlp_dim": [24, 24, 24, 48]}
+    archs = [
+        {**alike, "num_heads": [2, 2, heads, 3], "qkv_dim": [24, 24, width, 36]}
+        for heads, width in ((2, 24), (3, 36), (2, 36))
+    ]
+    images = draw_images({"img_size": (48, 32)})
+    calls = []
+    block = kernels.attention_block
+
+    def counting(*arguments, **options):
+        calls.append(options.get("heads"))
+        return block(*arguments, **options)
+
+    monkeypatch.setattr(kernels, "attention_block", counting)
+    two = features_of(Population(archs[:2], space=space, **options), images)
+    assert calls == [None, None, [2, 3], None]
+    calls.clear()
+    three = features_of(Population(archs, space=space, **options), images)
+    assert calls == [None] * 3, "heads of different widths do not nest"
+    monkeypatch.setattr(layers, "_fuses", lambda *arguments: False)
+    alone = features_of(Population(archs, space=space, **options), images)
+    assert len(calls) == 3
+    for found in (two, three):
+        assert all(torch.equal(x, alone[row][0]) for row, (x, _, _) in found.items())
 
 
 @pytest.mark.parametrize(
