@@ -15,7 +15,7 @@ from tvtfast.population.tree import Node
 from tvtfast.spaces.steps import MLP, SelfAttention
 from tvtfast.spaces.twins_steps import LocalAttention, SubsampledAttention
 
-_CPU_TOKENS = 2048
+_CPU_TOKENS = 4096
 _CPU_NODES = 4
 _CPU_ENDS = 16
 _CUDA_TOKENS = 2**18
