@@ -15,28 +15,13 @@
 namespace tvt {
 namespace {
 
-// Two bf16 values in a step, multiplied exactly and summed in fp32; subnormal ones count as zero.
-struct Pair {
-  using Isa = Avx512Bf16;
-  using Element = BFloat16;
-  using Vector = Isa::Vector;
-  static constexpr std::int64_t kTerms = 2;
-
-  static TVT_INLINE Vector load(const BFloat16* values, std::int64_t count) {
-    const __mmask32 first = count >= 32 ? ~0u : (1u << count) - 1u;
-    return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(first, values));
-  }
-
+struct AttentionPair : BFloat16Pair {
   // Pairs along the rows.
   static TVT_INLINE Vector load_columns(const BFloat16* row, std::int64_t stride,
                                         std::int64_t rows, std::int64_t count) {
     const Vector high = rows == 2 ? Isa::load(row + stride, count) : Isa::zero();
     const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(Isa::load(row, count)), 16);
     return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_castps_si512(high)));
-  }
-
-  static TVT_INLINE Vector multiply_add(Vector left, Vector right, Vector sum) {
-    return _mm512_dpbf16_ps(sum, (__m512bh)left, (__m512bh)right);
   }
 
   // Probabilities are rounded to bf16 and written in pairs over the scores. Their sum is that of the rounded ones:
@@ -70,7 +55,7 @@ struct Pair {
 
 }  // namespace
 
-void attention_avx512_bf16(const AttentionHead& head) { Attention<Pair>::run(head); }
+void attention_avx512_bf16(const AttentionHead& head) { Attention<AttentionPair>::run(head); }
 
 }  // namespace tvt
 #endif

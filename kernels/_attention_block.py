@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import _checks, _transforms, dispatch, library
 from .reference import attention_block as reference
+from .reference import packed_attention
 
 _ops = getattr(torch.ops, library.NAMESPACE)
 
@@ -86,8 +87,8 @@ def attention_block(
                 "attention_block: out= has no derivative, and gradients are recorded or a"
                 " torch.func transform is active; leave it out, or use torch.no_grad()"
             )
-        plain = reference.formula if _transforms.active() else reference.forward
-        return plain(*arguments).reshape(shape)
+        attend = packed_attention.formula if _transforms.active() else packed_attention.forward
+        return reference.forward(*arguments, attend).reshape(shape)
     if out is None:
         out = torch.empty(shape, dtype=x.dtype, device=x.device)
     results = out.view(len(counts), *images.shape)
@@ -122,31 +123,17 @@ def _counts(
             f"attention_block: the {width} rows of w_qkv do not split into queries, keys and values"
             f" of num_heads={num_heads} heads; they must be a multiple of {3 * max(num_heads, 1)}"
         )
-    shapes = {
-        "w_qkv": (width, channels),
-        "w_proj": (channels, width // 3),
-        "b_qkv": (width,),
-        "b_proj": (channels,),
-    }
-    given = (("w_qkv", w_qkv), ("w_proj", w_proj), ("b_qkv", b_qkv), ("b_proj", b_proj))
-    for name, tensor in given:
-        if tensor is None:
-            continue
-        _checks.check_dtype("attention_block", name, tensor)
-        if tuple(tensor.shape) != shapes[name]:
-            raise ValueError(
-                f"attention_block: {name} has shape {tuple(tensor.shape)}; with {channels} channels"
-                f" and w_qkv of {width} rows it must be {shapes[name]}"
-            )
-        _checks.check_like("attention_block", name, tensor, x)
-    counts = [num_heads] if heads is None else list(heads)
-    limits = [0, *counts, num_heads + 1]
-    if not counts or any(a >= b for a, b in zip(limits, limits[1:], strict=False)):
-        raise ValueError(
-            f"attention_block: heads={tuple(counts)}; pass increasing numbers from 1 to"
-            f" num_heads={num_heads}"
-        )
-    return counts
+    _checks.check_weights(
+        "attention_block",
+        x,
+        {
+            "w_qkv": (w_qkv, (width, channels)),
+            "w_proj": (w_proj, (channels, width // 3)),
+            "b_qkv": (b_qkv, (width,)),
+            "b_proj": (b_proj, (channels,)),
+        },
+    )
+    return _checks.increasing("attention_block", "heads", heads, num_heads, "which is num_heads")
 
 
 def _first_heads(

@@ -39,6 +39,36 @@ def check_like(function: str, name: str, tensor: Tensor, x: Tensor) -> None:
         )
 
 
+def check_weights(
+    function: str, x: Tensor, weights: Mapping[str, tuple[Tensor | None, tuple[int, ...]]]
+) -> None:
+    """Raise unless the weights there are have their shapes, and dtype and device of ``x``."""
+    first, (_, rows) = next(iter(weights.items()))
+    for name, (tensor, shape) in weights.items():
+        if tensor is None:
+            continue
+        check_dtype(function, name, tensor)
+        if tuple(tensor.shape) != shape:
+            raise ValueError(
+                f"{function}: {name} has shape {tuple(tensor.shape)}; with {x.shape[-1]} channels"
+                f" and {first} of {rows[0]} rows it must be {shape}"
+            )
+        check_like(function, name, tensor, x)
+
+
+def increasing(
+    function: str, name: str, numbers: Sequence[int] | None, most: int, what: str
+) -> list[int]:
+    """Increasing numbers up to ``most``, which is the default."""
+    found = [most] if numbers is None else list(numbers)
+    limits = [0, *found, most + 1]
+    if not found or any(a >= b for a, b in zip(limits, limits[1:], strict=False)):
+        raise ValueError(
+            f"{function}: {name}={tuple(found)}; pass increasing numbers from 1 to {most}, {what}"
+        )
+    return found
+
+
 def check_out(function: str, out: Tensor, x: Tensor, shape: Sequence[int]) -> None:
     """Raise unless ``out`` is a contiguous tensor of this shape, like ``x``."""
     if tuple(out.shape) != tuple(shape) or not out.is_contiguous():

@@ -106,27 +106,14 @@ def _widths(
             " [*, channels] and [hidden, channels], with one or more of each"
         )
     channels, widest = x.shape[-1], w1.shape[0]
-    shapes = {
-        "w1": (widest, channels),
-        "w2": (channels, widest),
-        "b1": (widest,),
-        "b2": (channels,),
-    }
-    for name, tensor in (("w1", w1), ("w2", w2), ("b1", b1), ("b2", b2)):
-        if tensor is None:
-            continue
-        _checks.check_dtype("mlp_block", name, tensor)
-        if tuple(tensor.shape) != shapes[name]:
-            raise ValueError(
-                f"mlp_block: {name} has shape {tuple(tensor.shape)}; with {channels} channels and"
-                f" w1 of {widest} rows it must be {shapes[name]}"
-            )
-        _checks.check_like("mlp_block", name, tensor, x)
-    widths = [widest] if hidden is None else list(hidden)
-    limits = [0, *widths, widest + 1]
-    if not widths or any(a >= b for a, b in zip(limits, limits[1:], strict=False)):
-        raise ValueError(
-            f"mlp_block: hidden={tuple(widths)}; pass increasing widths from 1 to {widest}, the"
-            " rows of w1"
-        )
-    return widths
+    _checks.check_weights(
+        "mlp_block",
+        x,
+        {
+            "w1": (w1, (widest, channels)),
+            "w2": (w2, (channels, widest)),
+            "b1": (b1, (widest,)),
+            "b2": (b2, (channels,)),
+        },
+    )
+    return _checks.increasing("mlp_block", "hidden", hidden, widest, "the rows of w1")

@@ -22,22 +22,19 @@ def forward(
     b_proj: Tensor | None,
     heads: Sequence[int],
     eps: float,
+    attend: Attend = packed_attention.forward,
 ) -> Tensor:
-    """Results ``[K, N, T, C]`` of tokens ``[N, T, C]``."""
-    return _results(packed_attention.forward, x, w_qkv, b_qkv, w_proj, b_proj, heads, eps)
-
-
-def formula(
-    x: Tensor,
-    w_qkv: Tensor,
-    b_qkv: Tensor | None,
-    w_proj: Tensor,
-    b_proj: Tensor | None,
-    heads: Sequence[int],
-    eps: float,
-) -> Tensor:
-    """The same with attention in plain operations: the fused kernels have no tangents."""
-    return _results(packed_attention.formula, x, w_qkv, b_qkv, w_proj, b_proj, heads, eps)
+    """Results ``[K, N, T, C]`` of tokens ``[N, T, C]``, with a fused kernel for attention, or with
+    its formula, which has tangents."""
+    with torch.autocast(x.device.type, enabled=False):
+        mixed = _mixed(attend, x, w_qkv, b_qkv, heads, eps).flatten(0, 1)
+        rows = x.flatten(0, 1)
+        start = rows if b_proj is None else rows + b_proj
+        results = [
+            torch.addmm(start, mixed[:, :width], w_proj[:, :width].t())
+            for width in _widths(w_proj, heads)
+        ]
+        return torch.stack(results).unflatten(1, x.shape[:2])
 
 
 def write(
@@ -86,27 +83,6 @@ def terms(
         for width in _widths(w_proj, heads)
     ]
     return torch.stack([start + size[:, None] for size in projected]), logits, slope
-
-
-def _results(
-    attend: Attend,
-    x: Tensor,
-    w_qkv: Tensor,
-    b_qkv: Tensor | None,
-    w_proj: Tensor,
-    b_proj: Tensor | None,
-    heads: Sequence[int],
-    eps: float,
-) -> Tensor:
-    with torch.autocast(x.device.type, enabled=False):
-        mixed = _mixed(attend, x, w_qkv, b_qkv, heads, eps).flatten(0, 1)
-        rows = x.flatten(0, 1)
-        start = rows if b_proj is None else rows + b_proj
-        results = [
-            torch.addmm(start, mixed[:, :width], w_proj[:, :width].t())
-            for width in _widths(w_proj, heads)
-        ]
-        return torch.stack(results).unflatten(1, x.shape[:2])
 
 
 def _mixed(

@@ -337,7 +337,7 @@ def test_wrong_arguments() -> None:
         with pytest.raises(ValueError, match=f"45 rows of w_qkv do not split.*={num_heads} heads"):
             attention_block(x, *weights, num_heads=num_heads)
     for heads in ((), (0, 3), (2, 2), (3, 1), (4,)):
-        with pytest.raises(ValueError, match="increasing numbers from 1 to num_heads=3"):
+        with pytest.raises(ValueError, match="increasing numbers from 1 to 3, which is num_heads"):
             attention_block(x, *weights, num_heads=3, heads=heads)
     for out in (torch.empty(2, 4, 23), torch.empty(4, 2, 24).transpose(0, 1)):
         with pytest.raises(ValueError, match=r"pass a contiguous tensor \(2, 4, 24\)"):

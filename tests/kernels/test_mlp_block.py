@@ -188,7 +188,7 @@ def test_wrong_arguments() -> None:
         with pytest.raises(error, match=message):
             mlp_block(*arguments)
     for hidden in ((), (0, 3), (8, 8), (9, 3), (41,)):
-        with pytest.raises(ValueError, match="increasing widths from 1 to 40"):
+        with pytest.raises(ValueError, match="increasing numbers from 1 to 40, the rows"):
             mlp_block(x, w1, b1, w2, b2, hidden=hidden)
     for out in (torch.empty(4, 23), torch.empty(24, 4).t()):
         with pytest.raises(ValueError, match=r"pass a contiguous tensor \(4, 24\)"):
