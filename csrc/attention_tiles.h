@@ -130,9 +130,10 @@ struct Attention {
     }
   }
 
-  // out[t, q] = scale log2(e) q . k_t, and its maximum over t; rows of `upcoming` come in on the way.
+  // out[t, q] = scale log2(e) q . k_t, and its maximum over t; rows of `upcoming` come in on the way. A function of its
+  // own, so that the maxima are in memory and all registers hold sums: inlined, GCC 12 spills sums of the inner loop.
   template <int N>
-  static void scores(const AttentionHead& head, const AttentionHead* upcoming, const float* keys,
+  TVT_NOINLINE static void scores(const AttentionHead& head, const AttentionHead* upcoming, const float* keys,
                      const float* queries, float* out, Vector (&maximum)[N]) {
     const std::int64_t tokens = head.tokens, steps = divide_up(head.dim, kTerms);
     const Vector factor = Isa::set(static_cast<float>(head.scale * kLog2E));

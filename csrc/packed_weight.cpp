@@ -11,7 +11,8 @@ std::int64_t panels_of(const LinearKernel& kernel, const Linear& task) {
 
 }  // namespace
 
-PackedWeight::PackedWeight(const LinearKernel& kernel, const Linear& task, int threads)
+PackedWeight::PackedWeight(const LinearKernel& kernel, const Linear& task,
+                           [[maybe_unused]] int threads)
     : panels_(panels_of(kernel, task) * kernel.panel_floats(task)) {
   const std::int64_t panels = panels_of(kernel, task), floats = kernel.panel_floats(task);
 #pragma omp parallel for schedule(static) num_threads(threads)

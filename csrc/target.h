@@ -15,10 +15,13 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define TVT_INLINE inline __attribute__((always_inline))
+#define TVT_NOINLINE __attribute__((noinline))
 #elif defined(_MSC_VER)
 #define TVT_INLINE __forceinline
+#define TVT_NOINLINE __declspec(noinline)
 #else
 #define TVT_INLINE inline
+#define TVT_NOINLINE
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
