@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from tvtfast import spaces
 from tvtfast.population import Population
 from tvtfast.population import memory as memory_module
+from tvtfast.population import population as population_module
 from tvtfast.population.memory import MemoryPlan, peak_bytes, plan_memory
 from tvtfast.population.tree import prefix_tree
 
@@ -104,6 +105,27 @@ def assert_peak_stays_under_the_budget(archs, space, options, share):
     assert count == len(population)
     assert live.peak <= budget
     assert live.peak > 0.2 * budget, "the estimate is of the right size"
+
+
+def test_ends_that_wait_to_be_read_are_counted(monkeypatch):
+    options = {"img_size": 64, "patch_size": 8}
+    space = spaces.get("autoformer-tiny")
+    population = Population(space.sample(24, 0), space=space, **options)
+    images = torch.randn(4, 3, 64, 64)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    for _ in population.features(images):  # weights are not part of the plan
+        pass
+    root = prefix_tree(population.paths, range(len(population)))
+    peaks = []
+    for ends in (1, 24):
+        plan = MemoryPlan(4, 1, torch.float32, ends_per_reading=ends)  # small temporaries
+        monkeypatch.setattr(population_module, "plan_memory", lambda *arguments, p=plan: p)
+        with LiveBytes() as live:
+            for entry in population.features(images):
+                del entry
+        assert live.peak <= peak_bytes(root, len(images), plan)
+        peaks.append(live.peak)
+    assert peaks[1] > peaks[0], "they do wait"
 
 
 def test_a_budget_that_is_too_small():

@@ -139,6 +139,7 @@ class Population:
                         yield found
                         for row in itertools.chain.from_iterable(found.rows):
                             del remaining[row]
+                        del x, found  # or they would be held until the next
                 except RuntimeError as error:
                     if plan.smallest or not is_out_of_memory(error):
                         raise
