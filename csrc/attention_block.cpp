@@ -52,7 +52,7 @@ Linear projection(const AttentionBlock& task, std::int64_t mixed_stride, std::in
   return layer;
 }
 
-// What all heads have in common. Nothing is fetched ahead: their rows have just been made.
+// What all heads have in common.
 AttentionHead head_of(const AttentionBlock& task, std::int64_t qkv_stride,
                       std::int64_t mixed_stride) {
   AttentionHead head{};

@@ -27,9 +27,8 @@ struct AttentionHead {
   std::int64_t row_stride, out_stride;  // elements
   std::int64_t tokens, dim;             // at least 1
   double scale;
-  std::int64_t part, parts;       // of the tiles, parts of about equal size; computes one of them
-  const AttentionHead* upcoming;  // what the thread computes next
-  float* scratch;                 // AttentionScratch::floats of them, at a multiple of 64 bytes
+  std::int64_t part, parts;  // of the tiles, parts of about equal size; computes one of them
+  float* scratch;            // AttentionScratch::floats of them, at a multiple of 64 bytes
 };
 
 // Offsets of what a thread packs and computes for a head and a tile, in pieces of whole cache lines.

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <initializer_list>
 #include <limits>
 
 #include "attention_head.h"
@@ -116,30 +115,15 @@ struct Attention {
     }
   }
 
-  // Brings a block of rows of another head close, while there is something else to compute.
-  static TVT_INLINE void prefetch(const AttentionHead& head, std::int64_t t) {
-    const std::int64_t last = std::min(t + kBlock, head.tokens);
-    for (const void* rows : {head.q, head.k, head.v}) {
-      for (std::int64_t i = t; i < last; ++i) {
-        const T* row = static_cast<const T*>(rows) + i * head.row_stride;
-        for (std::int64_t d = 0; d < head.dim; d += kCacheLine / sizeof(T)) {
-          __builtin_prefetch(row + d, 0, 2);
-        }
-        __builtin_prefetch(row + head.dim - 1, 0, 2);
-      }
-    }
-  }
-
-  // out[t, q] = scale log2(e) q . k_t, and its maximum over t; rows of `upcoming` come in on the way. A function of its
-  // own, so that the maxima are in memory and all registers hold sums: inlined, GCC 12 spills sums of the inner loop.
+  // out[t, q] = scale log2(e) q . k_t, and its maximum over t. A function of its own, so that the maxima are in memory
+  // and all registers hold sums: inlined, GCC 12 spills sums of the inner loop.
   template <int N>
-  TVT_NOINLINE static void scores(const AttentionHead& head, const AttentionHead* upcoming, const float* keys,
-                     const float* queries, float* out, Vector (&maximum)[N]) {
+  TVT_NOINLINE static void scores(const AttentionHead& head, const float* keys, const float* queries,
+                                  float* out, Vector (&maximum)[N]) {
     const std::int64_t tokens = head.tokens, steps = divide_up(head.dim, kTerms);
     const Vector factor = Isa::set(static_cast<float>(head.scale * kLog2E));
     for (int n = 0; n < N; ++n) maximum[n] = Isa::set(-std::numeric_limits<float>::infinity());
     for (std::int64_t t = 0; t < tokens; t += kBlock) {
-      if (upcoming != nullptr) prefetch(*upcoming, t);
       Vector sum[kBlock][N];
       multiply<N>(keys + t * steps, queries, steps, sum);
 #pragma GCC unroll 8
@@ -202,15 +186,14 @@ struct Attention {
   }
 
   template <int N>
-  static void tile(const AttentionHead& head, const AttentionScratch& at, std::int64_t first,
-                   const AttentionHead* upcoming) {
+  static void tile(const AttentionHead& head, const AttentionScratch& at, std::int64_t first) {
     float* const queries = head.scratch + at.queries;
     float* const probabilities = head.scratch + at.scores;
     float* const mixed = head.scratch + at.mixed;
     Vector maximum[N], sum[N];
     pack_queries(static_cast<const T*>(head.q), head.row_stride, head.tokens, head.dim, first, N,
                  queries);
-    scores<N>(head, upcoming, head.scratch + at.keys, queries, probabilities, maximum);
+    scores<N>(head, head.scratch + at.keys, queries, probabilities, maximum);
     Operand::template exponentiate<Attention, N>(probabilities, head.tokens, maximum, sum);
     mix<N>(head.scratch + at.values, probabilities, head.tokens, head.dim, sum, mixed);
     unpack(mixed, head.tokens, head.dim, first, N, static_cast<T*>(head.out), head.out_stride);
@@ -225,21 +208,19 @@ struct Attention {
     const std::int64_t vectors = divide_up(head.tokens, kLanes);
     const std::int64_t tiles = divide_up(vectors, kTileVectors);
     const std::int64_t last = tiles * (head.part + 1) / head.parts;
-    const AttentionHead* upcoming = head.upcoming;
     for (std::int64_t i = tiles * head.part / head.parts; i < last; ++i) {
       const std::int64_t begin = vectors * i / tiles, end = vectors * (i + 1) / tiles;
       switch (end - begin) {
         case 1:
-          tile<1>(head, at, begin * kLanes, upcoming);
+          tile<1>(head, at, begin * kLanes);
           break;
         case 2:
-          tile<2>(head, at, begin * kLanes, upcoming);
+          tile<2>(head, at, begin * kLanes);
           break;
         case 3:
-          tile<3>(head, at, begin * kLanes, upcoming);
+          tile<3>(head, at, begin * kLanes);
           break;
       }
-      upcoming = nullptr;
     }
   }
 };

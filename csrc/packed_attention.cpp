@@ -66,15 +66,10 @@ Status packed_attention(const PackedAttention& task, VectorSet set, int threads)
   std::atomic<std::int64_t> next{0};
 #pragma omp parallel for schedule(static, 1) num_threads(workers)
   for (int worker = 0; worker < workers; ++worker) {
-    std::int64_t item = next++;
-    while (item < items) {
-      const std::int64_t following = next++;
-      const AttentionHead upcoming = head_of(task, std::min(following, items - 1), parts);
+    for (std::int64_t item = next++; item < items; item = next++) {
       AttentionHead head = head_of(task, item, parts);
-      head.upcoming = &upcoming;
       head.scratch = memory.data() + worker * scratch;
       run(head);
-      item = following;
     }
   }
   return Status::ok;
