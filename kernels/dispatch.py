@@ -249,10 +249,15 @@ def _select(operator: str, arguments: tuple[Any, ...], backend: str | None) -> I
         if not reasons:
             return implementation
         declined.append(f"backend {implementation.backend!r}: {'; '.join(reasons)}")
-    what = "cannot serve this call" if declined else f"has no backend {name!r}"
+    if declined:
+        raise BackendError(
+            f"tvtfast::{operator} cannot serve this call: {'. '.join(declined)}."
+            " Use backend='auto', or change what the reasons name."
+        )
+    names = ", ".join(repr(i.backend) for i in IMPLEMENTATIONS[operator])
     raise BackendError(
-        f"tvtfast::{operator} {what}{': ' if declined else ''}{'. '.join(declined)}."
-        f" Use backend='auto', or change what the reasons name."
+        f"tvtfast::{operator} has no backend {name!r} (it has {names}). Use one of these,"
+        " or backend='auto'."
     )
 
 
