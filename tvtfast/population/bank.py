@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor, nn
@@ -141,15 +141,13 @@ class WeightBank:
         return self._init(matrix, "weight")
 
     def _init(self, matrix: Matrix, kind: str) -> ParameterInit:
-        owner = _owner(matrix)
+        owner = _owner(matrix.groups * matrix.rows, matrix.columns, matrix.kernel)
         declared = self._rule(f"{matrix.name}.{kind}", owner)
         return declared or framework_init(owner, kind, getattr(owner, kind))
 
 
-def _owner(matrix: Matrix) -> nn.Module:
-    """A layer like the one that holds the matrix, without memory."""
-    outputs = matrix.groups * matrix.rows
+@cache
+def _owner(outputs: int, inputs: int, kernel: int) -> nn.Module:
+    """A layer like the one that holds a matrix, without memory."""
     with torch.device("meta"):
-        if matrix.kernel:
-            return nn.Conv2d(matrix.columns, outputs, matrix.kernel)
-        return nn.Linear(matrix.columns, outputs)
+        return nn.Conv2d(inputs, outputs, kernel) if kernel else nn.Linear(inputs, outputs)
