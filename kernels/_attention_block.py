@@ -54,14 +54,15 @@ def attention_block(
     Returns:
         ``[len(heads), *, T, C]`` of the dtype of ``x``; ``[*, T, C]`` where ``heads`` is None.
 
-    Meant for forward passes on the CPU, where a few images at a time go through all of it. There
-    the result has the bits of :func:`~tvtfast.kernels.linear` with the norm,
+    Meant for forward passes: on the CPU, where a few images at a time go through all of it, and in
+    half precision on a GPU, where the Triton backend writes queries, keys and values to memory and
+    nothing else. In C++ the result has the bits of :func:`~tvtfast.kernels.linear` with the norm,
     :func:`~tvtfast.kernels.packed_attention` and :func:`~tvtfast.kernels.linear` with the residual,
-    one after the other, whatever the other images and the number of threads. In fp64, on other
-    devices and where gradients are recorded it is PyTorch's norm, products and
+    one after the other, whatever the other images and the number of threads. Elsewhere, and where
+    gradients are recorded, it is PyTorch's norm, products and
     :func:`torch.nn.functional.scaled_dot_product_attention`, differentiable once; inside
     ``torch.func`` transforms attention is the formula, differentiable any number of times. Autocast
-    leaves it alone. Sums are fp32 (fp64 for fp64). Error bound:
+    leaves it alone. Sums are fp32 (fp64 for fp64), in an order fixed by the shapes. Error bound:
     :func:`tvtfast.kernels.tolerances.attention_block_tolerance`.
 
     Raises:
@@ -71,7 +72,8 @@ def attention_block(
         BackendError: The backend asked for by name cannot serve the call.
 
     Source: Dosovitskiy et al., An image is worth 16x16 words, ICLR 2021, eq. 2; heads that share
-    weights as in Chen et al., AutoFormer, ICCV 2021, section 3.2.
+    weights as in Chen et al., AutoFormer, ICCV 2021, section 3.2; on a GPU one walk over the keys
+    with a running maximum, as in Dao, FlashAttention-2, ICLR 2024, section 3.1.
     """
     counts = _counts(x, w_qkv, b_qkv, w_proj, b_proj, num_heads, heads)
     shape = (len(counts), *x.shape) if heads is not None else tuple(x.shape)

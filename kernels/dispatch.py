@@ -165,6 +165,7 @@ IMPLEMENTATIONS: Mapping[str, tuple[Implementation, ...]] = {
         _reference(reference_mlp_block.write),
     ),
     "attention_block": (
+        _triton(capability.attention_block, "attention_block", "write"),
         _native(native_attention_block, native_attention_block.write),
         _reference(reference_attention_block.write),
     ),

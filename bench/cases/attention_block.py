@@ -3,8 +3,8 @@ their beginning."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -13,33 +13,44 @@ from torch import Tensor
 from bench.case import Builder, Case
 from tvtfast import kernels
 
-FORMS = ("torch", "three operators")
-IMAGES, TOKENS, DIM = 8, 197, 64
-SHAPES = {"192": (192, (3,)), "240": (240, (4,)), "216-two": (216, (3, 4))}
-"""Channels and numbers of heads."""
+FORMS = ("torch", "torch.compile", "three operators")
+TOKENS = 197
+SHAPES = {
+    "192": (192, 64, (3,)),
+    "240": (240, 64, (4,)),
+    "216-two": (216, 64, (3, 4)),
+    "216-narrow-heads": (216, 54, (4,)),
+    "240-wide-heads": (240, 80, (3,)),
+}
+"""Channels, channels of a head and numbers of heads."""
 
 
 def layers(x: Tensor, w_qkv: Tensor, w_proj: Tensor, heads: Sequence[int]) -> list[Tensor]:
     """A norm, a product, attention, and a product that adds to the residual for every number."""
-    qkv = F.linear(F.layer_norm(x, x.shape[-1:]), w_qkv).unflatten(-1, (3, heads[-1], DIM))
+    qkv = F.linear(F.layer_norm(x, x.shape[-1:]), w_qkv).unflatten(-1, (3, heads[-1], -1))
     mixed = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4).unbind(0))
     merged, rows = mixed.transpose(1, 2).flatten(2).flatten(0, 1), x.flatten(0, 1)
-    widths = [count * DIM for count in heads]
+    widths = [count * (w_proj.shape[1] // heads[-1]) for count in heads]
     return [torch.addmm(rows, merged[:, :k], w_proj[:, :k].t()) for k in widths]
+
+
+@cache
+def compiled() -> Callable[..., list[Tensor]]:
+    return torch.compile(layers)
 
 
 def operators(x: Tensor, w_qkv: Tensor, w_proj: Tensor, heads: Sequence[int]) -> list[Tensor]:
     """The same by the operators for each."""
     mixed = kernels.packed_attention(kernels.linear(x, w_qkv, norm_eps=1e-5), heads[-1])
-    widths = [count * DIM for count in heads]
+    widths = [count * (w_proj.shape[1] // heads[-1]) for count in heads]
     return [kernels.linear(mixed[..., :k], w_proj[:, :k], residual=x) for k in widths]
 
 
-def case(dtype: torch.dtype, name: str) -> Case:
-    channels, heads = SHAPES[name]
-    inner = heads[-1] * DIM
-    sizes = ((IMAGES, TOKENS, channels), (3 * inner, channels), (channels, inner))
-    x, w_qkv, w_proj = (torch.randn(size) for size in sizes)
+def case(device: str, dtype: torch.dtype, name: str) -> Case:
+    channels, dim, heads = SHAPES[name]
+    images, inner = 64 if device == "cuda" else 8, heads[-1] * dim
+    sizes = ((images, TOKENS, channels), (3 * inner, channels), (channels, inner))
+    x, w_qkv, w_proj = (torch.randn(size, device=device) for size in sizes)
     x, w_qkv, w_proj = (t.to(dtype) for t in (x, w_qkv / channels**0.5, w_proj / inner**0.5))
 
     def ours() -> Tensor:
@@ -55,25 +66,25 @@ def case(dtype: torch.dtype, name: str) -> Case:
 
     return Case(
         "attention_block",
-        f"{IMAGES}x{TOKENS}x{channels}, {' and '.join(map(str, heads))} heads,"
+        f"{images}x{TOKENS}x{channels}, {' and '.join(map(str, heads))} heads of {dim},"
         f" {str(dtype).removeprefix('torch.')}",
         ours,
         {
             "torch": lambda: layers(x, w_qkv, w_proj, heads),
+            "torch.compile": lambda: compiled()(x, w_qkv, w_proj, heads),
             "three operators": lambda: operators(x, w_qkv, w_proj, heads),
         },
         check,
         (1 + len(heads)) * x.nbytes + w_qkv.nbytes + w_proj.nbytes,
-        IMAGES * TOKENS * inner * (8 * channels + 4 * TOKENS),
+        images * TOKENS * inner * (8 * channels + 4 * TOKENS),
     )
 
 
 def cases(device: str) -> dict[str, Builder]:
-    """On the CPU alone: elsewhere the operator is PyTorch's own."""
-    if device != "cpu":
-        return {}
+    """In half precision alone on CUDA: in fp32 the operator is PyTorch's own there."""
+    dtypes = (torch.bfloat16,) if device == "cuda" else (torch.float32, torch.bfloat16)
     return {
-        f"{name}-{str(dtype).removeprefix('torch.')}": partial(case, dtype, name)
-        for dtype in (torch.float32, torch.bfloat16)
+        f"{name}-{str(dtype).removeprefix('torch.')}": partial(case, device, dtype, name)
+        for dtype in dtypes
         for name in SHAPES
     }

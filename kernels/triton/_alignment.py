@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from torch import Tensor
+
 VECTOR_BYTES = 16
 
 
@@ -24,3 +26,12 @@ def common_unit(address: int, itemsize: int, counts: Iterable[int]) -> int:
     while unit > 1 and (address % (unit * itemsize) or any(count % unit for count in counts)):
         unit //= 2
     return unit
+
+
+def readable(x: Tensor, rows: int, unit: int) -> Tensor:
+    """A matrix whose columns are adjacent and come in whole groups of ``unit``, and so many rows of
+    which lie within 32 bits: ``x``, or a copy."""
+    groups = common_unit(x.data_ptr(), x.element_size(), (x.stride(0),))
+    if x.stride(1) == 1 and groups >= unit and rows * x.stride(0) < 2**31:
+        return x
+    return x.contiguous()

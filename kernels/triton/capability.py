@@ -28,6 +28,12 @@ NARROWEST_UNIT = 4
 """Channels and hidden units of an MLP block come in groups of as many: 8 bytes at a time."""
 MOST_HIDDEN = 4
 """Widths of one call of an MLP block."""
+WIDEST_MERGED_HEAD = 80
+"""Channels of a head of an attention block whose sums fit into registers beside the result's."""
+MOST_HEADS = 4
+"""Numbers of heads of one call of an attention block."""
+EVEN = 2
+"""Channels of an attention block and of its heads are even: 4 bytes at a time."""
 INTERPRETER_VARIABLE = "TRITON_INTERPRET"
 
 
@@ -115,6 +121,29 @@ def mlp_block(
         found += (f"{widths} are not all multiples of {NARROWEST_UNIT}",)
     if len(hidden) > MOST_HIDDEN:
         found += (f"hidden has {len(hidden)} widths (allowed: up to {MOST_HIDDEN})",)
+    return found
+
+
+def attention_block(
+    x: Tensor,
+    w_qkv: Tensor,
+    b_qkv: Tensor | None,
+    w_proj: Tensor,
+    b_proj: Tensor | None,
+    heads: Sequence[int],
+    *arguments: object,
+) -> tuple[str, ...]:
+    """Reasons for the attention half of a block; weights are checked to be like ``x``."""
+    found = missing() + _tensor("x", x, HALF)
+    channels, dim = x.shape[-1], w_proj.shape[1] // heads[-1]
+    if channels > WIDEST_BLOCK:
+        found += (f"x has {channels} channels (allowed: up to {WIDEST_BLOCK})",)
+    if dim > WIDEST_MERGED_HEAD:
+        found += (f"a head has {dim} channels (allowed: up to {WIDEST_MERGED_HEAD})",)
+    if channels % EVEN or dim % EVEN:
+        found += (f"{channels} channels and {dim} of a head are not both even",)
+    if len(heads) > MOST_HEADS:
+        found += (f"heads has {len(heads)} numbers (allowed: up to {MOST_HEADS})",)
     return found
 
 

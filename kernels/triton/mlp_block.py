@@ -14,7 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ._alignment import common_unit
+from ._alignment import common_unit, readable
+from ._layer_norm import load_normed
 from ._types import TYPES
 from .capability import MOST_HIDDEN, NARROWEST_UNIT, WIDEST_BLOCK, interpreting
 
@@ -55,7 +56,11 @@ def write(
     rows, channels = x.shape
     if rows == 0:
         return
-    x, w1, w2 = _readable(x, MOST_TOKENS), _readable(w1, w1.shape[0]), _readable(w2, channels)
+    lengths = (MOST_TOKENS, w1.shape[0], channels)
+    x, w1, w2 = (
+        readable(matrix, length, NARROWEST_UNIT)
+        for matrix, length in zip((x, w1, w2), lengths, strict=True)
+    )
     counts = [*(tensor.stride(0) for tensor in (x, w1, w2)), channels]
     unit = min(
         common_unit(tensor.data_ptr(), x.element_size(), (*counts, *hidden))
@@ -85,14 +90,6 @@ def write(
             DOT=tl.float32 if interpreting() else TYPES[x.dtype],
             num_warps=WARPS,
         )
-
-
-def _readable(x: Tensor, rows: int) -> Tensor:
-    """Whose columns are adjacent and come in whole groups, and whose rows lie within 32 bits."""
-    groups = common_unit(x.data_ptr(), x.element_size(), (x.stride(0),))
-    if x.stride(1) == 1 and groups >= NARROWEST_UNIT and rows * x.stride(0) < 2**31:
-        return x
-    return x.contiguous()
 
 
 _SIZES = [
@@ -141,15 +138,11 @@ def _block_kernel(
     out += first * channels
     at = (i * channels)[:, None] + c[None, :]
 
-    value = tl.load(x + tokens, mask=inside, other=0.0).to(tl.float32)
-    mean = tl.sum(value, 1) / channels
-    centred = tl.where((c < channels)[None, :], value - mean[:, None], 0.0)
-    scale = tl.rsqrt(tl.sum(centred * centred, 1) / channels + eps)
     # On sm_90 Triton keeps an operand that was loaded in shared memory, but one that was computed
     # in registers, which the sum needs: normalised rows are stored where their results will be,
     # and loaded again.
-    normed = (centred * scale[:, None]).to(out.dtype.element_ty)
-    tl.store(out + at, normed, mask=inside)
+    normed = load_normed(x + tokens, inside, c < channels, channels, eps)
+    tl.store(out + at, normed.to(out.dtype.element_ty), mask=inside)
     tl.debug_barrier()
     normed = tl.load(out + at, mask=inside, other=0.0).to(DOT)
 

@@ -22,6 +22,14 @@ BLOCKS = (
     (65, 256, (64, 132, 200, 1024)),
 )
 """Tokens, channels and hidden widths of MLP blocks: around a tile, and in every width of loads."""
+ATTENTIONS = (
+    (1, 1, 2, 2, (1,)),
+    (3, 33, 48, 8, (2, 6)),
+    (2, 197, 192, 64, (3,)),
+    (2, 65, 216, 54, (4,)),
+    (2, 197, 240, 80, (1, 2, 3)),
+)
+"""Images, tokens, channels, channels of a head and numbers of heads of attention blocks."""
 SIZES = (None, (7, 9), (3, 2))
 
 
@@ -122,6 +130,25 @@ def triton_calls() -> Iterator[tuple[str, Callable[[], object]]]:
                     *block, hidden=hidden, backend="triton"
                 ),
             )
+        for images, tokens, channels, dim, heads in ATTENTIONS:
+            attention = attention_operands(images, tokens, channels, dim * heads[-1], dtype)
+            yield (
+                f"attention_block {dtype} N={images} T={tokens} C={channels} D={dim} H={heads}",
+                lambda attention=attention, heads=heads: kernels.attention_block(
+                    *attention, num_heads=heads[-1], heads=heads, backend="triton"
+                ),
+            )
+
+
+def attention_operands(
+    images: int, tokens: int, channels: int, inner: int, dtype: torch.dtype
+) -> list[Tensor]:
+    """Tokens, weights and biases of the attention half of a block."""
+    x = 1 + 2 * torch.randn(images, tokens, channels, device="cuda")
+    w_qkv = torch.randn(3 * inner, channels, device="cuda") / channels**0.5
+    w_proj = torch.randn(channels, inner, device="cuda") / inner**0.5
+    b_qkv, b_proj = (torch.randn(n, device="cuda") for n in (3 * inner, channels))
+    return [tensor.to(dtype) for tensor in (x, w_qkv, b_qkv, w_proj, b_proj)]
 
 
 def block_operands(rows: int, channels: int, hidden: int, dtype: torch.dtype) -> list[Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tvtfast.kernels import (
+    attention_block,
     attention_jvp,
     attention_map,
     attention_map_distance,
@@ -25,6 +26,7 @@ from tvtfast.kernels import (
     slice_norms,
 )
 from tvtfast.kernels.reference import angle_distance as reference_angle_distance
+from tvtfast.kernels.reference import attention_block as reference_attention_block
 from tvtfast.kernels.reference import attention_jvp as reference_jvp
 from tvtfast.kernels.reference import attention_map as reference
 from tvtfast.kernels.reference import mlp_block as reference_block
@@ -309,6 +311,74 @@ def test_mlp_block_beyond_32_bits() -> None:
     assert not every[:, :-1].any()
 
 
+def attention_operands(shape: tuple[int, int, int], inner: int, dtype: torch.dtype) -> list[Tensor]:
+    """Tokens, weights and biases of the attention half of a block."""
+    channels = shape[-1]
+    x = 1 + 2 * random(*shape)
+    w_qkv = random(3 * inner, channels) / channels**0.5
+    w_proj = random(channels, inner) / inner**0.5
+    every = (x, w_qkv, random(3 * inner), w_proj, random(channels))
+    return [tensor.to(dtype) for tensor in every]
+
+
+@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16))
+@pytest.mark.parametrize("biases", (False, True))
+@pytest.mark.parametrize(
+    ("shape", "dim", "heads"),
+    [
+        ((1, 1, 2), 2, (1,)),
+        ((3, 33, 48), 8, (2, 6)),
+        ((5, 64, 128), 16, (1, 3, 5, 7)),
+        ((64, 197, 192), 64, (3,)),
+        ((64, 197, 192), 48, (4,)),
+        ((64, 197, 216), 54, (4,)),
+        ((64, 197, 240), 80, (2, 3)),
+        ((2, 577, 256), 80, (4,)),
+    ],
+)
+def test_attention_block(
+    dtype: torch.dtype,
+    biases: bool,
+    shape: tuple[int, int, int],
+    dim: int,
+    heads: tuple[int, ...],
+) -> None:
+    arguments: list[Tensor | None] = [*attention_operands(shape, dim * heads[-1], dtype)]
+    if not biases:
+        arguments[2] = arguments[4] = None
+    given = {"num_heads": heads[-1], "heads": heads}
+    actual = attention_block(*arguments, **given, backend="triton")
+    wide = [None if t is None else t.double() for t in arguments]
+    spread, logits, slope = reference_attention_block.terms(*wide, heads, 1e-5)
+    extent = (wide[0].abs() / (wide[0].var(dim=-1, correction=0, keepdim=True) + 1e-5).sqrt()).max()
+    length = max(*shape[1:], dim * heads[-1])
+    bound = OPERATORS["attention_block"].tolerance(dtype, length, float(extent), logits, slope)
+    exact = attention_block(*wide, **given, backend="reference")
+    assert actual.dtype == dtype and ((actual - exact).abs() <= bound * spread).all()
+    # sharper: PyTorch's operators round the same values, one by one
+    plain = attention_block(*arguments, **given, backend="reference")
+    assert (actual - exact).norm() <= 2 * (plain - exact).norm()
+
+
+def test_attention_block_of_nans() -> None:
+    x, *weights = attention_operands((3, 197, 216), 3 * 72, torch.bfloat16)
+    clean = attention_block(x, *weights, num_heads=3, backend="triton")
+    x[1, 196, 5] = torch.nan
+    actual = attention_block(x, *weights, num_heads=3, backend="triton")
+    assert actual[1].isnan().all() and torch.equal(actual[::2], clean[::2])
+
+
+def test_attention_block_beyond_32_bits() -> None:
+    need_memory(32)
+    x, *weights = attention_operands((1, 197, 256), 128, torch.bfloat16)
+    images = x.new_zeros(43_000, 197, 256)
+    assert images.numel() > 2**31
+    images[-1] = x[0]
+    every = attention_block(images, *weights, num_heads=2, heads=(1, 2), backend="triton")
+    alone = attention_block(x, *weights, num_heads=2, heads=(1, 2), backend="triton")
+    assert torch.equal(every[:, -1:], alone)
+
+
 def test_self_attention_stats_of_nans_and_strides() -> None:
     q, k = random(2, 3, 2, 70, 24).unbind(0)
     q[0, 1, 66, 2], k[1, 0, 69, 3] = torch.nan, torch.nan
@@ -358,6 +428,7 @@ def calls() -> dict[str, Callable[[], Tensor]]:
     target = torch.empty(640, 216, device="cuda")
     q, k = queries_and_keys(8, 3, 197, 64, torch.bfloat16)
     tokens, w1, w2 = (random(*n).bfloat16() for n in ((1000, 216), (864, 216), (216, 864)))
+    halves = attention_operands((8, 197, 216), 4 * 54, torch.bfloat16)
     values, norm = torch.ops.tvtfast.attention_map(student[:, 1:].unflatten(1, (8, 8)), [14, 14])
     samples, others = x[:, 1:].flatten(1), random(64, 64 * 196).bfloat16()
     return {
@@ -375,6 +446,7 @@ def calls() -> dict[str, Callable[[], Tensor]]:
         "slices": lambda: slice_norms(weight, slices, backend="triton"),
         "normal": lambda: indexed_normal_(target, seed=1, name="w", backend="triton").clone(),
         "block": lambda: mlp_block(tokens, w1, None, w2, None, hidden=(756, 864), backend="triton"),
+        "attention block": lambda: attention_block(*halves, num_heads=4, backend="triton"),
         "attention": lambda: torch.stack(self_attention_stats(q, k, backend="triton")[:3]),
         "gram": lambda: gram(samples, backend="triton"),
         "angles": lambda: relation_rkd_angle(samples, others, backend="triton"),
@@ -389,6 +461,7 @@ CAPTURED = (
     "slices",
     "normal",
     "block",
+    "attention block",
     "attention",
     "gram",
     "angles",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,24 +61,27 @@ def test_features_of_modules(name: str, options: dict[str, int]) -> None:
 def test_fused_blocks_give_what_layers_give(
     dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MLP blocks in one launch, and with every layer by PyTorch."""
+    """Blocks in a launch or two, and with every layer by PyTorch."""
     archs = spaces.get("autoformer-tiny").sample(16, 0)
     images = torch.randn(4, 3, 224, 224, device="cuda")
-    calls = []
-    block = kernels.mlp_block
+    calls: dict[str, list[Any]] = {"mlp_block": [], "attention_block": []}
+    blocks = {name: getattr(kernels, name) for name in calls}
 
-    def counting(*arguments: Any, **options: Any) -> torch.Tensor:
-        calls.append(options.get("hidden"))
-        return block(*arguments, **options)
+    def counting(name: str, *arguments: Any, **options: Any) -> torch.Tensor:
+        calls[name].append(options.get("hidden"))
+        return blocks[name](*arguments, **options)
 
-    monkeypatch.setattr(kernels, "mlp_block", counting)
+    for name in calls:
+        monkeypatch.setattr(kernels, name, partial(counting, name))
     fused = maps(Population(archs, space="autoformer-tiny", device="cuda", dtype=dtype), images)
-    assert None in calls and len(set(map(str, calls))) > 1
-    calls.clear()
+    assert None in calls["mlp_block"] and len(set(map(str, calls["mlp_block"]))) > 1
+    for made in calls.values():
+        assert made
+        made.clear()
     with kernels.use_backend("reference"):
         population = Population(archs, space="autoformer-tiny", device="cuda", dtype=dtype)
         layers = maps(population, images)
-    assert not calls
+    assert not any(calls.values())
     for row, expected in layers.items():
         # either way some 60 roundings of activations, which a map squares, by a quarter of eps
         bound = 2 * 2 * 4 * 60**0.5 * torch.finfo(dtype).eps / 4

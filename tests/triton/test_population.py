@@ -1,4 +1,4 @@
-"""A population whose MLP blocks go through the interpreted kernel."""
+"""A population whose blocks go through the interpreted kernels."""
 
 from __future__ import annotations
 
@@ -42,17 +42,19 @@ def test_a_population(monkeypatch: pytest.MonkeyPatch) -> None:
     archs = SPACE.sample(12, 0, **OPTIONS)
     images = torch.randn(2, 3, 48, 32)
     exact = features(archs, images, torch.float32)
-    calls = []
-    block = partial(kernels.mlp_block, backend="triton")
+    calls: dict[str, list[Any]] = {"mlp_block": [], "attention_block": []}
 
-    def counting(x: Tensor, *weights: Tensor | None, **options: Any) -> Tensor:
-        calls.append(options.get("hidden"))
-        return block(x, *weights, **options)
+    def counting(name: str, *arguments: Any, **options: Any) -> Tensor:
+        calls[name].append(options.get("hidden", options.get("heads")))
+        return blocks[name](*arguments, **options)
 
-    monkeypatch.setattr(kernels, "mlp_block", counting)
-    monkeypatch.setattr(layers, "_fuses", lambda bank, x, operator, *_: operator == "mlp_block")
+    blocks = {name: partial(getattr(kernels, name), backend="triton") for name in calls}
+    for name in calls:
+        monkeypatch.setattr(kernels, name, partial(counting, name))
+    monkeypatch.setattr(layers, "_fuses", lambda *_: True)
     actual = features(archs, images, torch.float16)
-    assert None in calls and [24, 48] in calls, "one alternative, and several at once"
+    assert None in calls["mlp_block"] and [24, 48] in calls["mlp_block"], "one, and several at once"
+    assert None in calls["attention_block"]
     assert sorted(actual) == list(range(len(archs)))
     for row, x in exact.items():
         # every layer rounds what it adds and what it carries to 11 bits: errors of 2^-12, some 60

@@ -34,6 +34,7 @@ from triton.backends.compiler import GPUTarget
 
 from tvtfast.kernels.triton import (
     angle_distance,
+    attention_block,
     attention_jvp,
     attention_map,
     attention_map_backward,
@@ -47,11 +48,12 @@ from tvtfast.kernels.triton import (
 )
 
 SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024}
-STACKS = {"_span_kernel": 32, "_block_kernel": 72}
+STACKS = {"_span_kernel": 32, "_block_kernel": 72, "_attend_kernel": 144}
 """Bytes; some versions of ptxas keep a few addresses of fp32 products there for more occupancy, and
-what an MLP block needs before and after its loop (most with triton 3.9; in the loop, nothing)."""
+what an MLP or attention block needs before and after its loop (in the loop, nothing)."""
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 KERNELS = {
+    attention_block: ("_project_kernel", "_attend_kernel"),
     attention_jvp: ("_dual_kernel",),
     attention_map: ("_map_kernel", "_normalise_kernel"),
     attention_map_backward: ("_weight_kernel", "_gradient_kernel"),
@@ -410,3 +412,54 @@ def test_widths_share_one_block_kernel(compiled: Compiled) -> None:
         for hidden in ((4 * channels,), (3 * channels, 4 * channels)):
             mlp_block.write(*block_operands(torch.bfloat16, channels, hidden, False))
     assert len({kernel.hash for kernel in compiled["_block_kernel"]}) == 1
+
+
+def attention_operands(
+    dtype: torch.dtype, channels: int, dim: int, heads: tuple[int, ...], biases: bool
+) -> tuple[Any, ...]:
+    """Arguments of the launcher, for two images of a candidate."""
+    inner = heads[-1] * dim
+    x = torch.empty(2, 197, channels, dtype=dtype)
+    w_qkv = torch.empty(3 * inner, channels, dtype=dtype)
+    w_proj = torch.empty(channels, inner, dtype=dtype)
+    b_qkv, b_proj = (w_qkv[:, 0], w_proj[:, 0]) if biases else (None, None)
+    out = torch.empty(len(heads), *x.shape, dtype=dtype)
+    return x, w_qkv, b_qkv, w_proj, b_proj, heads, 1e-6, out
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "dim", "heads", "biases"),
+    [
+        (torch.bfloat16, 192, 64, (3,), False),
+        (torch.bfloat16, 216, 54, (4,), False),
+        (torch.bfloat16, 240, 80, (3,), False),
+        (torch.float16, 256, 80, (1, 2), True),
+        (torch.bfloat16, 48, 8, (2, 4, 6), True),
+    ],
+)
+def test_attention_block(
+    compiled: Compiled,
+    dtype: torch.dtype,
+    channels: int,
+    dim: int,
+    heads: tuple[int, ...],
+    biases: bool,
+) -> None:
+    attention_block.write(*attention_operands(dtype, channels, dim, heads, biases))
+    for name in KERNELS[attention_block]:
+        (kernel,) = compiled[name]
+        ptx = kernel.asm["ptx"]
+        assert re.search(r"\b(?:mma|wgmma\.mma_async)\.sync\.", ptx), "no tensor cores"
+        whole_vectors = dim % 8 == 0 or name == "_project_kernel"
+        copies = r"cp\.async\.cg\S* .*0x10\b" if whole_vectors else r"cp\.async\.ca\S* .*0x4\b"
+        if dim >= 48:  # smaller tiles have fewer bytes than threads
+            assert re.search(copies, ptx), "nothing is copied in the background"
+        assert spills_in_loop(kernel.asm["cubin"]) == []
+
+
+def test_widths_share_attention_kernels(compiled: Compiled) -> None:
+    for channels, dim, heads in ((192, 64, (3,)), (216, 64, (3, 4)), (240, 48, (4,))):
+        arguments = attention_operands(torch.bfloat16, channels, dim, heads, False)
+        attention_block.write(*arguments)
+    for name in KERNELS[attention_block]:
+        assert len({kernel.hash for kernel in compiled[name]}) == 1, name
