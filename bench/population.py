@@ -152,6 +152,14 @@ def ceiling(dtype: torch.dtype, device: str) -> float:
     return 2 * side**3 / min(timed(lambda: matrix @ matrix, device)[1] for _ in range(4))
 
 
+def spread(archs: list[Any], count: int) -> list[Any]:
+    """So many of the architectures that cost about as much as all do on average: those in the
+    middle of equally large parts, in the order of FLOPs."""
+    order = np.argsort(tvtfast.spaces.get(SPACE).paths(archs).flops, kind="stable")
+    middles = (np.arange(count) + 0.5) * len(archs) / count
+    return [archs[order[int(middle)]] for middle in middles] if count < len(archs) else archs
+
+
 def sharing(archs: list[Any]) -> tuple[float, float]:
     """Nodes per candidate, two per block, and FLOPs of one image per candidate, after sharing."""
     paths = tvtfast.spaces.get(SPACE).paths(archs, num_classes=100)
@@ -231,7 +239,9 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=50)
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--loop-candidates", type=int, default=6, help="per round, of the loops")
+    parser.add_argument(
+        "--loop-candidates", type=int, default=10, help="per round, of the loops; as costly as all"
+    )
     parser.add_argument("--race", type=int, default=0, help="candidates of a race for the ten best")
     parser.add_argument("--growth", type=int, nargs="*", default=[], help="sizes of populations")
     arguments = parser.parse_args()
@@ -248,7 +258,7 @@ def main() -> None:
     else:
         known = load_vit_bench(arguments.vit_bench, "autoformer")["arch"]
         archs = list(known)[: arguments.candidates]
-    some = archs[:: max(1, len(archs) // arguments.loop_candidates)][: arguments.loop_candidates]
+    some = spread(archs, arguments.loop_candidates)
     forms: dict[str, tuple[list[Any], Callable[..., Scores]]] = {
         "published protocol": (some, published),
         "plain loop, PyTorch alone": (some, plain_pytorch),
@@ -279,10 +289,14 @@ def main() -> None:
             ceilings[dtype] = max(ceilings[dtype], ceiling(dtype, device))
     medians = {name: statistics.median(values) for name, values in times.items()}
     flops = sharing(archs)[1] * len(batch)
+    alone, of_loops = (
+        tvtfast.spaces.get(SPACE).paths(each).flops.mean() * len(batch) for each in (archs, some)
+    )
     source = "random" if arguments.vit_bench is None else "ViT-Bench-101"
     print(
-        f"\n{len(archs)} architectures, {source} ({len(some)} in the loops), {len(batch)} "
-        f"images at 224x224, {flops / 1e9:.0f} GFLOP per candidate after sharing; matrix ceilings "
+        f"\n{len(archs)} architectures, {source} ({len(some)} in the loops), {len(batch)} images "
+        f"at 224x224; GFLOP per candidate {alone / 1e9:.1f} alone ({of_loops / 1e9:.1f} in the "
+        f"loops), {flops / 1e9:.1f} after sharing; matrix ceilings "
         + ", ".join(f"{d} {c / 1e9:.0f} GFLOP/s" for d, c in ceilings.items())
     )
     baselines = ("published protocol", "plain loop, PyTorch alone", "plain loop, our operators")

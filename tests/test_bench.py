@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from tvtfast import spaces
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not (ROOT / "bench").is_dir(), reason="the source tree is not here")
 
@@ -129,3 +131,19 @@ def test_cases_of_both_devices_have_their_targets(timing: ModuleType) -> None:
     assert set(cases.builders("cpu")) == set(cases.builders("cuda")) == set(cases.GROUPS)
     known = {f"{group}/{name}" for group, all in cases.builders("cuda").items() for name in all}
     assert set(targets.TARGETS) <= known
+
+
+@pytest.mark.parametrize("count", (4, 6, 10, 25))
+def test_loops_see_candidates_that_cost_as_much_as_all(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    population = importlib.import_module("bench.population")
+    space = spaces.get(population.SPACE)
+    archs = sorted(space.sample(50, 0), key=lambda arch: space.paths([arch]).flops[0])
+    mean = space.paths(archs).flops.mean()
+    for order in (archs, archs[::-1]):
+        some = population.spread(order, count)
+        assert len({str(arch) for arch in some}) == count
+        assert space.paths(some).flops.mean() == pytest.approx(mean, rel=0.01)
+    assert population.spread(archs, 50) == population.spread(archs, 60) == archs
