@@ -160,9 +160,20 @@ def test_blocks_in_one_operator_change_no_bits(monkeypatch, dtype):
         calls.append(options.get("heads"))
         return block(*arguments, **options)
 
+    asked = []
+    serving = kernels.serving
+
+    def noting(operator, *arguments):
+        asked.append(arguments[-1])
+        return serving(operator, *arguments)
+
     monkeypatch.setattr(kernels, "attention_block", counting)
+    monkeypatch.setattr(kernels, "serving", noting)
     two = features_of(Population(archs[:2], space=space, **options), images)
     assert calls == [None, None, [2, 3], None]
+    reversed_two = features_of(Population(archs[1::-1], space=space, **options), images)
+    assert torch.equal(reversed_two[0][0], two[1][0])
+    assert all(list(sizes) == sorted(sizes) for sizes in asked), "what backends are asked about"
     calls.clear()
     three = features_of(Population(archs, space=space, **options), images)
     assert calls == [None] * 3, "heads of different widths do not nest"
