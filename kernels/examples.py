@@ -75,7 +75,7 @@ def mlp_block(device: Device = "cpu") -> tuple[Any, ...]:
 
 def attention_block(device: Device = "cpu") -> tuple[Any, ...]:
     x, w_qkv, w_proj, out = (
-        torch.ones(shape, device=device)
+        torch.ones(shape, dtype=torch.bfloat16, device=device)
         for shape in ((2, 197, 192), (3 * 256, 192), (192, 256), (2, 2, 197, 192))
     )
     return x, w_qkv, None, w_proj, None, [3, 4], 1e-5, out
