@@ -28,6 +28,12 @@ def common_unit(address: int, itemsize: int, counts: Iterable[int]) -> int:
     return unit
 
 
+def shared_unit(tensors: Iterable[Tensor], counts: Iterable[int]) -> int:
+    """The same for tensors that are read with the same strides and extents."""
+    counts = tuple(counts)
+    return min(common_unit(x.data_ptr(), x.element_size(), counts) for x in tensors)
+
+
 def readable(x: Tensor, rows: int, unit: int) -> Tensor:
     """A matrix whose columns are adjacent and come in whole groups of ``unit``, and so many rows of
     which lie within 32 bits: ``x``, or a copy."""

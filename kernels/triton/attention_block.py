@@ -16,11 +16,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ._alignment import common_unit, readable
+from ._alignment import readable, shared_unit
 from ._heads import LOG2_E, load_tokens
 from ._layer_norm import load_normed
-from ._types import TYPES
-from .capability import EVEN, MOST_HEADS, interpreting
+from ._types import factor_type
+from .capability import EVEN, MOST_HEADS
 
 MOST_TOKENS = 128
 """Of a program of the first launch."""
@@ -60,7 +60,7 @@ def write(
 def _project(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, out: Tensor) -> None:
     """``out`` ``[M, O]`` from rows ``[M, C]``."""
     counts = [x.stride(0), weight.stride(0), x.shape[1], out.shape[1]]
-    unit = _unit((x, weight, out), counts)
+    unit = shared_unit((x, weight, out), counts)
     _project_kernel[(triton.cdiv(len(x), MOST_TOKENS),)](
         x,
         weight,
@@ -75,7 +75,7 @@ def _project(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, out: Te
         BLOCK_C=_padded(x.shape[1]),
         BLOCK_O=OUTPUTS,
         STAGES=STAGES,
-        DOT=_operand(x),
+        DOT=factor_type(x.dtype),
         num_warps=WARPS,
     )
 
@@ -92,7 +92,7 @@ def _attend(
     images, tokens, channels = out.shape[1:]
     dim = weight.shape[1] // heads[-1]
     counts = [x.stride(0), weight.stride(0), channels, dim]
-    unit = _unit((x, qkv, weight, out), counts)
+    unit = shared_unit((x, qkv, weight, out), counts)
     _attend_kernel[(images * triton.cdiv(tokens, QUERIES),)](
         x,
         qkv,
@@ -115,22 +115,13 @@ def _attend(
         BLOCK_D=_padded(min(dim, WHOLE_HEAD)),
         REST=_padded(dim - WHOLE_HEAD) if dim > WHOLE_HEAD else 0,
         STAGES=STAGES,
-        DOT=_operand(x),
+        DOT=factor_type(x.dtype),
         num_warps=WARPS,
     )
 
 
-def _unit(tensors: Sequence[Tensor], counts: Sequence[int]) -> int:
-    return min(common_unit(x.data_ptr(), x.element_size(), counts) for x in tensors)
-
-
 def _padded(count: int) -> int:
     return max(16, int(triton.next_power_of_2(count)))
-
-
-def _operand(x: Tensor) -> tl.dtype:
-    """What is multiplied; the interpreter knows no products of bf16."""
-    return tl.float32 if interpreting() else TYPES[x.dtype]
 
 
 _PROJECT_SIZES = ["eps", "rows", "x_units", "weight_units", "channel_units", "output_units"]

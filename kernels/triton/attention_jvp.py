@@ -15,10 +15,9 @@ import triton.language as tl
 from torch import Tensor
 
 from .._layout import empty_tokens_first
-from ._alignment import common_unit
+from ._alignment import shared_unit
 from ._heads import LOG2_E, load_tokens
-from ._types import TYPES
-from .capability import interpreting
+from ._types import factor_type
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,7 @@ def forward(
     values, tangents = _alike((q, k, v)), _alike((dq, dk, dv))
     config = pick(tokens, channels, q.element_size())
     counts = [*_strides(values[0]), *_strides(tangents[0]), channels]
-    unit = min(
-        common_unit(x.data_ptr(), x.element_size(), counts) for x in (*values, *tangents, out)
-    )
+    unit = shared_unit((*values, *tangents, out), counts)
     with torch.cuda.device_of(q):
         _dual_kernel[(images * heads, triton.cdiv(tokens, config.queries))](
             *values,
@@ -74,7 +71,7 @@ def forward(
             BLOCK_K=config.keys,
             BLOCK_D=config.channels,
             STEP=config.step,
-            DOT=tl.float32 if interpreting() else TYPES[q.dtype],
+            DOT=factor_type(q.dtype),
             num_warps=config.warps,
         )
     return out, tangent

@@ -14,10 +14,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ._alignment import common_unit, readable
+from ._alignment import readable, shared_unit
 from ._layer_norm import load_normed
-from ._types import TYPES
-from .capability import MOST_HIDDEN, NARROWEST_UNIT, WIDEST_BLOCK, interpreting
+from ._types import factor_type
+from .capability import MOST_HIDDEN, NARROWEST_UNIT, WIDEST_BLOCK
 
 MOST_TOKENS = 128
 """Of a program."""
@@ -62,10 +62,7 @@ def write(
         for matrix, length in zip((x, w1, w2), lengths, strict=True)
     )
     counts = [*(tensor.stride(0) for tensor in (x, w1, w2)), channels]
-    unit = min(
-        common_unit(tensor.data_ptr(), x.element_size(), (*counts, *hidden))
-        for tensor in (x, w1, w2, out)
-    )
+    unit = shared_unit((x, w1, w2, out), (*counts, *hidden))
     config = pick(rows, channels, unit)
     widths = [*hidden, *[hidden[-1]] * (MOST_HIDDEN - len(hidden))]
     with torch.cuda.device_of(x):
@@ -87,7 +84,7 @@ def write(
             BLOCK_C=config.channels,
             BLOCK_H=config.hidden,
             STAGES=STAGES,
-            DOT=tl.float32 if interpreting() else TYPES[x.dtype],
+            DOT=factor_type(x.dtype),
             num_warps=WARPS,
         )
 

@@ -16,10 +16,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ._alignment import common_unit
+from ._alignment import shared_unit
 from ._heads import LOG2_E, load_tokens
-from ._types import TYPES
-from .capability import interpreting
+from ._types import factor_type
 
 LN_2 = tl.constexpr(0.6931471805599453)
 NO_WEIGHT = tl.constexpr(-1024.0)
@@ -88,7 +87,7 @@ def _launch(
         "BLOCK_K": config.keys,
         "BLOCK_D": config.channels,
         "STEP": config.step,
-        "DOT": tl.float32 if interpreting() else TYPES[q.dtype],
+        "DOT": factor_type(q.dtype),
         "num_warps": config.warps,
         **_layout(q, k),
     }
@@ -131,7 +130,7 @@ def _layout(q: Tensor, k: Tensor) -> dict[str, Any]:
         for size, stride in zip(t.shape[:3], t.stride()[:3], strict=True)
     ]
     counts = [*strides, q.shape[3]]
-    unit = min(common_unit(t.data_ptr(), t.element_size(), counts) for t in (q, k))
+    unit = shared_unit((q, k), counts)
     return {**dict(zip(_UNITS, (n // unit for n in counts), strict=True)), "UNIT": unit}
 
 
