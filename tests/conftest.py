@@ -17,8 +17,10 @@ import pytest
 import torch
 from torch import Tensor
 
-import tvtfast
-from tvtfast._torchvision import ensure_torchvision
+os.environ["TVTFAST_STRICT"] = "1"  # every fallback is an error, unless a test allows it
+
+import tvtfast  # noqa: E402
+from tvtfast._torchvision import ensure_torchvision  # noqa: E402
 
 ensure_torchvision()
 

@@ -16,7 +16,7 @@ import tvtfast.kernels
 PACKAGE = Path(tvtfast.__file__).parent
 KERNELS = Path(tvtfast.kernels.__file__).parent
 
-LEAVES = {"_torchvision", "files", "hashing", "normalization", "machine"}
+LEAVES = {"_torchvision", "common", "files", "hashing", "normalization", "machine"}
 ALLOWED: dict[str, set[str]] = {
     "kernels": set(),
     "spaces": set(),
@@ -32,10 +32,12 @@ ALLOWED: dict[str, set[str]] = {
     "ranking": {"score_table"},
     "candidates": {"models", "spaces"},
     "evaluation": {"candidates", "data", "models"},
+    "failures": {"models", "proxies", "store"},
     "ledger": {"candidates", "proxies", "store"},
     "joint_scoring": {
         "candidates",
         "evaluation",
+        "failures",
         "ledger",
         "models",
         "population",
@@ -57,10 +59,9 @@ ALLOWED: dict[str, set[str]] = {
     "evaluator": {
         "candidates",
         "evaluation",
+        "failures",
         "joint_scoring",
         "ledger",
-        "models",
-        "population",
         "proxies",
         "store",
     },
@@ -69,6 +70,7 @@ ALLOWED: dict[str, set[str]] = {
         "data",
         "evaluation",
         "evaluator",
+        "failures",
         "joint_racing",
         "joint_scoring",
         "ledger",

@@ -86,19 +86,6 @@ def test_architectures_are_scored_without_building_them(run, archs, monkeypatch)
     pd.testing.assert_frame_equal(values(run(archs)), expected)
 
 
-def test_what_fails_together_is_scored_one_by_one(run, archs, monkeypatch):
-    expected = run(archs)
-
-    def features(self, images, rows=None):
-        raise RuntimeError("no memory was left")
-        yield
-
-    monkeypatch.setattr("tvtfast.population.Population.features", features)
-    alone = run(archs)
-    pd.testing.assert_frame_equal(alone.to_pandas(), expected.to_pandas(), rtol=1e-6)
-    assert (alone.status == "ok").all(axis=None)
-
-
 def test_a_small_budget_changes_nothing(run, archs):
     pd.testing.assert_frame_equal(values(run(archs, memory=10**6)), values(run(archs)), rtol=1e-6)
 

@@ -182,20 +182,6 @@ def test_top_k_is_checked(arguments):
         tvtfast.search(SPACE, **arguments | {"top_k": 0})
 
 
-def test_a_race_that_fails_ends_in_full_scoring(arguments, full, monkeypatch):
-    original = joint_scoring.JointScorer.per_image
-
-    def short_of_memory(self, proxies, rows=None, images=None):
-        if images is not None and len(images) > 2:
-            raise torch.OutOfMemoryError("no memory")
-        return original(self, proxies, rows, images)
-
-    monkeypatch.setattr(joint_scoring.JointScorer, "per_image", short_of_memory)
-    result = tvtfast.search(SPACE, **arguments)
-    assert result.table.race is None and result.evaluated == 40
-    pd.testing.assert_frame_equal(result.table.to_pandas(), full.table.to_pandas())
-
-
 def test_candidates_with_nan_are_told_apart(arguments):
     def broken(inputs):
         scores = inputs.features.x.mean(dim=(-2, -1))

@@ -310,7 +310,7 @@ def stored(path, proxy):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_draws_without_a_value_are_computed_alone(fails, tmp_path):
-    """As are all, where the computation of all fails; values and reasons are those of each."""
+    """As are all, where all together have none; values and reasons are those of each."""
     calls = []
 
     def compute(inputs):
@@ -322,7 +322,7 @@ def test_draws_without_a_value_are_computed_alone(fails, tmp_path):
     def compute_draws(inputs):
         calls.append([i.seed for i in inputs])
         if fails:
-            raise RuntimeError("out of memory")
+            raise UndefinedScoreError("one of them has none")
         return [math.nan if i.seed == 1 else float(i.seed) for i in inputs]
 
     own = Proxy("own", compute, needs=frozenset({"weights"}), compute_draws=compute_draws)
@@ -360,12 +360,12 @@ def test_a_stopped_search_has_all_draws_of_a_score_or_none(tmp_path, monkeypatch
     asked = 0
     original = Evaluator._evaluate_draws
 
-    def stopped(self, proxy, inputs):
+    def stopped(self, ledger, proxy, inputs):
         nonlocal asked
         asked += proxy.compute_draws is not None
         if asked == 4:
             raise KeyboardInterrupt
-        return original(self, proxy, inputs)
+        return original(self, ledger, proxy, inputs)
 
     monkeypatch.setattr(Evaluator, "_evaluate_draws", stopped)
     with pytest.raises(KeyboardInterrupt):

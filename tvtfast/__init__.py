@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     )
 
     kernels: Any
-    from tvtfast.evaluator import ScoringError
+    from tvtfast.common.fallbacks import FallbackError, FallbackWarning
     from tvtfast.exporting import export
+    from tvtfast.failures import ScoringError
     from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
     from tvtfast.models import Teacher, build, load_teacher
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from tvtfast.store import ScoreStore, StoreError
 
 __all__ = [
+    "FallbackError",
+    "FallbackWarning",
     "InfeasibleError",
     "ScoreStore",
     "ScoreTable",
@@ -82,11 +85,13 @@ if os.path.isfile(os.path.join(_root, "csrc", "bindings.cpp")):
     __path__ = [*pkgutil.extend_path([*__path__, _root], __name__)]
 
 _HOMES = {
+    "FallbackError": "common.fallbacks",
+    "FallbackWarning": "common.fallbacks",
     "InfeasibleError": "spaces",
     "ScoreStore": "store",
     "ScoreTable": "score_table",
     "Scorer": "scoring",
-    "ScoringError": "evaluator",
+    "ScoringError": "failures",
     "SearchResult": "search_result",
     "StoreError": "store",
     "Teacher": "models",

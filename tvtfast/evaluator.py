@@ -14,18 +14,17 @@ import torch
 
 from tvtfast.candidates import ArchCandidate, Candidate
 from tvtfast.evaluation import CandidateInputs, Conditions, View
+from tvtfast.failures import ScoringError, failure_cell, may_fall_back
 from tvtfast.joint_scoring import JointScorer, scorable_jointly, scores_of_many
-from tvtfast.ledger import Ledger
-from tvtfast.models import UnsupportedModelError
-from tvtfast.population import is_out_of_memory
+from tvtfast.ledger import Ledger, Task, value_cell
 from tvtfast.proxies import Proxy, UndefinedScoreError
-from tvtfast.store import Cell, StoreError
+from tvtfast.store import Cell
 
 ON_ERROR = ("record", "raise")
-
-
-class ScoringError(RuntimeError):
-    """A candidate could not be scored and ``on_error="raise"`` was asked for."""
+_ONE_BY_ONE = (
+    "candidates are scored one by one, each built as a module; that took 1.7 (fp32) to 3.1 (bf16) "
+    "times as long on two CPU cores (bench/results/population-cpu.md)"
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,11 @@ class Evaluator:
         return cell.status in ("ok", "partial") or self.on_error == "record"
 
     def score_jointly(self, ledger: Ledger, wanted: Sequence[Proxy]) -> None:
-        """Score together what can be, with some of the proxies; what fails on the way is left to be
-        scored one by one, which tells which candidate failed and why."""
+        """Score together what can be, with some of the proxies.
+
+        Where there is no memory for it, or no layer for a step, the rest is left to be scored one
+        by one, and the ledger has a note of that. Failures of a proxy are entered; any other error
+        is raised."""
         for seed in self.seeds:
             tasks = [
                 (row, candidate, proxy)
@@ -75,18 +77,16 @@ class Evaluator:
             try:
                 joint = self.joint(list(together.values()), seed)
                 for found in joint.scores(list(proxies)):
-                    ledger.put(
-                        ((rows[row], proxy, seed), cell)
-                        for row, proxy, cell in found
-                        if self.may_enter(cell)
-                    )
-            except StoreError:
-                raise
-            except Exception:
-                continue
+                    self._enter(ledger, [((rows[row], p, seed), cell) for row, p, cell in found])
+            except Exception as error:
+                if not may_fall_back(error):
+                    raise
+                ledger.note(f"scoring {len(rows):,} candidates together", _ONE_BY_ONE, error)
+                return
 
     def score_as_populations(self, ledger: Ledger, proxies: Sequence[Proxy]) -> None:
-        """Score with proxies that take several architectures; what fails is left as above."""
+        """Score with proxies that take several architectures. What they leave out is left to be
+        scored one by one, and so is everything where memory is short; other errors are raised."""
         for proxy in proxies:
             if proxy.compute_many is None:
                 continue
@@ -100,13 +100,12 @@ class Evaluator:
                 continue
             try:
                 for found in scores_of_many(proxy, [candidate for _, candidate in tasks]):
-                    ledger.put(
-                        (tasks[place][0], cell) for place, cell in found if self.may_enter(cell)
-                    )
-            except StoreError:
-                raise
-            except Exception:
-                continue
+                    self._enter(ledger, [(tasks[place][0], cell) for place, cell in found])
+            except Exception as error:
+                if not may_fall_back(error):
+                    raise
+                what = f"{proxy.name} of {len(tasks):,} candidates together"
+                ledger.note(what, "they are scored one by one", error)
 
     def score_one_by_one(self, ledger: Ledger) -> None:
         """Score what is missing; the weight draws of a candidate at once where a proxy can."""
@@ -121,7 +120,7 @@ class Evaluator:
             }
             for proxy, group in itertools.groupby(tasks, key=lambda task: task[1]):
                 draws = {task: prepared[task[2]] for task in group}
-                found = self._evaluate_draws(proxy, list(draws.values()))
+                found = self._evaluate_draws(ledger, proxy, list(draws.values()))
                 if any(found):
                     ledger.put(
                         (task, cell) for task, cell in zip(draws, found, strict=True) if cell
@@ -131,7 +130,7 @@ class Evaluator:
                         ledger.put([(task, self._evaluate(proxy, draws[task]))])
 
     def _evaluate_draws(
-        self, proxy: Proxy, draws: Sequence[CandidateInputs]
+        self, ledger: Ledger, proxy: Proxy, draws: Sequence[CandidateInputs]
     ) -> Sequence[Cell | None]:
         """Cells of the weight draws of a candidate that can be computed at once; ``None`` for those
         to be computed one by one, which tells why they have no value."""
@@ -142,36 +141,47 @@ class Evaluator:
         try:
             with _grad_mode(proxy):
                 values = proxy.compute_draws(draws)
-        except Exception:
+        except UndefinedScoreError:
             return left
+        except Exception as error:
+            if may_fall_back(error):
+                what = f"{proxy.name} of {len(draws)} weight draws in one computation"
+                ledger.note(what, "the draws of a candidate are computed one by one", error)
+                return left
+            share = (time.perf_counter() - started) / len(draws)
+            return [self._failure(draw, proxy, error, share) for draw in draws]
         share = (time.perf_counter() - started) / len(draws)
         return [Cell(value, seconds=share) if math.isfinite(value) else None for value in values]
 
     def _evaluate(self, proxy: Proxy, inputs: CandidateInputs) -> Cell:
         started = time.perf_counter()
-        value, status, reason = math.nan, "ok", ""
         try:
             with _grad_mode(proxy):
                 value = float(proxy.compute(inputs))
-            if not math.isfinite(value):
-                status, reason, value = "nan", f"the score is {value}", math.nan
         except Exception as error:
-            status = _status_of(error)
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
-            if self.on_error == "raise":
-                raise ScoringError(f"{inputs.candidate.label}, {proxy.name}: {reason}") from error
-        if status == "nan" and self.on_error == "raise":
-            raise ScoringError(f"{inputs.candidate.label}, {proxy.name}: {reason}")
-        return Cell(value, status, reason, time.perf_counter() - started)
+            return self._failure(inputs, proxy, error, time.perf_counter() - started)
+        cell = value_cell(value, time.perf_counter() - started)
+        if cell.status == "nan" and self.on_error == "raise":
+            raise ScoringError(f"{inputs.candidate.label}, {proxy.name}: {cell.reason}")
+        return cell
+
+    def _failure(
+        self, inputs: CandidateInputs, proxy: Proxy, error: Exception, seconds: float
+    ) -> Cell:
+        cell = failure_cell(error, seconds)
+        if self.on_error == "raise":
+            label = inputs.candidate.label
+            raise ScoringError(f"{label}, {proxy.name}: {cell.reason}") from error
+        return cell
+
+    def _enter(self, ledger: Ledger, found: Sequence[tuple[Task, Cell]]) -> None:
+        """Enter cells; the first that failed is raised where that was asked for."""
+        ledger.put((task, cell) for task, cell in found if self.may_enter(cell))
+        for (row, proxy, _), cell in found:
+            if not self.may_enter(cell):
+                label = ledger.population[row].label
+                raise ScoringError(f"{label}, {proxy.name}: {cell.reason}")
 
 
 def _grad_mode(proxy: Proxy) -> contextlib.AbstractContextManager[object]:
     return contextlib.nullcontext() if "gradients" in proxy.needs else torch.no_grad()
-
-
-def _status_of(error: Exception) -> str:
-    if isinstance(error, UnsupportedModelError):
-        return "unsupported"
-    if isinstance(error, UndefinedScoreError):
-        return "nan"
-    return "oom" if isinstance(error, MemoryError) or is_out_of_memory(error) else "error"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from tvtfast.candidates import ArchCandidate, Candidate
+from tvtfast.common.memory import is_out_of_memory
 from tvtfast.evaluation import DTYPES, Conditions, TeacherMaps, View
+from tvtfast.failures import failure_cell
 from tvtfast.ledger import value_cell
 from tvtfast.models import SpatialFeatures, parameter_rule
 from tvtfast.population import Population, WeightBank
@@ -100,19 +102,24 @@ class JointScorer:
         started = time.perf_counter()
         for proxy in proxies:
             if proxy.per_step is not None:
-                values = self.sums(proxy).tolist()
-                share = (time.perf_counter() - started) / len(values)
-                yield [(row, proxy, value_cell(value, share)) for row, value in enumerate(values)]
+                cells = self._sum_cells(proxy)
+                share = (time.perf_counter() - started) / len(cells)
+                yield [(row, proxy, replace(cell, seconds=share)) for row, cell in enumerate(cells)]
                 started = time.perf_counter()
         means = [proxy for proxy in proxies if proxy.per_step is None]
         if not means:
             return
-        for rows, found in self.per_image(means):
-            share = (time.perf_counter() - started) / (len(means) * sum(map(len, rows)))
+        assert self._view.batch is not None
+        for found in self.population.features(self._view.batch.images):
+            view = FeaturesView(
+                found.features, self._view.batch.images, slice(None), self._view.teacher
+            )
+            of = {proxy: _mean_cells(proxy, view) for proxy in means}
+            share = (time.perf_counter() - started) / (len(means) * sum(map(len, found.rows)))
             yield [
-                (row, proxy, value_cell(float(value), share))
+                (row, proxy, replace(cell, seconds=share))
                 for proxy in means
-                for equal, value in zip(rows, found[proxy.name].mean(axis=1), strict=True)
+                for equal, cell in zip(found.rows, of[proxy], strict=True)
                 for row in equal
             ]
             started = time.perf_counter()
@@ -124,6 +131,14 @@ class JointScorer:
     def sums(self, proxy: Proxy) -> npt.NDArray[np.generic]:
         """Scores that are sums over layers, ``[n]``."""
         return self.population.paths.total(self.step_values(proxy))
+
+    def _sum_cells(self, proxy: Proxy) -> list[Cell]:
+        try:
+            return [value_cell(float(value), 0.0) for value in self.sums(proxy)]
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            return [failure_cell(error, 0.0)] * len(self.population)
 
     def per_image(
         self,
@@ -153,12 +168,29 @@ class JointScorer:
             view = FeaturesView(found.features, batch, shown, self._view.teacher)
             yield (
                 found.rows,
-                {
-                    # the protocol promises more than a proxy with per_image may read
-                    proxy.name: proxy.per_image(view).double().cpu().numpy()  # type: ignore
-                    for proxy in proxies
-                },
+                {proxy.name: _image_scores(proxy, view) for proxy in proxies},
             )
+
+
+def _image_scores(proxy: Proxy, view: FeaturesView) -> npt.NDArray[np.float64]:
+    """Scores of every image ``[K, B]``."""
+    # the protocol promises more than a proxy with per_image may read
+    scores: Tensor = proxy.per_image(view)  # type: ignore[misc, arg-type]
+    return scores.double().cpu().numpy()
+
+
+def _mean_cells(proxy: Proxy, view: FeaturesView) -> list[Cell]:
+    """Cells of several candidates. Where the proxy fails, every candidate is asked alone, on the
+    features that are there, which tells whose cell has no value and why."""
+    try:
+        return [value_cell(float(value), 0.0) for value in _image_scores(proxy, view).mean(axis=1)]
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        if len(view.features.x) == 1:
+            return [failure_cell(error, 0.0)]
+        features = [replace(view.features, x=x[None]) for x in view.features.x]
+        return [_mean_cells(proxy, replace(view, features=one))[0] for one in features]
 
 
 def scores_of_many(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import Any
 
 from tvtfast.candidates import Candidate
+from tvtfast.common.fallbacks import Fallback, fall_back
 from tvtfast.proxies import Proxy
 from tvtfast.store import Cell, ScoreStore, score_key
 
@@ -23,6 +24,9 @@ class Ledger:
         seeds_of: Weight draws that a proxy is averaged over.
         fields: What determines a cell, as the store wants it; ``None`` where it cannot be stored.
         store: Where known scores come from and new ones go to.
+
+    Attributes:
+        fallbacks: Fast paths that were left on the way.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Ledger:
     ) -> None:
         self.population = population
         self.on_done: Callable[[int], object] = lambda count: None
+        self.fallbacks: list[Fallback] = []
         self._proxies, self._seeds_of, self._store = proxies, seeds_of, store
         self._fields: dict[Hashable, Mapping[str, Any]] = {}
         self._keys: dict[tuple[int, str, int], Hashable] = {}
@@ -89,6 +94,15 @@ class Ledger:
             if key in self._fields and cell.status != "partial":
                 entries.append((self._fields[key], cell))
         self._store.put(entries)
+
+    def note(self, what: str, cost: str, error: Exception) -> None:
+        """Warn that a fast path is left, once per kind of work in this population.
+
+        Raises:
+            FallbackError: ``TVTFAST_STRICT`` is ``1``.
+        """
+        if what not in [fallback.what for fallback in self.fallbacks]:
+            self.fallbacks.append(fall_back(what, cost, error))
 
     def key(self, row: int, proxy: Proxy, seed: int) -> str | None:
         """What one score is stored under; ``None`` where it is not."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvtfast.common.fallbacks import Fallback
 from tvtfast.files import replacing
 from tvtfast.limits import Limits, violations
 from tvtfast.racing import RaceSummary
@@ -32,6 +33,7 @@ class ScoreTable:
             else was asked for.
         race: What the race spent, if there was one.
         limits: Windows of columns; a candidate outside is not ranked.
+        fallbacks: Fast paths that were left on the way, why, and what that cost.
         violations: Per candidate how far it is outside its limits, see `tvtfast.limits.violations`.
     """
 
@@ -46,6 +48,7 @@ class ScoreTable:
         scored: Sequence[str],
         race: RaceSummary | None = None,
         limits: Limits | None = None,
+        fallbacks: Sequence[Fallback] = (),
     ) -> None:
         self._values = values
         self.status = status
@@ -56,6 +59,7 @@ class ScoreTable:
         self.race = race
         self.limits = dict(limits or {})
         self.violations = violations(values, self.limits)
+        self.fallbacks = tuple(fallbacks)
 
     def to_pandas(self) -> pd.DataFrame:
         """A copy of the values: ``arch`` (canonical JSON, or the name of a module), ``params``,
@@ -100,6 +104,7 @@ class ScoreTable:
         return (
             f"ScoreTable({len(self)} candidates{', ' if trouble else ''}{trouble or ''})\n"
             + repr(self._values)
+            + "".join(f"\n{fallback}" for fallback in self.fallbacks)
         )
 
 

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from tvtfast import proxies as proxy_table
 from tvtfast.candidates import Candidate, as_candidates
+from tvtfast.common.fallbacks import Fallback
 from tvtfast.data import FrozenBatch, VisionDataset, frozen_batch, load_dataset, resolve_images
 from tvtfast.evaluation import (
     DTYPES,
@@ -26,6 +27,7 @@ from tvtfast.evaluation import (
     mixed_seed,
 )
 from tvtfast.evaluator import ON_ERROR, Evaluator
+from tvtfast.failures import may_fall_back
 from tvtfast.joint_racing import ImageScores, obstacle, race_population
 from tvtfast.joint_scoring import step_values, weight_bank
 from tvtfast.ledger import Ledger
@@ -36,13 +38,13 @@ from tvtfast.models import (
     Teacher,
     load_teacher,
 )
-from tvtfast.proxies import BASELINES, CombinedProxy, Proxy
+from tvtfast.proxies import BASELINES, CombinedProxy, Proxy, UndefinedScoreError
 from tvtfast.racing import RaceSummary
 from tvtfast.ranking import Method
 from tvtfast.score_table import ScoreTable
 from tvtfast.spaces import ModelOptions, Space, Step
 from tvtfast.spaces import get as get_space
-from tvtfast.store import ScoreStore, StoreError
+from tvtfast.store import ScoreStore
 from tvtfast.tabulating import tabulate
 
 PROTOCOLS = ("fixed", "paper")
@@ -106,8 +108,8 @@ def score(
             batch per candidate where ``images`` is a data set.
         feature_fn: How to read features of modules, see `tvtfast.models.extract_features`.
         store: Keep scores of architectures in this SQLite file and never compute one twice.
-        memory: Bytes that activations of architectures may take together; default half of what is
-            free on the device.
+        memory: Bytes that activations of architectures may take together; default half of what
+            is available on the device.
         **model_options: ``num_classes`` (default the batch's, else 100), ``img_size`` (default the
             batch's, else 224), ``patch_size``, ``distilled``, ``drop_path_rate``.
 
@@ -116,6 +118,9 @@ def score(
             teacher or images, NaN in the images or in the teacher's features.
         UnsupportedModelError: The teacher has no spatial features.
         ScoringError: With ``on_error="raise"``.
+        FallbackError: A fast path cannot be taken, and ``TVTFAST_STRICT=1`` is set. Otherwise a
+            warning says why and what it costs, and `ScoreTable.fallbacks` keeps it. Too little
+            memory, and a model that is not supported, are the only reasons; a bug is raised.
 
     Determinism: on one device, equal arguments give equal scores, whatever the order of candidates.
     """
@@ -195,6 +200,7 @@ class Scorer:
         self.seeds = range(seed, seed + init_seeds)
         self.protocol = protocol
         self.evaluated = 0
+        self.fallbacks: list[Fallback] = []
         self.progress, self.feature_fn = progress, feature_fn
         self.store = store if isinstance(store, ScoreStore) else ScoreStore(store)
         self.teacher = (
@@ -236,7 +242,8 @@ class Scorer:
         The ``top_k`` best are complete and score what `score` gives. Candidates that went out have
         status ``partial`` and an estimate for a value. Scores of single images are kept in the
         store, so that a race that was stopped goes on where it was. Where candidates cannot be
-        scored together after all, the whole population is scored as ever.
+        scored together after all, for want of memory, the whole population is scored as ever, and
+        the table has a note of that (`ScoreTable.fallbacks`).
 
         Args:
             candidates: Architectures of the space.
@@ -257,6 +264,7 @@ class Scorer:
         return self._table(ledger, summary)
 
     def _table(self, ledger: Ledger, race: RaceSummary | None = None) -> ScoreTable:
+        self.fallbacks += ledger.fallbacks
         return tabulate(
             ledger,
             self.single,
@@ -285,7 +293,8 @@ class Scorer:
             self._evaluator.score_one_by_one(ledger)
 
     def _race(self, ledger: Ledger, top_k: int) -> RaceSummary | None:
-        """Race, and enter all scores; or enter none, where something fails on the way."""
+        """Race, and enter all scores; or enter none, where there is no memory for it, or a proxy
+        cannot say what single images score."""
         assert self.batch is not None
         sums = [proxy for proxy in self.single if proxy.per_step is not None]
         means = [proxy for proxy in self.single if proxy.per_step is None]
@@ -298,21 +307,23 @@ class Scorer:
             unit="image",
             disable=not self.progress,
         ) as bar:
+            scores = ImageScores(
+                ledger,
+                means,
+                self._seeds_of,
+                images,
+                partial(self._evaluator.joint, ledger.population),
+                self.store,
+                bar.update,
+            )
+            ranked = [proxy for proxy in sums if proxy.name in self.scored]
             try:
-                scores = ImageScores(
-                    ledger,
-                    means,
-                    self._seeds_of,
-                    images,
-                    partial(self._evaluator.joint, ledger.population),
-                    self.store,
-                    bar.update,
-                )
-                ranked = [proxy for proxy in sums if proxy.name in self.scored]
                 race, cells = race_population(ledger, ranked, scores, images, top_k, self.seeds[0])
-            except StoreError:
-                raise
-            except Exception:
+            except Exception as error:
+                if not (may_fall_back(error) or isinstance(error, UndefinedScoreError)):
+                    raise
+                what = f"a race of {len(ledger.population):,} candidates"
+                ledger.note(what, f"every candidate is shown all {images} images", error)
                 self.evaluated += ledger.unfinished
                 return None
             bar.total = bar.n  # what was left out is not going to come

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvtfast.common.fallbacks import Fallback
 from tvtfast.score_table import ScoreTable
 from tvtfast.spaces import ModelOptions, Space
 
@@ -34,6 +35,7 @@ class SearchResult:
         trace: One row per population: ``generation``, ``evaluations`` (distinct architectures up to
             then), ``best`` (combined score up to then) and ``mean``, all on the scale of
             ``scores``, and what the strategy noted, such as ``entropy``.
+        fallbacks: Fast paths that were left on the way, why, and what that cost.
     """
 
     space: Space[Any]
@@ -48,6 +50,7 @@ class SearchResult:
     objectives: Mapping[str, bool]
     front: tuple[int, ...]
     trace: pd.DataFrame
+    fallbacks: tuple[Fallback, ...] = ()
 
     @property
     def best(self) -> Any:

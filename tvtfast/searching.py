@@ -177,6 +177,7 @@ def search(
                 objectives=aims,
                 front=pareto_front(table, aims),
                 trace=archive.trace(scores),
+                fallbacks=tuple(scorer.fallbacks),
             )
             if folder is not None:
                 _write_result(result, folder)
@@ -187,7 +188,8 @@ def search(
             _write_json(folder, "run.json", run | {"status": status, "error": repr(error)})
             raise
     race = None if table.race is None else table.race.describe()
-    _write_json(folder, "run.json", run | {"status": "finished", "seconds": timings, "race": race})
+    told = {"race": race, "fallbacks": [fallback.to_dict() for fallback in scorer.fallbacks]}
+    _write_json(folder, "run.json", run | {"status": "finished", "seconds": timings} | told)
     return result
 
 

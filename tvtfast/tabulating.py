@@ -80,6 +80,7 @@ def tabulate(
         scored=scored,
         race=race,
         limits=limits,
+        fallbacks=ledger.fallbacks,
     )
 
 

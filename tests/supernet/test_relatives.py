@@ -174,7 +174,7 @@ def replaced(proxy, many):
     return Proxy(proxy.name, proxy.compute, compute_many=many, depends_on=proxy.depends_on)
 
 
-def test_what_fails_together_is_told_one_by_one(small):
+def test_what_is_left_out_together_is_told_one_by_one(small):
     archs = small.DEIT.sample(4, 0)
 
     def one(inputs):
@@ -184,9 +184,8 @@ def test_what_fails_together_is_told_one_by_one(small):
 
     def many(population):
         for place, arch in enumerate(population):
-            if arch == archs[2]:
-                raise RuntimeError("broken")
-            yield {place: float(arch.depth)}
+            if arch != archs[2]:
+                yield {place: float(arch.depth)}
 
     table = scorer(small, Proxy("depth", one, compute_many=many))(archs)
     assert table.status["depth"].tolist() == ["ok", "ok", "error", "ok"]

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tvtfast.common.fallbacks import FallbackWarning, logger
 
 COMMANDS = {
     "run": "teacher, search, distillation, export and report in one go",
@@ -41,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command.parser()
     parser.prog = f"tvtfast {name}"
     try:
-        command.run(parser.parse_args(rest), parser)
+        with _log_shown():
+            command.run(parser.parse_args(rest), parser)
     except KeyboardInterrupt:
         print(
             "\ntvtfast: interrupted; every score and every finished epoch is kept, run the same "
@@ -53,6 +59,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tvtfast: error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Warnings of the log go to standard error, each once."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("tvtfast: %(levelname)s: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FallbackWarning)  # the log has it
+            yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _usage() -> str:

@@ -1,7 +1,15 @@
 """Many candidates of one space in one computation: shared weights, prefix tree, memory plan."""
 
+from tvtfast.common.memory import is_out_of_memory
 from tvtfast.population.bank import WeightBank
-from tvtfast.population.memory import is_out_of_memory
+from tvtfast.population.layers import Layer, register_layer
 from tvtfast.population.population import Population, PopulationFeatures
 
-__all__ = ["Population", "PopulationFeatures", "WeightBank", "is_out_of_memory"]
+__all__ = [
+    "Layer",
+    "Population",
+    "PopulationFeatures",
+    "WeightBank",
+    "is_out_of_memory",
+    "register_layer",
+]

@@ -8,6 +8,7 @@ asked for: a narrower step reads a slice of it, since weights are shared by inde
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tvtfast import kernels
+from tvtfast.models import UnsupportedModelError
 from tvtfast.models.blocks import LAYER_NORM_EPS, relative_position_attention
 from tvtfast.models.vitas_twins import MERGING_NORM_EPS, unwindowed, windows
 from tvtfast.population.bank import WeightBank
@@ -30,6 +32,52 @@ from tvtfast.spaces.twins_steps import (
 Write = Callable[[Tensor], object]
 """Writes the activations of a step to a contiguous tensor ``[N, T, width]``."""
 
+Forward = Callable[[WeightBank, Tensor, Sequence[Any]], Iterator[Write]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How one kind of step is computed, and how much memory that takes.
+
+    Args:
+        forward: ``forward(bank, x, steps)``: what alternative steps make of one input, see
+            `outputs`.
+        values_per_token: ``values_per_token(step, alternatives)``: numbers of the dtype of the
+            activations that a call makes per token beside its result, at most.
+    """
+
+    forward: Forward
+    values_per_token: Callable[[Any, int], int]
+
+
+_layers: dict[type[Step], Layer] = {}
+
+
+def register_layer(step: type[Step], layer: Layer) -> None:
+    """Declare how populations compute steps of a type.
+
+    Raises:
+        ValueError: The type is registered already.
+    """
+    if step in _layers:
+        raise ValueError(f"steps of type {step.__name__} are registered already")
+    _layers[step] = layer
+
+
+def layer_of(step: Any) -> Layer:
+    """How a step is computed.
+
+    Raises:
+        UnsupportedModelError: Its type was not registered.
+    """
+    if type(step) not in _layers:
+        raise UnsupportedModelError(
+            f"populations cannot compute steps of type {type(step).__name__}; call "
+            "tvtfast.population.register_layer"
+        )
+    return _layers[type(step)]
+
+
 _RELATIVE_TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
 
 
@@ -43,8 +91,11 @@ def outputs(bank: WeightBank, x: Tensor, steps: Sequence[Any]) -> Iterator[Write
 
     Yields:
         Per step a function that writes its activations, before the next is asked for.
+
+    Raises:
+        UnsupportedModelError: No layer is registered for the kind of step.
     """
-    yield from _LAYERS[type(steps[0])](bank, x, steps)
+    yield from layer_of(steps[0]).forward(bank, x, steps)
 
 
 def _embedding(bank: WeightBank, images: Tensor, steps: Sequence[Embedding]) -> Iterator[Write]:
@@ -238,15 +289,38 @@ def _tokens(patches: Tensor) -> Tensor:
     return patches.flatten(2).transpose(1, 2)
 
 
-_LAYERS: dict[type[Step], Any] = {
-    Embedding: _embedding,
-    SelfAttention: _self_attention,
-    MLP: _mlp,
-    Pooling: _pooling,
-    PatchMerging: _patch_merging,
-    LocalAttention: _local_attention,
-    SubsampledAttention: _subsampled_attention,
-    PositionConvolution: _position_convolution,
-}
+def _results(step: Any, alternatives: int) -> int:
+    """One fused pass makes the results of all alternatives at once."""
+    return int((1 + alternatives) * step.width)
 
-SUPPORTED = tuple(_LAYERS)
+
+def _mlp_values(step: MLP, alternatives: int) -> int:
+    return max(2 * step.dim + step.hidden, _results(step, alternatives))
+
+
+def _self_attention_values(step: SelfAttention, alternatives: int) -> int:
+    squares = 8 * step.heads * step.tokens if step.relative_positions else 0
+    fused = 4 * step.inner + _results(step, alternatives)
+    return 2 * step.dim + max(8 * step.inner + squares, fused)
+
+
+def _local_attention_values(step: LocalAttention, alternatives: int) -> int:
+    return 2 * step.dim + -(-step.padded // step.tokens) * (step.dim + 8 * step.inner)
+
+
+def _subsampled_attention_values(step: SubsampledAttention, alternatives: int) -> int:
+    return 4 * step.dim + 8 * step.inner
+
+
+def _few_values(step: Any, alternatives: int) -> int:
+    return int(3 * step.width)
+
+
+register_layer(Embedding, Layer(_embedding, _few_values))
+register_layer(SelfAttention, Layer(_self_attention, _self_attention_values))
+register_layer(MLP, Layer(_mlp, _mlp_values))
+register_layer(Pooling, Layer(_pooling, _few_values))
+register_layer(PatchMerging, Layer(_patch_merging, _few_values))
+register_layer(LocalAttention, Layer(_local_attention, _local_attention_values))
+register_layer(SubsampledAttention, Layer(_subsampled_attention, _subsampled_attention_values))
+register_layer(PositionConvolution, Layer(_position_convolution, _few_values))

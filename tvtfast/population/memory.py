@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from tvtfast.common.memory import available_memory
+from tvtfast.population.layers import layer_of
 from tvtfast.population.schedule import IMAGES, Batch, release, schedule
 from tvtfast.population.tree import Node
-from tvtfast.spaces.steps import MLP, SelfAttention
-from tvtfast.spaces.twins_steps import LocalAttention, SubsampledAttention
 
 _CPU_TOKENS = 4096
 _CPU_NODES = 4
@@ -85,13 +84,13 @@ def plan_memory(
         images: Images per candidate.
         dtype: Of matrix products and attention.
         device: Where everything is computed.
-        budget: Bytes that activations may take; default half of what is free.
+        budget: Bytes that activations may take; default half of what is available.
         workers: Threads that make calls at the same time.
 
     Raises:
         MemoryError: Not even the smallest plan fits; the message says what it needs.
     """
-    limit = free_memory(device) // 2 if budget is None else budget
+    limit = available_memory(device) // 2 if budget is None else budget
     cuda = device.type == "cuda"
     plan = MemoryPlan(
         _CUDA_NODES if cuda else _CPU_NODES,
@@ -108,20 +107,6 @@ def plan_memory(
             )
         plan = plan.halved()
     return plan
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; PyTorch has no exception of its own for that on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can be allocated on a device now."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
@@ -162,21 +147,5 @@ def _temporary_bytes(batch: Batch, images: int, plan: MemoryPlan) -> int:
     rows = max(run.stop - run.start for run in batch.runs)
     tokens = max(step.tokens for step in steps)
     at_once = min(plan.workers * max(plan.tokens_per_call, tokens), images * rows * tokens)
-    values = max(_values_per_token(step, alternatives) for step in steps)
+    values = max(layer_of(step).values_per_token(step, alternatives) for step in steps)
     return at_once * values * plan.dtype.itemsize
-
-
-def _values_per_token(step: Any, alternatives: int) -> int:
-    """What a call of `tvtfast.population.layers` makes beside its result."""
-    # one fused pass makes the results of all alternatives at once
-    results = (1 + alternatives) * step.width
-    if isinstance(step, MLP):
-        return max(2 * step.dim + step.hidden, results)
-    if isinstance(step, SelfAttention):
-        squares = 8 * step.heads * step.tokens if step.relative_positions else 0
-        return 2 * step.dim + max(8 * step.inner + squares, 4 * step.inner + results)
-    if isinstance(step, LocalAttention):
-        return 2 * step.dim + -(-step.padded // step.tokens) * (step.dim + 8 * step.inner)
-    if isinstance(step, SubsampledAttention):
-        return 4 * step.dim + 8 * step.inner
-    return 3 * step.width

@@ -12,10 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tvtfast.common.fallbacks import logger
+from tvtfast.common.memory import is_out_of_memory
 from tvtfast.models import SpatialFeatures, parameter_rule
 from tvtfast.population.bank import WeightBank
 from tvtfast.population.engine import forward
-from tvtfast.population.memory import is_out_of_memory, plan_memory
+from tvtfast.population.memory import plan_memory
 from tvtfast.population.tree import Node, prefix_tree
 from tvtfast.population.workers import Workers
 from tvtfast.spaces import ModelOptions, Space
@@ -50,7 +52,7 @@ class Population:
         seed: Seed of the weights.
         device: Where everything is computed; default CPU.
         dtype: Of weights and activations: fp32, fp16, bf16 or fp64.
-        memory: Bytes that activations may take; default half of what is free.
+        memory: Bytes that activations may take; default half of what is available.
         **options: Fields of `tvtfast.spaces.ModelOptions`.
 
     Raises:
@@ -140,9 +142,16 @@ class Population:
                         for row in itertools.chain.from_iterable(found.rows):
                             del remaining[row]
                         del x, found  # or they would be held until the next
-                except RuntimeError as error:
+                except (RuntimeError, MemoryError) as error:
                     if plan.smallest or not is_out_of_memory(error):
                         raise
+                    logger.info(
+                        "no memory was left (%s): the population goes on in smaller parts, of %d "
+                        "tokens in a call instead of %d",
+                        error,
+                        plan.halved().tokens_per_call,
+                        plan.tokens_per_call,
+                    )
                     plan, root = plan.halved(), prefix_tree(self.paths, list(remaining))
         finally:
             workers.close()

@@ -112,9 +112,16 @@ class Proxy:
             several ``[K, B, P+N, C]``; the score is its mean over images.
         per_step: Summand of one layer; the score is the sum over layers.
         compute_many: For a score of nothing but ``inputs.arch``: from several architectures of one
-            space their scores by place, some at a time, as they are ready.
+            space their scores by place, some at a time, as they are ready; ``compute`` is asked
+            about those that it leaves out.
         compute_draws: ``compute`` of several weight draws of one candidate in one computation, in
             their order; NaN where a draw has no value, and ``compute`` is asked why.
+
+    What fails: ``UndefinedScoreError`` and ``UnsupportedModelError`` become the status of a cell,
+    as does any other error of ``compute``, ``per_image``, ``per_step`` and ``compute_draws``. An
+    error of ``compute_many`` concerns no single candidate and is raised. Want of memory, or an
+    unsupported model, in ``compute_many`` and ``compute_draws`` leads to ``compute``, with a
+    warning (`tvtfast.FallbackWarning`).
     """
 
     name: str
