@@ -20,7 +20,7 @@ from tvtfast.data import FrozenBatch, load_vit_bench
 from tvtfast.models import Teacher
 from tvtfast.population import Population
 from tvtfast.proxies.teacher_aware import common_size
-from tvtfast.racing import Array, race
+from tvtfast.scoring.race import Array, race
 
 _SPACE = "autoformer-tiny"
 

@@ -24,9 +24,9 @@ from scipy.stats import kendalltau
 
 from bench.machine import machine
 from tvtfast import search, spaces
+from tvtfast.common.files import replacing
 from tvtfast.data import VisionDataset, load_dataset
 from tvtfast.distill import Recipe, distill
-from tvtfast.files import replacing
 from tvtfast.spaces import VitasDeitSpace
 from tvtfast.spaces.vitas_deit import tenths
 from tvtfast.strategies import Evolution

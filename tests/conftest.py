@@ -20,7 +20,7 @@ from torch import Tensor
 os.environ["TVTFAST_STRICT"] = "1"  # every fallback is an error, unless a test allows it
 
 import tvtfast  # noqa: E402
-from tvtfast._torchvision import ensure_torchvision  # noqa: E402
+from tvtfast.common.torchvision import ensure_torchvision  # noqa: E402
 
 ensure_torchvision()
 

@@ -9,7 +9,7 @@ import pytest
 
 import tvtfast
 from tvtfast.cli import main
-from tvtfast.growth import GrowthRules
+from tvtfast.growing.rule import GrowthRules
 from tvtfast.proxies import Proxy
 
 SEED = "8,2,3|4,1,2|4,1,4|4,1,6|32"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tvtfast import spaces
-from tvtfast.growth import GrowthRules, grow_steps
+from tvtfast.growing.rule import GrowthRules, grow_steps
 
 SPACE = spaces.get("asvit")
 SEED = SPACE.decode("8,2,3|4,1,2|4,1,4|4,1,6|32")

@@ -12,8 +12,8 @@ import torch
 import tvtfast
 from tvtfast import spaces
 from tvtfast.cli import main
-from tvtfast.limits import violations
 from tvtfast.proxies import Proxy
+from tvtfast.scoring.limits import violations
 from tvtfast.spaces import InfeasibleError, VitasDeitSpace
 from tvtfast.strategies import NSGA2, Budget, Column, Evolution, Scores
 

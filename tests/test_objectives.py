@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tvtfast.objectives import non_dominated, parse_objectives
+from tvtfast.searching.objectives import non_dominated, parse_objectives
 
 few_values = st.sampled_from([0.0, 1.0, 2.0, -1.5, np.nan])
 costs = arrays.arrays(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tvtfast.racing import Rung, race, rung_sizes
+from tvtfast.scoring.race import Rung, race, rung_sizes
 
 
 def matrix(n, images, seed, noise):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import tvtfast
-from tvtfast.ranking import METHODS, combine
-from tvtfast.score_table import ScoreTable
+from tvtfast.scoring.ranking import METHODS, combine
+from tvtfast.scoring.table import ScoreTable
 
 UP = {"a": True, "b": True}
 

@@ -15,7 +15,7 @@ from tvtfast.data import frozen_batch, load_dataset
 from tvtfast.models import CifarResNet
 from tvtfast.proxies import Proxy
 from tvtfast.proxies.weight_norm import normed_weights
-from tvtfast.store import STATUSES, ScoreStore
+from tvtfast.scoring.store import STATUSES, ScoreStore
 
 TINY = spaces.get("autoformer-tiny")
 OPTIONS = {"patch_size": 16}
@@ -82,7 +82,7 @@ def test_architectures_are_scored_without_building_them(run, archs, monkeypatch)
     def build(*arguments, **options):
         raise AssertionError("a module was built")
 
-    monkeypatch.setattr("tvtfast.candidates.build", build)
+    monkeypatch.setattr("tvtfast.scoring.candidates.build", build)
     pd.testing.assert_frame_equal(values(run(archs)), expected)
 
 

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 import tvtfast
-from tvtfast import joint_scoring
 from tvtfast.data import frozen_batch
 from tvtfast.proxies import Proxy
-from tvtfast.store import ScoreStore
+from tvtfast.scoring import joint as joint_scoring
+from tvtfast.scoring.store import ScoreStore
 
 SPACE = "autoformer-tiny"
 
@@ -204,7 +204,7 @@ def test_candidates_with_nan_are_told_apart(arguments):
 
 SCRIPT = """
 import sys, time, tvtfast
-from tvtfast import joint_scoring
+from tvtfast.scoring import joint as joint_scoring
 from tvtfast.data import frozen_batch
 from tvtfast.models import CifarResNet
 original = joint_scoring.JointScorer.per_image

@@ -94,7 +94,7 @@ def stored(folder):
     path = folder / "scores.sqlite"
     if not path.exists():
         return 0
-    from tvtfast.store import ScoreStore
+    from tvtfast.scoring.store import ScoreStore
 
     with ScoreStore(path) as store:
         return len(store)

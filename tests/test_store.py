@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from tvtfast.store import Cell, ScoreStore, StoreError, score_key
+from tvtfast.scoring.store import Cell, ScoreStore, StoreError, score_key
 
 FIELDS = {"candidate": {"arch": "{}"}, "proxy": "teacher_aware", "version": 1, "init_seed": 0}
 KEY = score_key(FIELDS)
@@ -91,7 +91,7 @@ def test_stores_without_scores_of_images_get_room_for_them(tmp_path):
 def test_two_processes_write_to_one_store(tmp_path):
     path = tmp_path / "scores.sqlite"
     code = (
-        "import sys; from tvtfast.store import Cell, ScoreStore\n"
+        "import sys; from tvtfast.scoring.store import Cell, ScoreStore\n"
         "store = ScoreStore(sys.argv[1])\n"
         "for i in range(200):\n"
         "    store.put([({'proxy': 'p', 'i': i, 'who': sys.argv[2]}, Cell(float(i)))])"

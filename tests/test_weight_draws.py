@@ -15,12 +15,13 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tvtfast
-from tvtfast import candidates, proxies, spaces
-from tvtfast.evaluator import Evaluator
+from tvtfast import proxies, spaces
 from tvtfast.models import UnsupportedModelError, passes_of_draws, pooled_features, run_together
 from tvtfast.models import weight_draws as weight_draws_module
 from tvtfast.proxies import Proxy, UndefinedScoreError
 from tvtfast.proxies.length_distortion import circle_directions
+from tvtfast.scoring import candidates
+from tvtfast.scoring.evaluator import Evaluator
 
 SMALL = "4,2,2,1|2,1,2,2|2,1,2,1|2,1,2,1|16,16"
 ASVIT = ("length_distortion", "ntk_condition")

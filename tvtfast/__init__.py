@@ -23,24 +23,28 @@ if TYPE_CHECKING:
         spaces,
         strategies,
         supernet,
+        training,
     )
 
     kernels: Any
     from tvtfast.common.fallbacks import FallbackError, FallbackWarning
-    from tvtfast.exporting import export
-    from tvtfast.failures import ScoringError
     from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
     from tvtfast.models import Teacher, build, load_teacher
     from tvtfast.pipeline import run
-    from tvtfast.predicting import predict
-    from tvtfast.ranking import correlate, rank
-    from tvtfast.score_table import ScoreTable
-    from tvtfast.scoring import Scorer, score
-    from tvtfast.search_result import SearchResult
-    from tvtfast.searching import search
+    from tvtfast.scoring import (
+        Scorer,
+        ScoreStore,
+        ScoreTable,
+        ScoringError,
+        StoreError,
+        correlate,
+        rank,
+        score,
+    )
+    from tvtfast.searching import SearchResult, search
     from tvtfast.spaces import InfeasibleError
-    from tvtfast.store import ScoreStore, StoreError
+    from tvtfast.students import export, predict
 
 __all__ = [
     "FallbackError",
@@ -76,6 +80,7 @@ __all__ = [
     "spaces",
     "strategies",
     "supernet",
+    "training",
 ]
 
 _root = os.path.dirname(__path__[0])
@@ -88,21 +93,21 @@ _HOMES = {
     "FallbackError": "common.fallbacks",
     "FallbackWarning": "common.fallbacks",
     "InfeasibleError": "spaces",
-    "ScoreStore": "store",
-    "ScoreTable": "score_table",
+    "ScoreStore": "scoring",
+    "ScoreTable": "scoring",
     "Scorer": "scoring",
-    "ScoringError": "failures",
-    "SearchResult": "search_result",
-    "StoreError": "store",
+    "ScoringError": "scoring",
+    "SearchResult": "searching",
+    "StoreError": "scoring",
     "Teacher": "models",
     "build": "models",
-    "correlate": "ranking",
-    "export": "exporting",
+    "correlate": "scoring",
+    "export": "students",
     "grow": "growing",
     "initialize_": "initialization",
     "load_teacher": "models",
-    "predict": "predicting",
-    "rank": "ranking",
+    "predict": "students",
+    "rank": "scoring",
     "run": "pipeline",
     "score": "scoring",
     "search": "searching",
@@ -119,6 +124,7 @@ _SUBPACKAGES = (
     "spaces",
     "strategies",
     "supernet",
+    "training",
 )
 
 

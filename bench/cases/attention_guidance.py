@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from bench.case import Builder, Case
-from tvtfast.distill.losses import AttentionGuidance
 from tvtfast.models import SpatialFeatures
+from tvtfast.training.losses import AttentionGuidance
 
 FORMS = ("pow/mean/normalize", "vector_norm", "torch.compile")
 

@@ -8,7 +8,7 @@ import torch
 
 from bench.case import Builder, Case, need_memory
 from tvtfast import kernels
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.torchvision import ensure_torchvision
 
 FORMS = (".norm() loop", "_foreach_norm")
 MODELS = {"ViT-Ti": "vit_tiny_patch16_224", "ViT-S": "vit_small_patch16_224"}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data import DatasetNotFoundError, load_dataset
 
 

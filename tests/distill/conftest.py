@@ -20,7 +20,7 @@ def small(load_program: Callable[[Path], ModuleType]) -> ModuleType:
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
     """A context in which a training is interrupted after its next epoch."""
-    from tvtfast.distill.run_folder import RunFolder
+    from tvtfast.training.run_folder import RunFolder
 
     save = RunFolder.save
 

@@ -12,9 +12,9 @@ import torch
 
 import tvtfast
 from tvtfast.cli import main
-from tvtfast.exporting import ExportError, export
 from tvtfast.models import Student, load_student
-from tvtfast.predicting import predict
+from tvtfast.students.exporting import ExportError, export
+from tvtfast.students.predicting import predict
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_onnx_computes_the_same_for_any_batch(space, student, small, tmp_path):
 def test_onnx_that_computes_something_else_is_not_written(student, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    from tvtfast import exporting
+    from tvtfast.students import exporting
 
     other = load_student(student)
     content = exporting._onnx(other)

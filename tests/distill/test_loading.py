@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tvtfast.distill.loading import EpochSampler, training_batches
-from tvtfast.distill.processes import Team
+from tvtfast.training.loading import EpochSampler, training_batches
+from tvtfast.training.processes import Team
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from tvtfast.distill.losses import (
+from tvtfast.models import SpatialFeatures
+from tvtfast.training.losses import (
     AttentionGuidance,
     DistillationLoss,
     HardDistillation,
@@ -19,7 +20,6 @@ from tvtfast.distill.losses import (
     default_pairs,
     weight_factor,
 )
-from tvtfast.models import SpatialFeatures
 
 PAIRS = ((0, 0), (1, 1), (2, 1))
 WIDTHS = (6, 6, 5)

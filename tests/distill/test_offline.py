@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
 from tvtfast.data import eval_transform, light_transform, train_transform
 from tvtfast.data.placed import crop_features, placed_transform
 from tvtfast.data.seeding import local_rng
 from tvtfast.distill import Distillation
-from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
 
 PUBLISHED = {"strong": train_transform, "light": light_transform, "none": eval_transform}
 

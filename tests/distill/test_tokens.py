@@ -16,10 +16,10 @@ import tvtfast
 from tvtfast.cli import main
 from tvtfast.data import eval_transform
 from tvtfast.distill import Distillation, ProgressiveTokens, Recipe, distill, train_teacher
-from tvtfast.distill.guide import GUIDANCE, Guide
-from tvtfast.distill.loading import Batch
-from tvtfast.distill.objective import guided
 from tvtfast.models import load_student
+from tvtfast.training.guide import GUIDANCE, Guide
+from tvtfast.training.loading import Batch
+from tvtfast.training.objective import guided
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

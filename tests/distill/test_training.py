@@ -155,13 +155,13 @@ def test_curves_go_to_tensorboard_where_it_is_installed(small, tmp_path, monkeyp
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(small, tmp_path, monkeypatch):
-    small_loss = tvtfast.distill.losses.DistillationLoss.forward
+    small_loss = tvtfast.training.losses.DistillationLoss.forward
 
     def broken(self, *arguments, progress=0.0, **options):
         terms = small_loss(self, *arguments, progress=progress, **options)
         return {n: t * float("nan") for n, t in terms.items()} if progress > 0.4 else terms
 
-    monkeypatch.setattr(tvtfast.distill.losses.DistillationLoss, "forward", broken)
+    monkeypatch.setattr(tvtfast.training.losses.DistillationLoss, "forward", broken)
     message = r"no longer finite at step 2 of epoch 2 \(loss nan.* state after epoch 1 is kept"
     with pytest.raises(TrainingError, match=message):
         small.train(tmp_path / "student")
@@ -173,7 +173,7 @@ def test_a_full_disk_stops_and_keeps_the_last_state(
     small, tmp_path, monkeypatch, finished, assert_same, last_weights
 ):
     """A limit on the size of files fails in the midst of a write, as a full disk does."""
-    from tvtfast.distill.run_folder import RunFolder
+    from tvtfast.training.run_folder import RunFolder
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     save = RunFolder.save

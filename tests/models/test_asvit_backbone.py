@@ -7,8 +7,8 @@ import timm
 import torch
 
 import tvtfast
+from tvtfast.common.normalization import Normalization
 from tvtfast.models import StudentCard, save_student
-from tvtfast.normalization import Normalization
 
 ARCH = "6,4,2,2|3,2,2,1|2,1,2,2|2,1,2,1|16,8"
 OPTIONS = {"space": "asvit", "arch": ARCH, "img_size": 64}

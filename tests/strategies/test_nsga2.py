@@ -10,7 +10,7 @@ import pytest
 
 import tvtfast
 from tvtfast import spaces
-from tvtfast.objectives import non_dominated
+from tvtfast.searching.objectives import non_dominated
 from tvtfast.strategies import NSGA2, Budget
 
 PIT, TINY = spaces.get("pit"), spaces.get("autoformer-tiny")

@@ -159,9 +159,9 @@ def test_an_extracted_student_loads_alone_and_trains_on(small, finished, images,
 
 
 def test_cutmix_mixes_labels_as_it_does_images(small):
-    from tvtfast.distill.loading import Batch
     from tvtfast.supernet import Subnets, Superformer
     from tvtfast.supernet.objective import SuperformerObjective
+    from tvtfast.training.loading import Batch
 
     model = Superformer(small.DEIT, **small.OPTIONS, num_classes=4)
     objective = SuperformerObjective(model, Subnets(small.DEIT, 0), cutmix=1.0)

@@ -10,9 +10,9 @@ from jsonargparse import ArgumentParser
 
 from tvtfast.cli.options import add_scoring_options, choose_proxies, scoring_arguments
 from tvtfast.data import load_vit_bench
-from tvtfast.ranking import correlate
 from tvtfast.report import write_correlation_report
-from tvtfast.scoring import score
+from tvtfast.scoring.ranking import correlate
+from tvtfast.scoring.scorer import score
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,7 +26,7 @@ from tvtfast.distill import (
     TrainedStudent,
     distill,
 )
-from tvtfast.distill.processes import announces
+from tvtfast.training.processes import announces
 
 
 def parser() -> ArgumentParser:

@@ -9,8 +9,8 @@ from jsonargparse import ArgumentParser
 
 from tvtfast.cli.options import UsageError
 from tvtfast.distill.subject import read_architecture
-from tvtfast.exporting import export
 from tvtfast.models import Student
+from tvtfast.students.exporting import export
 from tvtfast.supernet import extract
 
 

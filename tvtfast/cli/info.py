@@ -9,8 +9,8 @@ import torch
 from jsonargparse import ArgumentParser
 
 from tvtfast import kernels, proxies, spaces, strategies
-from tvtfast.files import cache_dir
-from tvtfast.machine import machine, versions
+from tvtfast.common.files import cache_dir
+from tvtfast.common.machine import machine, versions
 
 
 def parser() -> ArgumentParser:

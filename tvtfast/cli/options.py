@@ -11,10 +11,10 @@ from jsonargparse import ArgumentParser
 from tvtfast import proxies, spaces
 from tvtfast.data import FrozenBatch, VisionDataset, load_dataset
 from tvtfast.distill import digits_teacher
-from tvtfast.evaluation import DTYPES
 from tvtfast.models import Teacher, load_teacher
-from tvtfast.ranking import METHODS
-from tvtfast.scoring import PROTOCOLS
+from tvtfast.scoring.inputs import DTYPES
+from tvtfast.scoring.ranking import METHODS
+from tvtfast.scoring.scorer import PROTOCOLS
 from tvtfast.supernet import InheritedAccuracy, load_superformer
 
 INHERITED = "inherited_accuracy"

@@ -11,8 +11,8 @@ from typing import TextIO
 from jsonargparse import ArgumentParser
 
 from tvtfast.cli.options import UsageError
-from tvtfast.files import replacing
-from tvtfast.predicting import predict
+from tvtfast.common.files import replacing
+from tvtfast.students.predicting import predict
 
 
 def parser() -> ArgumentParser:

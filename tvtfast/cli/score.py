@@ -17,8 +17,8 @@ from tvtfast.cli.options import (
     scoring_arguments,
 )
 from tvtfast.cli.tables import candidates_table
-from tvtfast.ranking import rank
-from tvtfast.scoring import score
+from tvtfast.scoring.ranking import rank
+from tvtfast.scoring.scorer import score
 from tvtfast.spaces import get as get_space
 
 

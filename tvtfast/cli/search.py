@@ -19,13 +19,13 @@ from tvtfast.cli.options import (
     scoring_arguments,
 )
 from tvtfast.cli.tables import candidates_table
-from tvtfast.files import replacing
-from tvtfast.limits import describe
-from tvtfast.racing import RaceSummary
-from tvtfast.reporting import CONFIG
-from tvtfast.score_table import ScoreTable
-from tvtfast.search_result import SearchResult
-from tvtfast.searching import search
+from tvtfast.common.files import replacing
+from tvtfast.scoring.limits import describe
+from tvtfast.scoring.race import RaceSummary
+from tvtfast.scoring.table import ScoreTable
+from tvtfast.searching.loop import search
+from tvtfast.searching.report import CONFIG
+from tvtfast.searching.result import SearchResult
 from tvtfast.spaces import get as get_space
 
 _TOP = 5

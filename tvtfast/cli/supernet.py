@@ -16,11 +16,11 @@ from tvtfast.cli.training import (
 )
 from tvtfast.data import load_dataset
 from tvtfast.distill import Distillation
-from tvtfast.distill.guide import LOGITS
-from tvtfast.distill.processes import announces
 from tvtfast.spaces import default_patch_size
 from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, train_superformer
 from tvtfast.supernet.layout import QKV_MODES
+from tvtfast.training.guide import LOGITS
+from tvtfast.training.processes import announces
 
 _GIGA = 1e9
 _GUIDANCE = ("attention", "similarity")

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser
 
 from tvtfast.cli.training import add_data_options, add_recipe_options, training_arguments
 from tvtfast.distill import TEACHER_RECIPE, train_teacher
-from tvtfast.distill.processes import announces
+from tvtfast.training.processes import announces
 
 
 def parser() -> ArgumentParser:

@@ -10,11 +10,11 @@ from jsonargparse import ArgumentParser
 
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Distillation, digits_teacher
-from tvtfast.distill.guide import GUIDANCE, LOGITS
-from tvtfast.distill.losses import SCHEDULES
-from tvtfast.distill.processes import announces
-from tvtfast.distill.recipe import DTYPES, Recipe
 from tvtfast.models import Teacher
+from tvtfast.training.guide import GUIDANCE, LOGITS
+from tvtfast.training.losses import SCHEDULES
+from tvtfast.training.processes import announces
+from tvtfast.training.recipe import DTYPES, Recipe
 
 NONE = "none"
 """On the command line, for no guidance and for no logits."""

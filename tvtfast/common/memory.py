@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import psutil
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def available_memory(device: torch.device) -> int:
     """Bytes that can be allocated on a device now, with caches that the system would give up."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
 
@@ -16,6 +22,8 @@ def available_memory(device: torch.device) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, or was known to fail; PyTorch has no exception of its own for
     that on the CPU."""
+    import torch
+
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
     )

@@ -1,5 +1,7 @@
 """Data sets, the published transforms, and the frozen batches candidates are scored on."""
 
+from tvtfast.common.hashing import fingerprint
+from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
 from tvtfast.data.dataset import TransformedDataset, VisionDataset
 from tvtfast.data.draw import frozen_batch, resolve_images
 from tvtfast.data.frozen import FrozenBatch
@@ -12,8 +14,6 @@ from tvtfast.data.transforms import (
     weak_transform,
 )
 from tvtfast.data.vit_bench import load_vit_bench
-from tvtfast.hashing import fingerprint
-from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
 
 __all__ = [
     "DATASETS",

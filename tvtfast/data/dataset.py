@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
 from tvtfast.data.images import ImageSource
 from tvtfast.data.labels import check_labels
 from tvtfast.data.transforms import Transform
-from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
 
 
 class VisionDataset(Dataset[tuple[Image.Image, int]]):

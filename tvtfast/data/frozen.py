@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from tvtfast.common.files import replacing
+from tvtfast.common.hashing import fingerprint
+from tvtfast.common.normalization import Normalization
 from tvtfast.data.labels import check_labels
-from tvtfast.files import replacing
-from tvtfast.hashing import fingerprint
-from tvtfast.normalization import Normalization
 
 _METADATA_KEY = "tvtfast.frozen_batch"
 

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from tvtfast.common.normalization import Normalization
 from tvtfast.data.transforms import (
     eval_transform,
     light_transform,
     train_transform,
     weak_transform,
 )
-from tvtfast.normalization import Normalization
 
 AUGMENTATIONS = ("strong", "weak", "light", "none")
 """``strong`` is `tvtfast.data.train_transform`, ``weak`` is `tvtfast.data.weak_transform`,

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from tvtfast._torchvision import ensure_torchvision
-from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
+from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
+from tvtfast.common.torchvision import ensure_torchvision
 
 Transform: TypeAlias = Callable[[Image.Image], Tensor]
 """RGB PIL image of any size -> float32 ``[3, img_size, img_size]``."""

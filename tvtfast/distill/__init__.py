@@ -1,16 +1,21 @@
 """Teachers and, from them, students."""
 
-from tvtfast.distill import losses
-from tvtfast.distill.default_teacher import digits_teacher
-from tvtfast.distill.guide import Distillation
-from tvtfast.distill.recipe import STUDENT_RECIPE, TEACHER_RECIPE, Recipe
-from tvtfast.distill.run_folder import TrainingError
+from tvtfast.distill.default_teacher import (
+    DIGITS_TEACHER,
+    DIGITS_TEACHER_RECIPE,
+    digits_teacher,
+)
 from tvtfast.distill.student import TrainedStudent, distill
 from tvtfast.distill.teacher import train_teacher
-from tvtfast.distill.tokens import ProgressiveTokens
-from tvtfast.distill.training import train_cifar_resnet
+from tvtfast.training import losses
+from tvtfast.training.guide import Distillation
+from tvtfast.training.recipe import STUDENT_RECIPE, TEACHER_RECIPE, Recipe
+from tvtfast.training.run_folder import TrainingError
+from tvtfast.training.tokens import ProgressiveTokens
 
 __all__ = [
+    "DIGITS_TEACHER",
+    "DIGITS_TEACHER_RECIPE",
     "STUDENT_RECIPE",
     "TEACHER_RECIPE",
     "Distillation",
@@ -21,6 +26,5 @@ __all__ = [
     "digits_teacher",
     "distill",
     "losses",
-    "train_cifar_resnet",
     "train_teacher",
 ]

@@ -9,10 +9,10 @@ from tqdm.auto import tqdm
 
 from tvtfast.data import VisionDataset, eval_transform
 from tvtfast.data.placed import crop_features
-from tvtfast.distill.guide import Guide
-from tvtfast.distill.loading import Batch
-from tvtfast.distill.losses.guidance import feature_map
 from tvtfast.models import SpatialFeatures, Teacher
+from tvtfast.training.guide import Guide
+from tvtfast.training.loading import Batch
+from tvtfast.training.losses.guidance import feature_map
 
 _BATCH = 128
 

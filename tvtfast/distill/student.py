@@ -14,16 +14,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from tvtfast.data import VisionDataset
-from tvtfast.distill.guide import Distillation, Guide
-from tvtfast.distill.losses import DistillationLoss
-from tvtfast.distill.objective import Objective, guided
 from tvtfast.distill.offline import OfflineGuide
-from tvtfast.distill.processes import team
-from tvtfast.distill.recipe import STUDENT_RECIPE, Recipe
-from tvtfast.distill.run_folder import RunFolder
-from tvtfast.distill.settings import settings
-from tvtfast.distill.subject import images, subject
-from tvtfast.distill.trainer import Trainer
+from tvtfast.distill.subject import subject
 from tvtfast.models import (
     FeatureFn,
     Student,
@@ -34,6 +26,15 @@ from tvtfast.models import (
     save_student,
 )
 from tvtfast.spaces import Space
+from tvtfast.training.guide import Distillation, Guide
+from tvtfast.training.images import images
+from tvtfast.training.losses import DistillationLoss
+from tvtfast.training.objective import Objective, guided
+from tvtfast.training.processes import team
+from tvtfast.training.recipe import STUDENT_RECIPE, Recipe
+from tvtfast.training.run_folder import RunFolder
+from tvtfast.training.settings import settings
+from tvtfast.training.trainer import Trainer
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is trained, and on which images, from whatever a caller has."""
+"""What is trained, from whatever a caller has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from tvtfast.data import VisionDataset, load_dataset
+from tvtfast.data import VisionDataset
 from tvtfast.models import StudentCard, build
 from tvtfast.models.checkpoint import fit, load_weights
 from tvtfast.models.student import CARD, WEIGHTS
@@ -141,31 +141,6 @@ def read_architecture(student: Any) -> Any:
         ) from None
     except ValueError as error:
         raise ValueError(f"{text} is not a JSON file ({error})") from error
-
-
-def images(
-    dataset: str | os.PathLike[str] | VisionDataset,
-    data_path: str | os.PathLike[str] | None,
-    test: VisionDataset | None,
-) -> tuple[VisionDataset, VisionDataset]:
-    """Images to train on and to evaluate on."""
-    if isinstance(dataset, VisionDataset):
-        if test is None or data_path is not None:
-            raise ValueError(
-                f"{dataset!r} is loaded already; give the images to evaluate on as test=, and no "
-                "data_path"
-            )
-        train = dataset
-    else:
-        if test is not None:
-            raise ValueError("test= goes with loaded training images; a name brings its own split")
-        train = load_dataset(dataset, data_path)
-        test = load_dataset(dataset, data_path, split="eval")
-    if train.num_classes != test.num_classes:
-        raise ValueError(
-            f"{train!r} and {test!r} have different numbers of classes; give two splits of one set"
-        )
-    return train, test
 
 
 def _pair(side: int | tuple[int, int]) -> list[int]:

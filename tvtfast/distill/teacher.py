@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data import VisionDataset
-from tvtfast.distill.losses import DistillationLoss
-from tvtfast.distill.objective import Objective
-from tvtfast.distill.processes import team
-from tvtfast.distill.recipe import TEACHER_RECIPE, Recipe
-from tvtfast.distill.run_folder import RunFolder
-from tvtfast.distill.settings import settings
-from tvtfast.distill.subject import images
-from tvtfast.distill.trainer import Trainer
 from tvtfast.initialization import initialize_
 from tvtfast.models import CifarResNet, Teacher, load_teacher
+from tvtfast.training.images import images
+from tvtfast.training.losses import DistillationLoss
+from tvtfast.training.objective import Objective
+from tvtfast.training.processes import team
+from tvtfast.training.recipe import TEACHER_RECIPE, Recipe
+from tvtfast.training.run_folder import RunFolder
+from tvtfast.training.settings import settings
+from tvtfast.training.trainer import Trainer
 
 _CIFAR_NAME = re.compile(r"resnet(8|14|20|32|44|56|110)")
 _CIFAR_INPUT = 32

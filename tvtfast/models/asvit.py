@@ -9,7 +9,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.candidate import CandidateModel, drop_path_rates
 from tvtfast.models.features import SpatialFeatures

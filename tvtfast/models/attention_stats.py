@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.kernels import SelfAttentionStats, self_attention_stats
 from tvtfast.models.blocks import Attention
 from tvtfast.models.features import UnsupportedModelError

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.torchvision import ensure_torchvision
 
 ensure_torchvision()
 

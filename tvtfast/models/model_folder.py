@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import safetensors.torch
 from torch import nn
 
-from tvtfast.files import write_durably
+from tvtfast.common.files import write_durably
+from tvtfast.common.normalization import Normalization
 from tvtfast.models.checkpoint import CheckpointError
-from tvtfast.normalization import Normalization
 
 Card = TypeVar("Card")
 

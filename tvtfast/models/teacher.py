@@ -17,14 +17,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tvtfast._torchvision import ensure_torchvision
-from tvtfast.hashing import fingerprint
+from tvtfast.common.hashing import fingerprint
+from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.initialization import initialize_
 from tvtfast.models import teacher_folder
 from tvtfast.models.checkpoint import CheckpointError, fit, load_weights
 from tvtfast.models.cifar_resnet import from_state_dict
 from tvtfast.models.features import FeatureFn, SpatialFeatures, extract_features
-from tvtfast.normalization import IMAGENET_NORMALIZATION, Normalization
 
 _CIFAR_INPUT = 32
 

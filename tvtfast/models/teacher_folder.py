@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.models.checkpoint import CheckpointError, fit, load_weights
 from tvtfast.models.cifar_resnet import CifarResNet
 from tvtfast.models.model_folder import write_json, write_weights

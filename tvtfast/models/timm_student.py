@@ -12,9 +12,9 @@ from typing import Any
 
 from torch import nn
 
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.normalization import Normalization
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.models.builder import build
-from tvtfast.normalization import Normalization
 
 ensure_torchvision()
 

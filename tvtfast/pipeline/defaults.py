@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tvtfast.distill import STUDENT_RECIPE, TEACHER_RECIPE, Recipe
+from tvtfast.distill import (
+    DIGITS_TEACHER,
+    DIGITS_TEACHER_RECIPE,
+    STUDENT_RECIPE,
+    TEACHER_RECIPE,
+    Recipe,
+)
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,8 @@ class Defaults:
 
 
 _DIGITS = Defaults(
-    teacher_arch="resnet20",
-    teacher_recipe=replace(TEACHER_RECIPE, epochs=6, batch_size=64, augmentation="light"),
+    teacher_arch=DIGITS_TEACHER,
+    teacher_recipe=DIGITS_TEACHER_RECIPE,
     recipe=replace(STUDENT_RECIPE, epochs=16, batch_size=32, lr=1e-3, augmentation="light"),
     patch_size=8,
 )

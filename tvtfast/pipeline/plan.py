@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from tvtfast.common.hashing import fingerprint
 from tvtfast.data import VisionDataset
 from tvtfast.distill import Distillation
-from tvtfast.hashing import fingerprint
 from tvtfast.models import Teacher
 from tvtfast.pipeline.defaults import Defaults
 from tvtfast.spaces import Constraints, ModelOptions, Space, default_patch_size

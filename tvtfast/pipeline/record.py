@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tvtfast.distill.settings import differences
-from tvtfast.files import write_durably
-from tvtfast.machine import machine, versions
+from tvtfast.common.files import write_durably
+from tvtfast.common.machine import machine, versions
 from tvtfast.models import CheckpointError
-from tvtfast.store import StoreError
+from tvtfast.scoring.store import StoreError
+from tvtfast.training.settings import differences
 
 RECORD = "run.json"
 _FORMAT = "tvtfast run"

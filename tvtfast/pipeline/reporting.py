@@ -14,16 +14,16 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tvtfast.common.machine import machine, versions
 from tvtfast.data import frozen_batch
 from tvtfast.distill import TrainedStudent
-from tvtfast.machine import machine, versions
 from tvtfast.models import SpatialFeatures, Teacher, build, last_features
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.plan import Plan
 from tvtfast.pipeline.record import read_json
 from tvtfast.pipeline.stages import BASELINE, EXPORT, PLAIN, SEARCH, STUDENT, TEACHER, Stages
 from tvtfast.report import RunReport, TrainedNetwork, write_run_report
-from tvtfast.reporting import attention_panel, shown
+from tvtfast.searching.report import attention_panel, shown
 
 CONFIG = "config.yaml"
 """Name of the command line's own record of a run, in the run folder."""

@@ -12,7 +12,6 @@ import torch
 
 from tvtfast.data import VisionDataset
 from tvtfast.distill import Distillation, Recipe, TrainedStudent
-from tvtfast.distill.subject import images
 from tvtfast.models import Teacher
 from tvtfast.pipeline.defaults import Defaults, defaults_for
 from tvtfast.pipeline.plan import Plan, TeacherSource, model_options
@@ -21,6 +20,7 @@ from tvtfast.pipeline.reporting import report_run, seconds_of
 from tvtfast.pipeline.stages import run_stages
 from tvtfast.spaces import Space
 from tvtfast.spaces import get as get_space
+from tvtfast.training.images import images
 
 
 @dataclass(frozen=True)

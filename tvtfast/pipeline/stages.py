@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvtfast.distill import Distillation, TrainedStudent, distill, train_teacher
-from tvtfast.exporting import export
 from tvtfast.models import Teacher, build, load_teacher
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.plan import Plan
 from tvtfast.pipeline.record import read_json, stage
-from tvtfast.searching import search
+from tvtfast.searching.loop import search
+from tvtfast.students.exporting import export
 
 TEACHER, SEARCH, EXPORT = "teacher", "search", "export"
 STUDENT, PLAIN, BASELINE = "student", "plain", "deit"

@@ -103,7 +103,6 @@ class Proxy:
         compute: The score as a float.
         higher_is_better: Direction of the score.
         needs: What it depends on, out of ``weights, images, labels, teacher, gradients``.
-        deterministic: Whether equal inputs give equal bits.
         version: Raise it whenever the value changes; stored scores of other versions are not used.
         depends_on: What else its values depend on (a machine, the weights of another network), as
             plain JSON values; part of the key of stored scores.
@@ -128,7 +127,6 @@ class Proxy:
     compute: Callable[[ProxyInputs], float]
     higher_is_better: bool = True
     needs: frozenset[str] = field(default_factory=frozenset)
-    deterministic: bool = True
     version: int = 1
     depends_on: Callable[[], Mapping[str, Any]] | None = None
     description: str = ""

@@ -298,7 +298,7 @@ def _compute_draws(draws: Sequence[ProxyInputs]) -> list[float]:
     return values
 
 
-NTK_CONDITION = register(
+register(
     Proxy(
         "ntk_condition",
         _compute,

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from tvtfast.machine import machine
+from tvtfast.common.machine import machine
 from tvtfast.proxies.base import Proxy, ProxyInputs, register
 
 _RUNS = 7
@@ -77,7 +77,6 @@ THROUGHPUT = Proxy(
     "throughput",
     throughput,
     needs=frozenset({"weights", "images"}),
-    deterministic=False,
     depends_on=_depends_on,
     description="images per second of a forward pass, measured on this machine",
 )
@@ -86,7 +85,6 @@ THROUGHPUT_SPREAD = Proxy(
     throughput_spread,
     higher_is_better=False,
     needs=frozenset({"weights", "images"}),
-    deterministic=False,
     depends_on=_depends_on,
     description="range of the times that throughput is the median of, over that median",
 )

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 
-from tvtfast.hashing import fingerprint
+from tvtfast.common.hashing import fingerprint
+from tvtfast.common.normalization import Normalization
 from tvtfast.models.checkpoint import fit, load_weights
 from tvtfast.models.model_folder import read_card, write_card, write_weights
-from tvtfast.normalization import Normalization
 from tvtfast.supernet.superformer import Superformer
 
 CARD = "superformer.json"

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from tvtfast.common.hashing import fingerprint
 from tvtfast.data import VisionDataset, eval_transform
-from tvtfast.hashing import fingerprint
 from tvtfast.proxies import Proxy, ProxyInputs
 from tvtfast.supernet.folder import TrainedSuperformer
 from tvtfast.supernet.layout import genes

@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
-from tvtfast._torchvision import ensure_torchvision
-from tvtfast.distill.guide import Distillation, Guide
-from tvtfast.distill.loading import Batch
-from tvtfast.distill.losses import DistillationLoss
-from tvtfast.distill.objective import Objective
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.supernet.sampling import Subnets
 from tvtfast.supernet.superformer import Superformer
+from tvtfast.training.guide import Distillation, Guide
+from tvtfast.training.loading import Batch
+from tvtfast.training.losses import DistillationLoss
+from tvtfast.training.objective import Objective
 
 
 class SuperformerObjective(Objective):

@@ -13,13 +13,6 @@ import torch
 from torch import nn
 
 from tvtfast.data import VisionDataset
-from tvtfast.distill import Distillation, Recipe
-from tvtfast.distill.guide import Guide
-from tvtfast.distill.processes import team
-from tvtfast.distill.run_folder import RunFolder
-from tvtfast.distill.settings import settings
-from tvtfast.distill.subject import images
-from tvtfast.distill.trainer import Trainer
 from tvtfast.models import Teacher, load_teacher
 from tvtfast.spaces import Space
 from tvtfast.supernet.folder import (
@@ -31,6 +24,13 @@ from tvtfast.supernet.folder import (
 from tvtfast.supernet.objective import SuperformerObjective
 from tvtfast.supernet.sampling import Subnets, fit_identity_probability
 from tvtfast.supernet.superformer import Superformer
+from tvtfast.training.guide import Distillation, Guide
+from tvtfast.training.images import images
+from tvtfast.training.processes import team
+from tvtfast.training.recipe import Recipe
+from tvtfast.training.run_folder import RunFolder
+from tvtfast.training.settings import settings
+from tvtfast.training.trainer import Trainer
 
 SUPERFORMER_RECIPE = Recipe(
     batch_size=1024,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data.dataset import VisionDataset
 from tvtfast.data.images import ImageFiles
 from tvtfast.data.locate import Layout, locate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tvtfast._torchvision import ensure_torchvision
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data.dataset import VisionDataset
 from tvtfast.data.images import ImageFiles
 from tvtfast.data.locate import DatasetNotFoundError

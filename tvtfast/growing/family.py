@@ -1,0 +1,226 @@
+"""Grow a topology into a family of models, and leave a folder that explains itself."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+
+from tvtfast.common.files import replacing
+from tvtfast.growing.rule import Grown, GrowthRules, Step, grow_steps
+from tvtfast.proxies import BASELINES, Proxy
+from tvtfast.report import write_growth_figure
+from tvtfast.scoring.scorer import Scorer
+from tvtfast.scoring.store import ScoreStore
+from tvtfast.spaces import ModelOptions, Space
+from tvtfast.spaces import get as get_space
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STORE = "scores.sqlite"
+_PROXIES = ("ntk_condition", "length_distortion")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that grew from one topology, smallest first.
+
+    Args:
+        space: Their space.
+        options: Model options they were counted and scored with.
+        higher_is_better: The proxies that decided, and their direction.
+        steps: Every step of growth, with all its candidates.
+        evaluated: Candidates scored by this call; the others were in the store.
+    """
+
+    space: Space[Any]
+    options: ModelOptions
+    higher_is_better: Mapping[str, bool]
+    steps: tuple[Step, ...]
+    evaluated: int
+
+    @property
+    def models(self) -> tuple[Grown, ...]:
+        """One per step."""
+        return tuple(step.model for step in self.steps)
+
+    def pick(self, params: float) -> Grown:
+        """The model whose parameter count is nearest, by their ratio.
+
+        Raises:
+            ValueError: Not a positive number.
+        """
+        if not params > 0:
+            raise ValueError(
+                f"a model of {params} parameters was asked for; give a positive number"
+            )
+        return min(self.models, key=lambda model: abs(math.log(model.params / params)))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row per candidate of every step: ``step, chosen, arch`` (canonical JSON of the
+        model), ``depths, width, params, flops`` (of the model), every proxy at the width of scoring
+        (NaN for models that are too large; ``scored_params`` and ``scored_flops`` where growth is
+        decided by these), its ``<proxy>_rank``, and ``rank_sum``."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            [
+                self._row(step, index, one)
+                for step in self.steps
+                for index, one in enumerate(step.candidates)
+            ]
+        )
+        ranks = [column for column in frame.columns if column.endswith(("_rank", "rank_sum"))]
+        return frame.astype(dict.fromkeys(ranks, "Int64"))
+
+    def _row(self, step: Step, index: int, one: Grown) -> dict[str, Any]:
+        ranks = dict.fromkeys(self.higher_is_better) if one.ranks is None else one.ranks
+        return {
+            "step": step.number,
+            "chosen": index == step.chosen,
+            "arch": self.space.encode(one.model),
+            "depths": "-".join(map(str, one.model.depths)),
+            "width": one.model.width,
+            "params": one.params,
+            "flops": one.flops,
+            **{_column(name): value for name, value in one.scores.items()},
+            **{f"{name}_rank": rank for name, rank in ranks.items()},
+            "rank_sum": one.rank_sum,
+        }
+
+    def describe(self, model: Grown) -> dict[str, Any]:
+        """A model with all it takes to build it, in the form of a search's ``best.json``."""
+        return {
+            "space": self.space.name,
+            "arch": self.space.to_dict(model.model),
+            "model_options": asdict(self.options),
+            "params": model.params,
+            "flops": model.flops,
+            "proxies": dict(model.scores),
+        }
+
+
+def grow(
+    topology: Any,
+    *,
+    space: str | Space[Any] = "asvit",
+    proxies: Sequence[str | Proxy] = _PROXIES,
+    rules: GrowthRules = GrowthRules(),  # noqa: B008, it is frozen
+    target_params: Sequence[float] = (),
+    seed: int = 0,
+    output_dir: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    **scoring: Any,
+) -> Family:
+    """Grow a topology into a family of models without training any.
+
+    In every step one block is added to a stage and the width grows by 5 to 20 percent; of these (16
+    at most) the candidate with the best sum of ranks over the proxies is the next model (As-ViT,
+    Algorithm 2; `tvtfast.growing.rule.GrowthRules`, `tvtfast.growing.rule.Step`).
+
+    Every score is kept in ``output_dir`` as it is computed: growth that was stopped continues when
+    it is called again with the same arguments, and computes nothing twice.
+
+    Args:
+        topology: The architecture to grow, in any of its forms; its depths and width are replaced.
+        space: Its space, or the name of it.
+        proxies: What decides; the published ones by default.
+        rules: Size of steps and limits.
+        target_params: Parameter counts to pick models for, see `Family.pick`.
+        seed: Seed of the weights, and of the images where they are drawn.
+        output_dir: Folder for ``growth.csv`` (every candidate of every step, written after each),
+            ``family.csv`` and ``family.png`` (the models), ``models/`` (each in the form of a
+            search's ``best.json``), ``picked.json`` (those nearest to the targets) and
+            ``scores.sqlite``; ``None`` writes nothing.
+        progress: Show a line of progress.
+        **scoring: The other arguments of `tvtfast.score`: ``images``, ``init_seeds`` (5 in the
+            paper), ``num_classes``, ``img_size``, ...
+
+    Raises:
+        ValueError: An architecture that cannot grow, bad arguments of `tvtfast.score`, a target
+            that is no positive number, no candidate within the limits, or a step without any score.
+        StoreError: The folder cannot be written; scores already there are kept.
+    """
+    resolved = get_space(space)
+    start = resolved.decode(topology)
+    folder = None if output_dir is None else Path(output_dir)
+    with ScoreStore(None if folder is None else folder / STORE) as store:
+        scorer = Scorer(space=resolved, proxies=proxies, seed=seed, store=store, **scoring)
+        if scorer.combined:
+            raise ValueError(
+                f"{scorer.combined[0].name} is scaled over a population; grow by its parts, "
+                "whose ranks are added"
+            )
+        directions = {p.name: p.higher_is_better for p in scorer.single if p.name in scorer.scored}
+        options = asdict(scorer.options)
+
+        def score(archs: list[Any]) -> dict[str, list[float]]:
+            frame = scorer(archs).to_pandas()
+            return {name: frame[name].astype("float64").tolist() for name in directions}
+
+        def family() -> Family:
+            return Family(resolved, scorer.options, directions, tuple(steps), scorer.evaluated)
+
+        steps: list[Step] = []
+        with tqdm(desc="growing", unit="step", disable=not progress) as bar:
+            for step in grow_steps(
+                start,
+                rules,
+                score=score,
+                higher_is_better=directions,
+                params=lambda arch: resolved.params(arch, **options),
+                flops=lambda arch: resolved.flops(arch, **options),
+            ):
+                steps.append(step)
+                bar.set_postfix_str(f"{step.model.params / 1e6:.2f} M parameters")
+                bar.update()
+                if folder is not None:
+                    _write_csv(family().to_pandas(), folder / "growth.csv")
+    if not steps:
+        raise ValueError(
+            f"no model of the first step has at most {rules.max_params:,.0f} parameters; raise "
+            "max_params, or start narrower"
+        )
+    grown = family()
+    picked = {target: grown.pick(target) for target in target_params}
+    if folder is not None:
+        _write_family(grown, picked, folder)
+    return grown
+
+
+def _write_family(family: Family, picked: Mapping[float, Grown], folder: Path) -> None:
+    table = family.to_pandas()
+    models = table[table["chosen"]].drop(columns="chosen")
+    _write_csv(models, folder / "family.csv")
+    (folder / "models").mkdir(exist_ok=True)
+    for step in family.steps:
+        _write_json(folder / "models" / f"step-{step.number:03d}.json", family.describe(step.model))
+    if picked:
+        _write_json(
+            folder / "picked.json",
+            [{"target_params": target} | family.describe(one) for target, one in picked.items()],
+        )
+    drawn = {_column(name): higher for name, higher in family.higher_is_better.items()}
+    write_growth_figure(models, drawn, folder / "family.png")
+
+
+def _column(proxy: str) -> str:
+    """Parameters and FLOPs are columns of the model already."""
+    return f"scored_{proxy}" if proxy in BASELINES else proxy
+
+
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    with replacing(path) as target:
+        frame.to_csv(target, index=False)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with replacing(path) as target:
+        target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

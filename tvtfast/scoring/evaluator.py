@@ -1,0 +1,187 @@
+"""Filling a ledger: together what can be computed together, the rest one candidate at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tvtfast.proxies import Proxy, UndefinedScoreError
+from tvtfast.scoring.candidates import ArchCandidate, Candidate
+from tvtfast.scoring.failures import ScoringError, failure_cell, may_fall_back
+from tvtfast.scoring.inputs import CandidateInputs, Conditions, View
+from tvtfast.scoring.joint import JointScorer, scorable_jointly, scores_of_many
+from tvtfast.scoring.ledger import Ledger, Task, value_cell
+from tvtfast.scoring.store import Cell
+
+ON_ERROR = ("record", "raise")
+_ONE_BY_ONE = (
+    "candidates are scored one by one, each built as a module; that took 1.7 (fp32) to 3.1 (bf16) "
+    "times as long on two CPU cores (bench/results/population-cpu.md)"
+)
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Computes scores and enters them, each as soon as it is known.
+
+    Args:
+        conditions: Device, number format and protocol.
+        view: What all candidates see.
+        view_of: What one candidate sees.
+        seeds: Of the weight draws.
+        memory: Bytes that the activations of a population may take.
+        on_error: ``record``, or ``raise`` at the first cell that fails.
+    """
+
+    conditions: Conditions
+    view: View
+    view_of: Callable[[Candidate], View]
+    seeds: range
+    memory: int | None
+    on_error: str
+
+    def joint(self, population: Sequence[Any], seed: int) -> JointScorer:
+        """Scores of a population with the weights of one draw."""
+        return JointScorer(population, seed, self.conditions, self.view, self.memory)
+
+    def may_enter(self, cell: Cell) -> bool:
+        """Whether it is not a failure that is to be raised, when it is met one by one."""
+        return cell.status in ("ok", "partial") or self.on_error == "record"
+
+    def score_jointly(self, ledger: Ledger, wanted: Sequence[Proxy]) -> None:
+        """Score together what can be, with some of the proxies.
+
+        Where there is no memory for it, or no layer for a step, the rest is left to be scored one
+        by one, and the ledger has a note of that. Failures of a proxy are entered; any other error
+        is raised."""
+        for seed in self.seeds:
+            tasks = [
+                (row, candidate, proxy)
+                for row, proxy, draw in ledger.missing()
+                if draw == seed
+                and proxy in wanted
+                and scorable_jointly(candidate := ledger.population[row], proxy)
+            ]
+            together = {row: candidate for row, candidate, _ in tasks}
+            proxies = dict.fromkeys(proxy for _, _, proxy in tasks)
+            if not together:
+                continue
+            rows = list(together)
+            try:
+                joint = self.joint(list(together.values()), seed)
+                for found in joint.scores(list(proxies)):
+                    self._enter(ledger, [((rows[row], p, seed), cell) for row, p, cell in found])
+            except Exception as error:
+                if not may_fall_back(error):
+                    raise
+                ledger.note(f"scoring {len(rows):,} candidates together", _ONE_BY_ONE, error)
+                return
+
+    def score_as_populations(self, ledger: Ledger, proxies: Sequence[Proxy]) -> None:
+        """Score with proxies that take several architectures. What they leave out is left to be
+        scored one by one, and so is everything where memory is short; other errors are raised."""
+        for proxy in proxies:
+            if proxy.compute_many is None:
+                continue
+            tasks = [
+                (task, candidate)
+                for task in ledger.missing()
+                if task[1] is proxy
+                and isinstance(candidate := ledger.population[task[0]], ArchCandidate)
+            ]
+            if not tasks:
+                continue
+            try:
+                for found in scores_of_many(proxy, [candidate for _, candidate in tasks]):
+                    self._enter(ledger, [(tasks[place][0], cell) for place, cell in found])
+            except Exception as error:
+                if not may_fall_back(error):
+                    raise
+                what = f"{proxy.name} of {len(tasks):,} candidates together"
+                ledger.note(what, "they are scored one by one", error)
+
+    def score_one_by_one(self, ledger: Ledger) -> None:
+        """Score what is missing; the weight draws of a candidate at once where a proxy can."""
+        for row, candidate in enumerate(ledger.population):
+            tasks = list(ledger.missing([row]))
+            if not tasks:
+                continue
+            view = self.view_of(candidate)
+            prepared = {
+                seed: CandidateInputs(candidate, seed, view, self.conditions)
+                for _, _, seed in tasks
+            }
+            for proxy, group in itertools.groupby(tasks, key=lambda task: task[1]):
+                draws = {task: prepared[task[2]] for task in group}
+                found = self._evaluate_draws(ledger, proxy, list(draws.values()))
+                if any(found):
+                    ledger.put(
+                        (task, cell) for task, cell in zip(draws, found, strict=True) if cell
+                    )
+                for task, cell in zip(draws, found, strict=True):
+                    if cell is None:
+                        ledger.put([(task, self._evaluate(proxy, draws[task]))])
+
+    def _evaluate_draws(
+        self, ledger: Ledger, proxy: Proxy, draws: Sequence[CandidateInputs]
+    ) -> Sequence[Cell | None]:
+        """Cells of the weight draws of a candidate that can be computed at once; ``None`` for those
+        to be computed one by one, which tells why they have no value."""
+        left: list[Cell | None] = [None] * len(draws)
+        if proxy.compute_draws is None or len(draws) == 1:
+            return left
+        started = time.perf_counter()
+        try:
+            with _grad_mode(proxy):
+                values = proxy.compute_draws(draws)
+        except UndefinedScoreError:
+            return left
+        except Exception as error:
+            if may_fall_back(error):
+                what = f"{proxy.name} of {len(draws)} weight draws in one computation"
+                ledger.note(what, "the draws of a candidate are computed one by one", error)
+                return left
+            share = (time.perf_counter() - started) / len(draws)
+            return [self._failure(draw, proxy, error, share) for draw in draws]
+        share = (time.perf_counter() - started) / len(draws)
+        return [Cell(value, seconds=share) if math.isfinite(value) else None for value in values]
+
+    def _evaluate(self, proxy: Proxy, inputs: CandidateInputs) -> Cell:
+        started = time.perf_counter()
+        try:
+            with _grad_mode(proxy):
+                value = float(proxy.compute(inputs))
+        except Exception as error:
+            return self._failure(inputs, proxy, error, time.perf_counter() - started)
+        cell = value_cell(value, time.perf_counter() - started)
+        if cell.status == "nan" and self.on_error == "raise":
+            raise ScoringError(f"{inputs.candidate.label}, {proxy.name}: {cell.reason}")
+        return cell
+
+    def _failure(
+        self, inputs: CandidateInputs, proxy: Proxy, error: Exception, seconds: float
+    ) -> Cell:
+        cell = failure_cell(error, seconds)
+        if self.on_error == "raise":
+            label = inputs.candidate.label
+            raise ScoringError(f"{label}, {proxy.name}: {cell.reason}") from error
+        return cell
+
+    def _enter(self, ledger: Ledger, found: Sequence[tuple[Task, Cell]]) -> None:
+        """Enter cells; the first that failed is raised where that was asked for."""
+        ledger.put((task, cell) for task, cell in found if self.may_enter(cell))
+        for (row, proxy, _), cell in found:
+            if not self.may_enter(cell):
+                label = ledger.population[row].label
+                raise ScoringError(f"{label}, {proxy.name}: {cell.reason}")
+
+
+def _grad_mode(proxy: Proxy) -> contextlib.AbstractContextManager[object]:
+    return contextlib.nullcontext() if "gradients" in proxy.needs else torch.no_grad()

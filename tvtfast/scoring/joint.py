@@ -1,0 +1,238 @@
+"""Proxies that are sums over layers or means over images, for whole populations at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tvtfast.common.memory import is_out_of_memory
+from tvtfast.models import SpatialFeatures, parameter_rule
+from tvtfast.population import Population, WeightBank
+from tvtfast.proxies import Proxy
+from tvtfast.scoring.candidates import ArchCandidate, Candidate
+from tvtfast.scoring.failures import failure_cell
+from tvtfast.scoring.inputs import DTYPES, Conditions, TeacherMaps, View
+from tvtfast.scoring.ledger import value_cell
+from tvtfast.scoring.store import Cell
+from tvtfast.spaces import Space, Step
+
+PerImage = Mapping[str, npt.NDArray[np.float64]]
+"""Scores of some candidates by proxy, ``[K, B]``."""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """`tvtfast.proxies.StepInputs` of one step."""
+
+    step: Step
+    bank: WeightBank
+
+    @property
+    def params(self) -> int:
+        return self.step.params
+
+    @property
+    def macs(self) -> int:
+        return self.step.macs
+
+    @property
+    def weight_norms(self) -> Sequence[float]:
+        return self.bank.norms(self.step)
+
+
+@dataclass(frozen=True)
+class FeaturesView:
+    """What ``per_image`` may read of `tvtfast.proxies.ProxyInputs`, for several candidates."""
+
+    features: SpatialFeatures
+    images: Tensor
+    shown: Tensor | slice
+    teacher: TeacherMaps | None
+
+    @property
+    def teacher_size(self) -> tuple[int, int]:
+        assert self.teacher is not None
+        return self.teacher.features.size
+
+    def teacher_map(self, size: tuple[int, int]) -> Tensor:
+        assert self.teacher is not None
+        return self.teacher.at(size)[self.shown]
+
+
+class JointScorer:
+    """Candidates of one space, scored as one population with one draw of the weights.
+
+    Args:
+        candidates: Those to score, of one space and with the same options.
+        seed: Seed of the weights.
+        conditions: Device and precision.
+        view: Images and teacher.
+        memory: Bytes that activations may take, see `tvtfast.population.Population`.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[ArchCandidate],
+        seed: int,
+        conditions: Conditions,
+        view: View,
+        memory: int | None,
+    ) -> None:
+        first = candidates[0]
+        self._view = view
+        self.population = Population(
+            [candidate.source for candidate in candidates],
+            space=first.space,
+            seed=seed,
+            device=conditions.device,
+            dtype=DTYPES[conditions.dtype],
+            memory=memory,
+            **asdict(first.options),
+        )
+
+    def scores(self, proxies: Sequence[Proxy]) -> Iterator[list[tuple[int, Proxy, Cell]]]:
+        """Cells of all candidates, some at a time, as they are ready: row, proxy, cell."""
+        started = time.perf_counter()
+        for proxy in proxies:
+            if proxy.per_step is not None:
+                cells = self._sum_cells(proxy)
+                share = (time.perf_counter() - started) / len(cells)
+                yield [(row, proxy, replace(cell, seconds=share)) for row, cell in enumerate(cells)]
+                started = time.perf_counter()
+        means = [proxy for proxy in proxies if proxy.per_step is None]
+        if not means:
+            return
+        assert self._view.batch is not None
+        for found in self.population.features(self._view.batch.images):
+            view = FeaturesView(
+                found.features, self._view.batch.images, slice(None), self._view.teacher
+            )
+            of = {proxy: _mean_cells(proxy, view) for proxy in means}
+            share = (time.perf_counter() - started) / (len(means) * sum(map(len, found.rows)))
+            yield [
+                (row, proxy, replace(cell, seconds=share))
+                for proxy in means
+                for equal, cell in zip(found.rows, of[proxy], strict=True)
+                for row in equal
+            ]
+            started = time.perf_counter()
+
+    def step_values(self, proxy: Proxy) -> list[float]:
+        """Summand of every distinct step of the population."""
+        return step_values(proxy, self.population.paths.steps, self.population.bank)
+
+    def sums(self, proxy: Proxy) -> npt.NDArray[np.generic]:
+        """Scores that are sums over layers, ``[n]``."""
+        return self.population.paths.total(self.step_values(proxy))
+
+    def _sum_cells(self, proxy: Proxy) -> list[Cell]:
+        try:
+            return [value_cell(float(value), 0.0) for value in self.sums(proxy)]
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            return [failure_cell(error, 0.0)] * len(self.population)
+
+    def per_image(
+        self,
+        proxies: Sequence[Proxy],
+        rows: Sequence[int] | None = None,
+        images: Sequence[int] | None = None,
+    ) -> Iterator[tuple[tuple[tuple[int, ...], ...], PerImage]]:
+        """Scores of every image, in the order they are ready.
+
+        Args:
+            proxies: Proxies with ``per_image``.
+            rows: Candidates to score; default all.
+            images: Which images of the batch to show; default all.
+
+        Yields:
+            Candidates (several in one entry where architectures are equal) and their scores, the
+            images in the order they were asked for.
+        """
+        assert self._view.batch is not None
+        shown = (
+            slice(None)
+            if images is None
+            else torch.tensor(images, device=self._view.batch.images.device)
+        )
+        batch = self._view.batch.images[shown]
+        for found in self.population.features(batch, rows):
+            view = FeaturesView(found.features, batch, shown, self._view.teacher)
+            yield (
+                found.rows,
+                {proxy.name: _image_scores(proxy, view) for proxy in proxies},
+            )
+
+
+def _image_scores(proxy: Proxy, view: FeaturesView) -> npt.NDArray[np.float64]:
+    """Scores of every image ``[K, B]``."""
+    # the protocol promises more than a proxy with per_image may read
+    scores: Tensor = proxy.per_image(view)  # type: ignore[misc, arg-type]
+    return scores.double().cpu().numpy()
+
+
+def _mean_cells(proxy: Proxy, view: FeaturesView) -> list[Cell]:
+    """Cells of several candidates. Where the proxy fails, every candidate is asked alone, on the
+    features that are there, which tells whose cell has no value and why."""
+    try:
+        return [value_cell(float(value), 0.0) for value in _image_scores(proxy, view).mean(axis=1)]
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        if len(view.features.x) == 1:
+            return [failure_cell(error, 0.0)]
+        features = [replace(view.features, x=x[None]) for x in view.features.x]
+        return [_mean_cells(proxy, replace(view, features=one))[0] for one in features]
+
+
+def scores_of_many(
+    proxy: Proxy, candidates: Sequence[ArchCandidate]
+) -> Iterator[list[tuple[int, Cell]]]:
+    """Cells of a proxy with ``compute_many``, some at a time, as they are ready: place, cell."""
+    assert proxy.compute_many is not None
+    started = time.perf_counter()
+    for found in proxy.compute_many([candidate.source for candidate in candidates]):
+        share = (time.perf_counter() - started) / len(found)
+        yield [(place, value_cell(value, share)) for place, value in found.items()]
+        started = time.perf_counter()
+
+
+def step_values(proxy: Proxy, steps: Sequence[Step], bank: WeightBank) -> list[float]:
+    """Summands of a proxy that is a sum over layers."""
+    assert proxy.per_step is not None
+    return [float(proxy.per_step(StepView(step, bank))) for step in steps]
+
+
+def weight_bank(
+    space: Space[Any], steps: Sequence[Step], seed: int, conditions: Conditions
+) -> WeightBank:
+    """The shared weights of some steps of a space.
+
+    Raises:
+        ValueError: No model of the space says how its parameters are drawn.
+    """
+    rule = parameter_rule(space)
+    if rule is None:
+        raise ValueError(
+            f"no model of space {space.name!r} states how its parameters are drawn; register one "
+            "with a static method parameter_init(name, owner)"
+        )
+    return WeightBank(steps, rule, seed=seed, device=conditions.device)
+
+
+def scorable_jointly(candidate: Candidate, proxy: Proxy) -> TypeGuard[ArchCandidate]:
+    """Whether a proxy of a candidate can be computed for many candidates at once."""
+    return (
+        (proxy.per_image is not None or proxy.per_step is not None)
+        and isinstance(candidate, ArchCandidate)
+        and candidate.space.has_steps
+        and parameter_rule(candidate.space) is not None
+    )

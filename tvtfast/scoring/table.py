@@ -1,0 +1,114 @@
+"""The result of scoring: one row per candidate, one column per proxy, one status per cell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tvtfast.common.fallbacks import Fallback
+from tvtfast.common.files import replacing
+from tvtfast.scoring.limits import Limits, violations
+from tvtfast.scoring.race import RaceSummary
+from tvtfast.scoring.store import STATUSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_INTEGERS = ("params", "flops")
+
+
+class ScoreTable:
+    """Scores of a population, in the order the candidates were given.
+
+    Attributes:
+        candidates: What was scored: architectures or modules.
+        status: Per candidate and proxy ``ok``, ``partial`` (estimated from some of the images),
+            ``infeasible`` (a value outside its limit), ``nan``, ``unsupported``, ``error`` or
+            ``oom``.
+        reasons: Per candidate and proxy what happened; empty where the status is ``ok``.
+        higher_is_better: Direction of every proxy of the table.
+        scored: The proxies that were asked for: no combinations, and baselines only where nothing
+            else was asked for.
+        race: What the race spent, if there was one.
+        limits: Windows of columns; a candidate outside is not ranked.
+        fallbacks: Fast paths that were left on the way, why, and what that cost.
+        violations: Per candidate how far it is outside its limits, see
+            `tvtfast.scoring.limits.violations`.
+    """
+
+    def __init__(
+        self,
+        values: pd.DataFrame,
+        status: pd.DataFrame,
+        reasons: pd.DataFrame,
+        *,
+        candidates: Sequence[Any],
+        higher_is_better: Mapping[str, bool],
+        scored: Sequence[str],
+        race: RaceSummary | None = None,
+        limits: Limits | None = None,
+        fallbacks: Sequence[Fallback] = (),
+    ) -> None:
+        self._values = values
+        self.status = status
+        self.reasons = reasons
+        self.candidates = list(candidates)
+        self.higher_is_better = dict(higher_is_better)
+        self.scored = tuple(scored)
+        self.race = race
+        self.limits = dict(limits or {})
+        self.violations = violations(values, self.limits)
+        self.fallbacks = tuple(fallbacks)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A copy of the values: ``arch`` (canonical JSON, or the name of a module), ``params``,
+        ``flops``, one column per proxy, NaN where the status is ``nan``, ``unsupported``,
+        ``error`` or ``oom``, and with several weight draws the deviation ``<proxy>_std`` beside the
+        mean."""
+        return self._values.copy()
+
+    def counts(self) -> dict[str, int]:
+        """Number of cells per status."""
+        found = self.status.to_numpy().ravel().tolist()
+        return {status: found.count(status) for status in STATUSES}
+
+    def trouble(self) -> dict[str, int]:
+        """Number of cells without a value, by status."""
+        without = STATUSES[STATUSES.index("infeasible") + 1 :]
+        return {status: n for status, n in self.counts().items() if n and status in without}
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write values, statuses and reasons as CSV; all of it or nothing."""
+        self._write(path, lambda frame, target: frame.to_csv(target, index=False))
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write values, statuses and reasons as Parquet; all of it or nothing."""
+        self._write(path, lambda frame, target: frame.to_parquet(target, index=False))
+
+    def _write(
+        self, path: str | os.PathLike[str], write: Callable[[pd.DataFrame, Path], None]
+    ) -> None:
+        frame = self.to_pandas()
+        for proxy in self.status.columns:
+            frame[f"{proxy}_status"] = self.status[proxy]
+            frame[f"{proxy}_reason"] = self.reasons[proxy]
+        with replacing(path) as target:
+            write(frame, target)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        trouble = self.trouble()
+        return (
+            f"ScoreTable({len(self)} candidates{', ' if trouble else ''}{trouble or ''})\n"
+            + repr(self._values)
+            + "".join(f"\n{fallback}" for fallback in self.fallbacks)
+        )
+
+
+def integer_columns(values: pd.DataFrame) -> pd.DataFrame:
+    """Parameter counts and FLOPs as integers; missing ones stay missing."""
+    return values.astype({name: "Int64" for name in _INTEGERS if name in values})

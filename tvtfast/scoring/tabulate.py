@@ -1,0 +1,98 @@
+"""From the cells of a population to its table: means over weight draws, combined columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from tvtfast.proxies import CombinedProxy, Proxy
+from tvtfast.scoring.ledger import Ledger
+from tvtfast.scoring.limits import Limits, describe, violations
+from tvtfast.scoring.race import RaceSummary
+from tvtfast.scoring.ranking import combine
+from tvtfast.scoring.store import STATUSES, Cell
+from tvtfast.scoring.table import ScoreTable, integer_columns
+
+_SEVERITY = {"ok": 0, "partial": 1} | dict.fromkeys(STATUSES[2:], 2)
+
+
+def tabulate(
+    ledger: Ledger,
+    single: Sequence[Proxy],
+    combined: Sequence[CombinedProxy],
+    *,
+    scored: Sequence[str],
+    race: RaceSummary | None = None,
+    limits: Limits | None = None,
+) -> ScoreTable:
+    """One row per candidate, one column per proxy.
+
+    Args:
+        ledger: The cells, all known.
+        single: Proxies of one candidate.
+        combined: Proxies of a candidate within the population.
+        scored: Columns that a ranking combines.
+        race: What a race spent, if there was one.
+        limits: Windows of columns; a value outside is marked as ``infeasible``.
+    """
+    import pandas as pd
+
+    rows = range(len(ledger.population))
+    values: dict[str, list[Any]] = {
+        "arch": [candidate.label for candidate in ledger.population],
+    }
+    status: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
+    for proxy in single:
+        draws = [ledger.cells(row, proxy) for row in rows]
+        merged = [_merge(cells) for cells in draws]
+        values[proxy.name] = [cell.value for cell in merged]
+        status[proxy.name] = [cell.status for cell in merged]
+        reasons[proxy.name] = [cell.reason for cell in merged]
+        if len(draws[0]) > 1:
+            values[f"{proxy.name}_std"] = [_deviation(cells) for cells in draws]
+    frame = pd.DataFrame(values)
+    directions = {proxy.name: proxy.higher_is_better for proxy in single}
+    for combination in combined:
+        name, parts = combination.name, list(combination.parts)
+        estimated = pd.DataFrame({part: status[part] for part in parts}) == "partial"
+        frame[name] = combine(frame[parts], directions, combination.method, estimated)
+        status[name] = [max((status[part][i] for part in parts), key=STATUSES.index) for i in rows]
+        reasons[name] = [
+            "; ".join(f"{part}: {reasons[part][i]}" for part in parts if reasons[part][i])
+            for i in rows
+        ]
+        directions[name] = combination.higher_is_better
+    for name, bounds in (limits or {}).items():
+        window = {name: bounds}
+        for row, distance in enumerate(violations(frame, window)):
+            if distance > 0 and status[name][row] == "ok":
+                status[name][row] = "infeasible"
+                reasons[name][row] = f"{frame[name][row]:g} and not {describe(window)}"
+    return ScoreTable(
+        integer_columns(frame),
+        pd.DataFrame(status),
+        pd.DataFrame(reasons),
+        candidates=[candidate.source for candidate in ledger.population],
+        higher_is_better=directions,
+        scored=scored,
+        race=race,
+        limits=limits,
+        fallbacks=ledger.fallbacks,
+    )
+
+
+def _merge(cells: Sequence[Cell]) -> Cell:
+    """Mean over weight draws; the first draw that failed, or is partial, speaks for all."""
+    worst = max(cells, key=lambda cell: _SEVERITY[cell.status])
+    if _SEVERITY[worst.status] > 1:
+        return replace(worst, value=math.nan)
+    return replace(worst, value=math.fsum(cell.value for cell in cells) / len(cells))
+
+
+def _deviation(cells: Sequence[Cell]) -> float:
+    mean = _merge(cells).value
+    variance = math.fsum((cell.value - mean) ** 2 for cell in cells) / (len(cells) - 1)
+    return math.sqrt(variance)

@@ -1,0 +1,181 @@
+"""How a network is trained, as plain data: the two published recipes, and the parts timm makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from tvtfast.common.torchvision import ensure_torchvision
+from tvtfast.data.placed import AUGMENTATIONS
+from tvtfast.training.tokens import ProgressiveTokens
+
+if TYPE_CHECKING:
+    from timm.scheduler.scheduler import Scheduler
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Formats of the forward pass; weights and optimiser stay fp32."""
+
+OPTIMIZERS = ("adamw", "sgd")
+"""Optimisers of timm the recipes use; ``sgd`` has Nesterov momentum."""
+
+_WARMUP_SHARE = 15
+_WARMUP_FACTOR = 1e-3
+_NO_DECAY = ("*cls_token", "*dist_token", "*pos_embed")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyperparameters of one training. The defaults are the published recipe of students.
+
+    Args:
+        epochs: Passes over the training images.
+        batch_size: Images per step and process; an incomplete last batch is left out.
+        optimizer: A name of `OPTIMIZERS`.
+        lr: Learning rate after warm-up; falls to ``min_lr`` along a cosine, step by step. On
+            progressive tokens it is held until all tokens are seen, see `ProgressiveTokens`.
+        min_lr: Learning rate at the end.
+        warmup_epochs: Epochs of linear warm-up from ``0.001 lr``; ``None`` for a fifteenth of all
+            (20 of the published 300), less where all tokens are seen in no more epochs.
+        momentum: Of ``sgd``.
+        weight_decay: Decoupled for ``adamw``.
+        decay_all: Decay biases, norms and class, distillation and position tokens, too.
+        label_smoothing: Of the cross entropy.
+        clip_grad: Largest L2 norm of the gradient; ``None`` for no limit.
+        ema: Decay of an average of the weights, which is then what is evaluated and kept.
+        dtype: A name of `DTYPES`.
+        augmentation: ``strong`` as published, ``weak`` for crops, flips and erasing alone,
+            ``light`` for shifts alone (for images whose classes do not survive a flip), or
+            ``none``.
+        tokens: Train on coarse tokens first, see `ProgressiveTokens`; ``None`` for all tokens
+            throughout.
+        accumulate: Parts that the images of a step are computed in, one after the other, for less
+            memory.
+
+    Raises:
+        ValueError: A value out of range, or an unknown name.
+    """
+
+    epochs: int = 300
+    batch_size: int = 128
+    optimizer: str = "adamw"
+    lr: float = 5e-4
+    min_lr: float = 5e-6
+    warmup_epochs: int | None = None
+    momentum: float = 0.9
+    weight_decay: float = 0.05
+    decay_all: bool = False
+    label_smoothing: float = 0.0
+    clip_grad: float | None = None
+    ema: float | None = None
+    dtype: str = "float32"
+    augmentation: str = "strong"
+    tokens: ProgressiveTokens | None = None
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("optimizer", OPTIMIZERS),
+            ("dtype", tuple(DTYPES)),
+            ("augmentation", AUGMENTATIONS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
+                )
+        for name in ("epochs", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
+        if not self.lr > 0:
+            raise ValueError(f"lr={self.lr}: give a learning rate above 0")
+        if self.warmup_epochs is not None and not 0 <= self.warmup_epochs <= self.epochs:
+            raise ValueError(
+                f"warmup_epochs={self.warmup_epochs}: give 0..{self.epochs}, the number of epochs"
+            )
+        if self.clip_grad is not None and not self.clip_grad > 0:
+            raise ValueError(f"clip_grad={self.clip_grad}: give a norm above 0")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise ValueError(f"ema={self.ema}: give a decay in [0, 1), such as 0.999")
+        if self.tokens is not None and self.coarse_epochs:
+            last = self.epochs - self.coarse_epochs
+            if self.warmup >= last:
+                raise ValueError(
+                    f"warmup_epochs={self.warmup} leaves the {last} epochs on all tokens none in "
+                    f"which the learning rate falls; give less than {last}"
+                )
+
+    @property
+    def warmup(self) -> int:
+        """Epochs of warm-up."""
+        if self.warmup_epochs is None:
+            return min(round(self.epochs / _WARMUP_SHARE), self.epochs - self.coarse_epochs - 1)
+        return self.warmup_epochs
+
+    @property
+    def coarse_epochs(self) -> int:
+        """Epochs before those on all tokens."""
+        return 0 if self.tokens is None else sum(self.tokens.lengths(self.epochs)[:-1])
+
+    def build_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
+        """timm's optimiser over the parameters that take gradients."""
+        ensure_torchvision()
+        from timm.optim import create_optimizer_v2, param_groups_weight_decay
+
+        if self.decay_all:
+            trained = [p for p in module.parameters() if p.requires_grad]
+            groups = [{"params": trained, "weight_decay": self.weight_decay}]
+        else:
+            groups = param_groups_weight_decay(
+                module, self.weight_decay, no_weight_decay_list=_NO_DECAY
+            )
+        return create_optimizer_v2(groups, self.optimizer, lr=self.lr, momentum=self.momentum)
+
+    def build_schedule(self, optimizer: torch.optim.Optimizer, epoch_steps: int) -> HeldSchedule:
+        """Sets the learning rate of a step, statelessly: timm's schedule for the epochs on all
+        tokens, held after its warm-up for as many steps as those on coarse tokens take."""
+        ensure_torchvision()
+        from timm.scheduler import create_scheduler_v2
+
+        schedule, _ = create_scheduler_v2(
+            optimizer,
+            sched="cosine",
+            num_epochs=self.epochs - self.coarse_epochs,
+            min_lr=self.min_lr,
+            warmup_lr=_WARMUP_FACTOR * self.lr,
+            warmup_epochs=self.warmup,
+            step_on_epochs=False,
+            updates_per_epoch=epoch_steps,
+        )
+        return HeldSchedule(schedule, self.warmup * epoch_steps, self.coarse_epochs * epoch_steps)
+
+
+@dataclass(frozen=True)
+class HeldSchedule:
+    """A schedule whose clock stands still for a while.
+
+    Args:
+        schedule: Sets the learning rate of a step, counted from 0.
+        begin: The step at which it is held.
+        steps: How many further steps it is held for.
+    """
+
+    schedule: Scheduler
+    begin: int
+    steps: int
+
+    def step_update(self, step: int) -> None:
+        """Set the learning rate of a step."""
+        self.schedule.step_update(max(step - self.steps, min(step, self.begin)))
+
+
+STUDENT_RECIPE = Recipe()
+"""AdamW, 5e-4 to 5e-6, weight decay 0.05, 300 epochs of batches of 128. Source: Li et al., ECCV
+2022, as used by TVT."""
+
+TEACHER_RECIPE = Recipe(
+    optimizer="sgd", lr=0.1, min_lr=0.0, warmup_epochs=0, weight_decay=5e-4, decay_all=True
+)
+"""SGD with Nesterov momentum 0.9, 0.1 to 0, weight decay 5e-4, 300 epochs of batches of 128.
+Source: as for students."""

@@ -1,0 +1,305 @@
+"""The training loop of teachers and students."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from tvtfast.common.torchvision import ensure_torchvision
+from tvtfast.data import VisionDataset
+from tvtfast.training.loading import Batch, evaluation_batches, training_batches
+from tvtfast.training.objective import Objective
+from tvtfast.training.processes import Team, together
+from tvtfast.training.recipe import DTYPES, Recipe
+from tvtfast.training.run_folder import RunFolder, TrainingError
+from tvtfast.training.summary import EpochLog
+
+ensure_torchvision()
+
+from timm.utils import ModelEmaV3  # noqa: E402
+
+_CHECK_STEPS = 16
+"""Steps between two looks at the loss, each of which waits for the device."""
+
+KeepBest = Callable[[nn.Module, float, int], None]
+"""Called with the weights, their accuracy and the epoch, whenever they are the best so far."""
+
+
+@dataclass
+class Trainer:
+    """Train an objective on images, epoch by epoch, continuing what the folder holds.
+
+    Args:
+        objective: Network, loss and teacher, on the device of the team.
+        train: Training images.
+        test: Images to evaluate on after every epoch.
+        img_size: Side in pixels.
+        recipe: Hyperparameters.
+        seed: Of order, augmentation and dropout.
+        folder: Where state and log are kept.
+        keep_best: Writes the best weights.
+        team: The processes.
+        workers: Processes that load images; the result does not depend on it.
+        progress: Show a progress bar.
+        tensorboard: Write TensorBoard's event files beside the log.
+        keep_last: Call ``keep_best`` after every epoch, whether it was the best or not.
+    """
+
+    objective: Objective
+    train: VisionDataset
+    test: VisionDataset
+    img_size: int
+    recipe: Recipe
+    seed: int
+    folder: RunFolder
+    keep_best: KeepBest
+    team: Team
+    workers: int = 0
+    progress: bool = False
+    tensorboard: bool = False
+    keep_last: bool = False
+
+    def run(self) -> list[dict[str, float]]:
+        """Train to the last epoch; one row per epoch, as in the log.
+
+        Raises:
+            TrainingError: The loss is no longer finite, or files cannot be written. The state after
+                the epoch before is kept.
+            CheckpointError: The folder holds a damaged state, or that of another training.
+        """
+        devices = [self.team.device] if self.team.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            return self._run()
+
+    def _run(self) -> list[dict[str, float]]:
+        recipe, team = self.recipe, self.team
+        batches, sampler = training_batches(
+            self.train,
+            batch_size=recipe.batch_size,
+            img_size=self.img_size,
+            augmentation=recipe.augmentation,
+            seed=self.seed,
+            workers=self.workers,
+            team=team,
+        )
+        evaluated = evaluation_batches(
+            self.test,
+            batch_size=recipe.batch_size,
+            img_size=self.img_size,
+            workers=self.workers,
+            team=team,
+        )
+        state = _State(self.objective, recipe, team.device, len(sampler))
+        state.restore(self.folder.load())
+        team.wait()
+        wrapped = team.wrap(self.objective, partial=self.objective.partial)
+        log = EpochLog(
+            self.folder.path,
+            self.train.name,
+            recipe.epochs,
+            len(sampler),
+            state.epoch,
+            progress=self.progress and team.leads,
+            tensorboard=self.tensorboard and team.leads,
+        )
+        with log:
+            while state.epoch < recipe.epochs:
+                begin = time.perf_counter()
+                sampler.epoch = state.epoch
+                with self._tokens(state.epoch):
+                    losses = self._epoch(wrapped, state, batches, log)
+                accuracy = self._accuracy(state.model, evaluated)
+                row = {
+                    "epoch": state.epoch + 1,
+                    "lr": state.optimizer.param_groups[0]["lr"],
+                    **losses,
+                    **self._dilation(state.epoch),
+                    "accuracy": accuracy,
+                    "seconds": round(time.perf_counter() - begin, 3),
+                }
+                state.finish_epoch(row)
+                if team.leads:
+                    self._keep(state, row)
+                log.epoch(row)
+        return state.history
+
+    def _tokens(self, epoch: int) -> AbstractContextManager[None]:
+        tokens, model = self.recipe.tokens, self.objective.model
+        return nullcontext() if tokens is None else tokens.applied(model, epoch, self.recipe.epochs)
+
+    def _dilation(self, epoch: int) -> dict[str, int]:
+        tokens = self.recipe.tokens
+        return {} if tokens is None else {"dilation": tokens.dilation(epoch, self.recipe.epochs)}
+
+    def _keep(self, state: _State, row: dict[str, float]) -> None:
+        if state.is_best or self.keep_last:
+            with self.folder.writing(state.epoch - 1):
+                self.keep_best(state.model, row["accuracy"], state.epoch)
+        self.folder.save(state.to_dict(), state.history)
+
+    def _epoch(
+        self,
+        wrapped: nn.Module,
+        state: _State,
+        batches: DataLoader[Any],
+        log: EpochLog,
+    ) -> dict[str, float]:
+        """Means of the losses over one epoch."""
+        self.objective.train()
+        pending: list[dict[str, Tensor]] = []
+        totals: dict[str, float] = {}
+        for step, loaded in enumerate(batches):
+            self._seed_step(state.epoch, step)
+            pending.append(state.step(wrapped, Batch(*loaded).to(self.team.device), step))
+            if len(pending) == _CHECK_STEPS or step + 1 == len(batches):
+                means = self._checked(pending, state, step)
+                for name, total in means.items():
+                    totals[name] = totals.get(name, 0.0) + total
+                pending.clear()
+                log.step(step + 1, totals["loss"] / (step + 1))
+        return {name: total / len(batches) for name, total in totals.items()}
+
+    def _seed_step(self, epoch: int, step: int) -> None:
+        key = (epoch, step, self.team.rank)
+        words = np.random.SeedSequence(self.seed, spawn_key=key).generate_state(2)
+        torch.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+
+    def _checked(
+        self, pending: list[dict[str, Tensor]], state: _State, step: int
+    ) -> dict[str, float]:
+        """Sums over steps of the losses, as means over the team."""
+        names = list(pending[0])
+        values = torch.stack([torch.stack([row[name] for name in names]) for row in pending])
+        values = (self.team.sum(values.double()) / self.team.size).cpu()
+        broken = (~values.isfinite().all(dim=1)).nonzero()
+        if len(broken):
+            first = int(broken[0])
+            described = ", ".join(
+                f"{name} {value:g}" for name, value in zip(names, values[first], strict=True)
+            )
+            raise TrainingError(
+                f"the loss is no longer finite at step {step + 1 - len(pending) + first + 1} of "
+                f"epoch {state.epoch + 1} ({described}); "
+                + (
+                    f"the state after epoch {state.epoch} is kept in {self.folder.path}. "
+                    if state.epoch
+                    else "nothing was kept. "
+                )
+                + "Lower the learning rate, limit the gradient (clip_grad) or train in float32"
+            )
+        return dict(zip(names, values.sum(dim=0).tolist(), strict=True))
+
+    @torch.no_grad()
+    def _accuracy(self, model: nn.Module, batches: DataLoader[Any]) -> float:
+        """Top-1 accuracy in percent over all images of the team."""
+        training = model.training
+        model.eval()
+        self.team.copy_from_leader(model.buffers())
+        device = self.team.device
+        counts = torch.zeros(2, dtype=torch.float64, device=device)
+        for images, labels in batches:
+            with _autocast(device, self.recipe):
+                predicted = model(images.to(device, non_blocking=True)).argmax(dim=1)
+            counts[0] += (predicted == labels.to(device, non_blocking=True)).sum()
+            counts[1] += len(labels)
+        model.train(training)
+        hits, images_seen = self.team.sum(counts).tolist()
+        return float(100 * hits / images_seen)
+
+
+class _State:
+    """All that changes during training."""
+
+    def __init__(
+        self, objective: Objective, recipe: Recipe, device: torch.device, epoch_steps: int
+    ) -> None:
+        self.objective, self.recipe, self.device = objective, recipe, device
+        self.epoch_steps = epoch_steps
+        self.optimizer = recipe.build_optimizer(objective)
+        self.schedule = recipe.build_schedule(self.optimizer, epoch_steps)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
+        self.ema = None if recipe.ema is None else ModelEmaV3(objective.model, recipe.ema)
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def model(self) -> nn.Module:
+        """The weights that are evaluated and kept."""
+        model: nn.Module = self.objective.model if self.ema is None else self.ema.module
+        return model
+
+    @property
+    def is_best(self) -> bool:
+        """Whether the last epoch was better than all before it."""
+        *before, last = (row["accuracy"] for row in self.history)
+        return all(last > accuracy for accuracy in before)
+
+    def step(self, wrapped: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
+        done = self.epoch * self.epoch_steps + step
+        self.schedule.step_update(done)
+        self.objective.prepare(done)
+        self.optimizer.zero_grad()
+        losses = self._gradients(wrapped, batch, done / (self.recipe.epochs * self.epoch_steps))
+        if self.recipe.clip_grad is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.objective.parameters(), self.recipe.clip_grad)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.ema is not None:
+            self.ema.update(self.objective.model, step=done)
+        return losses
+
+    def _gradients(self, wrapped: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
+        """Losses of a batch, whose gradients are summed up part by part."""
+        parts = batch.parts(self.recipe.accumulate)
+        means: dict[str, Tensor] = {}
+        for number, part in enumerate(parts):
+            share = len(part.labels) / len(batch.labels)
+            with together(wrapped, last=number + 1 == len(parts)):
+                with _autocast(self.device, self.recipe):
+                    losses = wrapped(part, progress)
+                self.scaler.scale(share * losses["loss"]).backward()
+            for name, loss in losses.items():
+                mean = share * loss.detach()
+                means[name] = means[name] + mean if name in means else mean
+        return means
+
+    def finish_epoch(self, row: dict[str, float]) -> None:
+        self.epoch += 1
+        self.history.append(row)
+
+    def to_dict(self) -> dict[str, Any]:
+        guide = self.objective.guide
+        return {
+            "epoch": self.epoch,
+            "history": self.history,
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "drifted": guide.drifted() if guide is not None else None,
+        }
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        if state is None:
+            return
+        self.objective.load_state_dict(state["objective"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        if state["drifted"] is not None and self.objective.guide is not None:
+            self.objective.guide.module.load_state_dict(state["drifted"])
+        self.epoch, self.history = state["epoch"], state["history"]
+
+
+def _autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
+    return torch.autocast(device.type, DTYPES[recipe.dtype], enabled=recipe.dtype != "float32")
