@@ -61,7 +61,7 @@ def test_digits_bring_their_own_teacher(data, small, tmp_path, monkeypatch):
     monkeypatch.setattr("tvtfast.cli.training.digits_teacher", lambda progress: small.teacher())
     short = {None: small.part("train", 32), "eval": small.part("test", 8)}
     monkeypatch.setattr(
-        "tvtfast.distill.subject.load_dataset", lambda name, path, split=None: short[split]
+        "tvtfast.training.images.load_dataset", lambda name, path, split=None: short[split]
     )
     arguments = ["--arch", str(data / "best.json"), "--output-dir", str(tmp_path / "student")]
     assert main(["distill", *arguments, *SHORT]) == 0

@@ -219,7 +219,7 @@ def test_models_without_coarse_tokens_are_refused(small, tmp_path):
 def test_the_command_announces_what_is_saved(small, tmp_path, monkeypatch, capsys, given, phases):
     parts = {None: small.part("train", 32), "eval": small.part("test", 8)}
     monkeypatch.setattr(
-        "tvtfast.distill.subject.load_dataset", lambda name, path, split=None: parts[split]
+        "tvtfast.training.images.load_dataset", lambda name, path, split=None: parts[split]
     )
     arguments = ["--arch", ARCH, "--space", "asvit", "--guidance", "none", "--img-size", "16"]
     settings = ["--epochs", "3", "--batch-size", "32", "--device", "cpu", "--patch-size", "4"]

@@ -14,7 +14,7 @@ from tvtfast.distill import digits_teacher
 from tvtfast.models import Teacher, load_teacher
 from tvtfast.scoring.inputs import DTYPES
 from tvtfast.scoring.ranking import METHODS
-from tvtfast.scoring.scorer import PROTOCOLS
+from tvtfast.scoring.settings import PROTOCOLS
 from tvtfast.supernet import InheritedAccuracy, load_superformer
 
 INHERITED = "inherited_accuracy"

@@ -20,12 +20,12 @@ from tvtfast.cli.options import (
 )
 from tvtfast.cli.tables import candidates_table
 from tvtfast.common.files import replacing
-from tvtfast.scoring.limits import describe
 from tvtfast.scoring.race import RaceSummary
 from tvtfast.scoring.table import ScoreTable
 from tvtfast.searching.loop import search
 from tvtfast.searching.report import CONFIG
 from tvtfast.searching.result import SearchResult
+from tvtfast.spaces import describe_windows
 from tvtfast.spaces import get as get_space
 
 _TOP = 5
@@ -134,7 +134,7 @@ def _summary(result: SearchResult, folder: Path) -> str:
         _effort(result),
         *([_front(result)] if result.objectives else []),
         *([_race(result.table.race)] if result.table.race is not None else []),
-        *([_limits(result.table)] if result.table.limits else []),
+        *([_outside(result.table)] if result.table.constraints else []),
         *([f"cells without a score: {failed}"] if failed else []),
         f"architecture  {folder / 'best.json'}",
         *([f"Pareto front  {folder / 'front.json'}"] if result.objectives else []),
@@ -153,9 +153,9 @@ def _front(result: SearchResult) -> str:
     return f"{len(result.front):,} candidates on the Pareto front of {names}"
 
 
-def _limits(table: ScoreTable) -> str:
+def _outside(table: ScoreTable) -> str:
     outside = int((table.violations > 0).sum())
-    return f"{outside:,} of {len(table):,} candidates without {describe(table.limits)}"
+    return f"{outside:,} of {len(table):,} candidates without {describe_windows(table.constraints)}"
 
 
 def _race(race: RaceSummary) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -28,6 +33,18 @@ def write_durably(path: Path, save: Callable[[Path], object]) -> None:
         save(target)
         with open(target, "rb") as written:
             os.fsync(written.fileno())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain values as JSON; all of it or nothing."""
+    with replacing(path) as target:
+        target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table without its index; all of it or nothing."""
+    with replacing(path) as target:
+        frame.to_csv(target, index=False)
 
 
 def cache_dir() -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -12,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from tvtfast.common.files import replacing
+from tvtfast.common.files import write_csv, write_json
 from tvtfast.growing.rule import Grown, GrowthRules, Step, grow_steps
-from tvtfast.proxies import BASELINES, Proxy
+from tvtfast.proxies import BASELINES
 from tvtfast.report import write_growth_figure
 from tvtfast.scoring.scorer import Scorer
-from tvtfast.scoring.store import ScoreStore
+from tvtfast.scoring.settings import Scoring
+from tvtfast.scoring.store import STORE, ScoreStore
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STORE = "scores.sqlite"
 _PROXIES = ("ntk_condition", "length_distortion")
 
 
@@ -111,13 +110,11 @@ def grow(
     topology: Any,
     *,
     space: str | Space[Any] = "asvit",
-    proxies: Sequence[str | Proxy] = _PROXIES,
     rules: GrowthRules = GrowthRules(),  # noqa: B008, it is frozen
     target_params: Sequence[float] = (),
-    seed: int = 0,
     output_dir: str | os.PathLike[str] | None = None,
-    progress: bool = False,
-    **scoring: Any,
+    scoring: Scoring | None = None,
+    **settings: Any,
 ) -> Family:
     """Grow a topology into a family of models without training any.
 
@@ -131,17 +128,16 @@ def grow(
     Args:
         topology: The architecture to grow, in any of its forms; its depths and width are replaced.
         space: Its space, or the name of it.
-        proxies: What decides; the published ones by default.
         rules: Size of steps and limits.
         target_params: Parameter counts to pick models for, see `Family.pick`.
-        seed: Seed of the weights, and of the images where they are drawn.
         output_dir: Folder for ``growth.csv`` (every candidate of every step, written after each),
             ``family.csv`` and ``family.png`` (the models), ``models/`` (each in the form of a
             search's ``best.json``), ``picked.json`` (those nearest to the targets) and
             ``scores.sqlite``; ``None`` writes nothing.
-        progress: Show a line of progress.
-        **scoring: The other arguments of `tvtfast.score`: ``images``, ``init_seeds`` (5 in the
-            paper), ``num_classes``, ``img_size``, ...
+        scoring: What decides; default the defaults of `tvtfast.scoring.Scoring`, with the
+            published proxies.
+        **settings: Fields of `tvtfast.scoring.Scoring` on top, such as ``images``, ``init_seeds``
+            (5 in the paper), ``num_classes``, ``img_size``.
 
     Raises:
         ValueError: An architecture that cannot grow, bad arguments of `tvtfast.score`, a target
@@ -151,25 +147,28 @@ def grow(
     resolved = get_space(space)
     start = resolved.decode(topology)
     folder = None if output_dir is None else Path(output_dir)
+    given = Scoring.of(scoring or Scoring(proxies=_PROXIES), **settings)
+    if given.store is not None:
+        raise ValueError("growth keeps its scores in output_dir; leave store out")
     with ScoreStore(None if folder is None else folder / STORE) as store:
-        scorer = Scorer(space=resolved, proxies=proxies, seed=seed, store=store, **scoring)
-        if scorer.combined:
+        scorer = Scorer(given, space=resolved, store=store, progress=False)
+        setup = scorer.setup
+        if setup.combined:
             raise ValueError(
-                f"{scorer.combined[0].name} is scaled over a population; grow by its parts, "
+                f"{setup.combined[0].name} is scaled over a population; grow by its parts, "
                 "whose ranks are added"
             )
-        directions = {p.name: p.higher_is_better for p in scorer.single if p.name in scorer.scored}
-        options = asdict(scorer.options)
+        directions, options = setup.directions, asdict(setup.options)
 
         def score(archs: list[Any]) -> dict[str, list[float]]:
             frame = scorer(archs).to_pandas()
             return {name: frame[name].astype("float64").tolist() for name in directions}
 
         def family() -> Family:
-            return Family(resolved, scorer.options, directions, tuple(steps), scorer.evaluated)
+            return Family(resolved, setup.options, directions, tuple(steps), scorer.evaluated)
 
         steps: list[Step] = []
-        with tqdm(desc="growing", unit="step", disable=not progress) as bar:
+        with tqdm(desc="growing", unit="step", disable=not given.progress) as bar:
             for step in grow_steps(
                 start,
                 rules,
@@ -182,7 +181,7 @@ def grow(
                 bar.set_postfix_str(f"{step.model.params / 1e6:.2f} M parameters")
                 bar.update()
                 if folder is not None:
-                    _write_csv(family().to_pandas(), folder / "growth.csv")
+                    write_csv(folder / "growth.csv", family().to_pandas())
     if not steps:
         raise ValueError(
             f"no model of the first step has at most {rules.max_params:,.0f} parameters; raise "
@@ -198,12 +197,12 @@ def grow(
 def _write_family(family: Family, picked: Mapping[float, Grown], folder: Path) -> None:
     table = family.to_pandas()
     models = table[table["chosen"]].drop(columns="chosen")
-    _write_csv(models, folder / "family.csv")
+    write_csv(folder / "family.csv", models)
     (folder / "models").mkdir(exist_ok=True)
     for step in family.steps:
-        _write_json(folder / "models" / f"step-{step.number:03d}.json", family.describe(step.model))
+        write_json(folder / "models" / f"step-{step.number:03d}.json", family.describe(step.model))
     if picked:
-        _write_json(
+        write_json(
             folder / "picked.json",
             [{"target_params": target} | family.describe(one) for target, one in picked.items()],
         )
@@ -214,13 +213,3 @@ def _write_family(family: Family, picked: Mapping[float, Grown], folder: Path) -
 def _column(proxy: str) -> str:
     """Parameters and FLOPs are columns of the model already."""
     return f"scored_{proxy}" if proxy in BASELINES else proxy
-
-
-def _write_csv(frame: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as target:
-        frame.to_csv(target, index=False)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with replacing(path) as target:
-        target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

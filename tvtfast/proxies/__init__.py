@@ -11,8 +11,8 @@ from tvtfast.proxies.base import (
     resolve,
 )
 from tvtfast.proxies.complexity import BASELINES
+from tvtfast.proxies.constrained import constrained_proxies
 from tvtfast.proxies.length_distortion import curvature, gauss_length, length_distortion
-from tvtfast.proxies.limited import limited_proxies
 from tvtfast.proxies.ntk import ntk_condition, ntk_gram
 from tvtfast.proxies.relations import RELATIONS
 from tvtfast.proxies.teacher_aware import TEACHER_AWARE, teacher_aware
@@ -33,11 +33,11 @@ __all__ = [
     "ProxyInputs",
     "UndefinedScoreError",
     "available",
+    "constrained_proxies",
     "curvature",
     "gauss_length",
     "get",
     "length_distortion",
-    "limited_proxies",
     "ntk_condition",
     "ntk_gram",
     "register",

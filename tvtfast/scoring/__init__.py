@@ -3,6 +3,7 @@
 from tvtfast.scoring.failures import ScoringError
 from tvtfast.scoring.ranking import correlate, rank
 from tvtfast.scoring.scorer import Scorer, score
+from tvtfast.scoring.settings import Scoring
 from tvtfast.scoring.store import ScoreStore, StoreError
 from tvtfast.scoring.table import ScoreTable
 
@@ -10,6 +11,7 @@ __all__ = [
     "ScoreStore",
     "ScoreTable",
     "Scorer",
+    "Scoring",
     "ScoringError",
     "StoreError",
     "correlate",

@@ -20,7 +20,6 @@ from tvtfast.scoring.joint import JointScorer, scorable_jointly, scores_of_many
 from tvtfast.scoring.ledger import Ledger, Task, value_cell
 from tvtfast.scoring.store import Cell
 
-ON_ERROR = ("record", "raise")
 _ONE_BY_ONE = (
     "candidates are scored one by one, each built as a module; that took 1.7 (fp32) to 3.1 (bf16) "
     "times as long on two CPU cores (bench/results/population-cpu.md)"

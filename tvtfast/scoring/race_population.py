@@ -5,47 +5,45 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from tvtfast.models import parameter_rule
-from tvtfast.proxies import Proxy
+from tvtfast.proxies import Proxy, UndefinedScoreError
+from tvtfast.scoring.evaluator import Evaluator
+from tvtfast.scoring.failures import may_fall_back
 from tvtfast.scoring.joint import JointScorer
 from tvtfast.scoring.ledger import Ledger, Task, value_cell
-from tvtfast.scoring.race import CONFIDENCE, MIN_IMAGES, Array, Race, race
+from tvtfast.scoring.race import CONFIDENCE, MIN_IMAGES, Array, Race, RaceSummary, race
 from tvtfast.scoring.ranking import METHODS, Method
+from tvtfast.scoring.setup import Setup
 from tvtfast.scoring.store import Cell, ScoreStore
-from tvtfast.spaces import Space
 
 _ADDING = "minmax_sum"
 
 
-def obstacle(
-    space: Space[Any] | None,
-    proxies: Sequence[Proxy],
-    scored: Sequence[str],
-    method: Method,
-    images: int,
-    paper: bool,
-) -> str | None:
+def obstacle(setup: Setup, method: Method) -> str | None:
     """Why candidates cannot race; ``None`` where they can.
 
     Args:
-        space: The space of the candidates.
-        proxies: What they are scored with, baselines included.
-        scored: Names of those that are ranked.
-        method: How they are combined.
-        images: Images of the batch.
-        paper: Whether every candidate has images and weights of its own.
+        setup: What they are scored with.
+        method: How the proxies are combined.
     """
-    if paper:
+    space, scored = setup.space, setup.scored
+    images = 0 if setup.batch is None else len(setup.batch)
+    if setup.constraints:
+        names = ", ".join(setup.constraints)
+        return f"constraints ({names}) are held against scores, not estimates"
+    if setup.conditions.paper:
         return "protocol 'paper' shows every candidate other images and other weights"
     if space is None or not space.has_steps or parameter_rule(space) is None:
         return "the candidates do not state their layers, so they are scored one by one"
-    if all(proxy.per_step for proxy in proxies):
+    if all(proxy.per_step for proxy in setup.single):
         return f"no proxy is a mean over images, and {', '.join(scored)} cost nothing per image"
-    whole = [p.name for p in proxies if p.per_image is None and p.per_step is None]
+    whole = [p.name for p in setup.single if p.per_image is None and p.per_step is None]
     if whole:
         return f"{', '.join(whole)} are neither means over images nor sums over layers"
     if not isinstance(method, str) or method not in METHODS:
@@ -146,6 +144,57 @@ class ImageScores:
     def _enter(self, name: str, seed: int, row: int, images: Any, scores: Any) -> None:
         self._scores[name, seed][row, images] = scores
         self._shown[name, seed][row, images] = True
+
+
+def race_ledger(
+    setup: Setup, evaluator: Evaluator, ledger: Ledger, top_k: int, *, progress: bool
+) -> tuple[RaceSummary | None, int]:
+    """Race a population, and enter all scores; or enter none, where there is no memory for it, or a
+    proxy cannot say what single images score.
+
+    Args:
+        setup: What it is scored with.
+        evaluator: Who computes scores.
+        ledger: The population.
+        top_k: The best to find.
+        progress: Show a progress bar.
+
+    Returns:
+        What the race spent, ``None`` where none was run to its end; and the number of candidates
+        that were computed, or are to be.
+    """
+    assert setup.batch is not None
+    images = len(setup.batch)
+    sums = [proxy for proxy in setup.single if proxy.per_step is not None]
+    means = [proxy for proxy in setup.single if proxy.per_step is None]
+    computed = {row for row, proxy, _ in ledger.missing() if proxy in sums}
+    evaluator.score_jointly(ledger, sums)
+    if any(proxy in sums for _, proxy, _ in ledger.missing()):
+        return None, ledger.unfinished
+    total = len(ledger.population) * images
+    with tqdm(total=total, desc="racing", unit="image", disable=not progress) as bar:
+        scores = ImageScores(
+            ledger,
+            means,
+            setup.seeds_of,
+            images,
+            partial(evaluator.joint, ledger.population),
+            setup.store,
+            bar.update,
+        )
+        ranked = [proxy for proxy in sums if proxy.name in setup.scored]
+        try:
+            run, cells = race_population(ledger, ranked, scores, images, top_k, setup.seeds[0])
+        except Exception as error:
+            if not (may_fall_back(error) or isinstance(error, UndefinedScoreError)):
+                raise
+            what = f"a race of {len(ledger.population):,} candidates"
+            ledger.note(what, f"every candidate is shown all {images} images", error)
+            return None, ledger.unfinished
+        bar.total = bar.n  # what was left out is not going to come
+        bar.refresh()
+    ledger.put((task, cell) for task, cell in cells if evaluator.may_enter(cell))
+    return run.summary, len(computed | scores.computed)
 
 
 def race_population(

@@ -104,7 +104,7 @@ def rank(
 
     Returns:
         One value per row, in the order and with the index of the table; NaN where a candidate
-        misses a score or is outside a limit. Candidates that went out of a race rank below all
+        misses a score or is outside a constraint. Candidates that went out of a race rank below all
         others: their scores are estimates, and at most that of the last of the others.
 
     Raises:

@@ -17,9 +17,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+STORE = "scores.sqlite"
+"""Name of the file in a run folder."""
+
 STATUSES = ("ok", "partial", "infeasible", "nan", "unsupported", "error", "oom")
 """What a table says of its cells. ``infeasible`` is no status of a score, but of a value outside
-the limits of one search."""
+the constraints of one search."""
 
 _FINAL = ("ok", "nan", "unsupported")
 _LOOKUP_BATCH = 500

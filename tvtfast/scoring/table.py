@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.fallbacks import Fallback
 from tvtfast.common.files import replacing
-from tvtfast.scoring.limits import Limits, violations
+from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.race import RaceSummary
 from tvtfast.scoring.store import STATUSES
+from tvtfast.spaces import METRICS, Window
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_INTEGERS = ("params", "flops")
 
 
 class ScoreTable:
@@ -25,17 +24,17 @@ class ScoreTable:
     Attributes:
         candidates: What was scored: architectures or modules.
         status: Per candidate and proxy ``ok``, ``partial`` (estimated from some of the images),
-            ``infeasible`` (a value outside its limit), ``nan``, ``unsupported``, ``error`` or
+            ``infeasible`` (a value outside its window), ``nan``, ``unsupported``, ``error`` or
             ``oom``.
         reasons: Per candidate and proxy what happened; empty where the status is ``ok``.
         higher_is_better: Direction of every proxy of the table.
         scored: The proxies that were asked for: no combinations, and baselines only where nothing
             else was asked for.
         race: What the race spent, if there was one.
-        limits: Windows of columns; a candidate outside is not ranked.
+        constraints: Windows of columns; a candidate outside is not ranked.
         fallbacks: Fast paths that were left on the way, why, and what that cost.
-        violations: Per candidate how far it is outside its limits, see
-            `tvtfast.scoring.limits.violations`.
+        violations: Per candidate how far it is outside its windows, see
+            `tvtfast.scoring.constraints.violations`.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class ScoreTable:
         higher_is_better: Mapping[str, bool],
         scored: Sequence[str],
         race: RaceSummary | None = None,
-        limits: Limits | None = None,
+        constraints: Mapping[str, Window] | None = None,
         fallbacks: Sequence[Fallback] = (),
     ) -> None:
         self._values = values
@@ -58,8 +57,8 @@ class ScoreTable:
         self.higher_is_better = dict(higher_is_better)
         self.scored = tuple(scored)
         self.race = race
-        self.limits = dict(limits or {})
-        self.violations = violations(values, self.limits)
+        self.constraints = dict(constraints or {})
+        self.violations = violations(values, self.constraints)
         self.fallbacks = tuple(fallbacks)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -111,4 +110,4 @@ class ScoreTable:
 
 def integer_columns(values: pd.DataFrame) -> pd.DataFrame:
     """Parameter counts and FLOPs as integers; missing ones stay missing."""
-    return values.astype({name: "Int64" for name in _INTEGERS if name in values})
+    return values.astype({name: "Int64" for name in METRICS if name in values})

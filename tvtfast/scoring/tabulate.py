@@ -7,35 +7,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tvtfast.proxies import CombinedProxy, Proxy
+from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.ledger import Ledger
-from tvtfast.scoring.limits import Limits, describe, violations
 from tvtfast.scoring.race import RaceSummary
 from tvtfast.scoring.ranking import combine
+from tvtfast.scoring.setup import Setup
 from tvtfast.scoring.store import STATUSES, Cell
 from tvtfast.scoring.table import ScoreTable, integer_columns
+from tvtfast.spaces import describe_windows
 
 _SEVERITY = {"ok": 0, "partial": 1} | dict.fromkeys(STATUSES[2:], 2)
 
 
-def tabulate(
-    ledger: Ledger,
-    single: Sequence[Proxy],
-    combined: Sequence[CombinedProxy],
-    *,
-    scored: Sequence[str],
-    race: RaceSummary | None = None,
-    limits: Limits | None = None,
-) -> ScoreTable:
+def tabulate(ledger: Ledger, setup: Setup, race: RaceSummary | None) -> ScoreTable:
     """One row per candidate, one column per proxy.
 
     Args:
         ledger: The cells, all known.
-        single: Proxies of one candidate.
-        combined: Proxies of a candidate within the population.
-        scored: Columns that a ranking combines.
+        setup: What they were scored with; a value outside a window of its constraints is marked as
+            ``infeasible``.
         race: What a race spent, if there was one.
-        limits: Windows of columns; a value outside is marked as ``infeasible``.
     """
     import pandas as pd
 
@@ -45,7 +36,7 @@ def tabulate(
     }
     status: dict[str, list[str]] = {}
     reasons: dict[str, list[str]] = {}
-    for proxy in single:
+    for proxy in setup.single:
         draws = [ledger.cells(row, proxy) for row in rows]
         merged = [_merge(cells) for cells in draws]
         values[proxy.name] = [cell.value for cell in merged]
@@ -54,8 +45,8 @@ def tabulate(
         if len(draws[0]) > 1:
             values[f"{proxy.name}_std"] = [_deviation(cells) for cells in draws]
     frame = pd.DataFrame(values)
-    directions = {proxy.name: proxy.higher_is_better for proxy in single}
-    for combination in combined:
+    directions = {proxy.name: proxy.higher_is_better for proxy in setup.single}
+    for combination in setup.combined:
         name, parts = combination.name, list(combination.parts)
         estimated = pd.DataFrame({part: status[part] for part in parts}) == "partial"
         frame[name] = combine(frame[parts], directions, combination.method, estimated)
@@ -65,21 +56,21 @@ def tabulate(
             for i in rows
         ]
         directions[name] = combination.higher_is_better
-    for name, bounds in (limits or {}).items():
+    for name, bounds in setup.constraints.items():
         window = {name: bounds}
         for row, distance in enumerate(violations(frame, window)):
             if distance > 0 and status[name][row] == "ok":
                 status[name][row] = "infeasible"
-                reasons[name][row] = f"{frame[name][row]:g} and not {describe(window)}"
+                reasons[name][row] = f"{frame[name][row]:g} and not {describe_windows(window)}"
     return ScoreTable(
         integer_columns(frame),
         pd.DataFrame(status),
         pd.DataFrame(reasons),
         candidates=[candidate.source for candidate in ledger.population],
         higher_is_better=directions,
-        scored=scored,
+        scored=setup.scored,
         race=race,
-        limits=limits,
+        constraints=setup.constraints,
         fallbacks=ledger.fallbacks,
     )
 

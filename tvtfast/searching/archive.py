@@ -10,13 +10,11 @@ import numpy.typing as npt
 
 from tvtfast.scoring.ranking import Method, combine
 from tvtfast.scoring.table import ScoreTable
-from tvtfast.spaces import Space
+from tvtfast.spaces import METRICS, Space
 from tvtfast.strategies import Column, Scores
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_COUNTS = ("params", "flops")
 
 
 class Archive:
@@ -71,7 +69,7 @@ class Archive:
                 tuple(frame[name].to_numpy("float64", na_value=np.nan).tolist()),
                 table.higher_is_better[name],
             )
-            for name in dict.fromkeys((*_COUNTS, *scored))
+            for name in dict.fromkeys((*METRICS, *scored))
         }
         combined = self._combined.tolist()
         return Scores(

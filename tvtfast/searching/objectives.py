@@ -38,7 +38,7 @@ def parse_objectives(
 
 def pareto_front(table: ScoreTable, objectives: Mapping[str, bool]) -> tuple[int, ...]:
     """Rows that no other row beats, best in the first objective first. Rows with an estimate,
-    without a value or outside a limit take no part."""
+    without a value or outside a constraint take no part."""
     if not objectives:
         return ()
     names = list(objectives)

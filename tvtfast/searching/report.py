@@ -52,10 +52,10 @@ def report_search(
 
 
 def _outside(table: ScoreTable) -> dict[str, str]:
-    if not table.limits:
+    if not table.constraints:
         return {}
     outside = int((table.violations > 0).sum())
-    return {"outside the limits": f"{outside:,} of {len(table):,} candidates"}
+    return {"outside the constraints": f"{outside:,} of {len(table):,} candidates"}
 
 
 def _race_table(race: RaceSummary | None) -> RaceTable | None:
@@ -91,13 +91,14 @@ def attention_panel(batch: FrozenBatch, networks: Mapping[str, SpatialFeatures])
 
 
 def _searched(result: SearchResult, scorer: Scorer) -> AttentionPanel | None:
-    batch, teacher = scorer.batch, scorer.teacher_features
-    if batch is None or teacher is None or scorer.teacher is None or not result.order:
+    batch, teacher = scorer.setup.batch, scorer.teacher_features
+    given = scorer.setup.teacher
+    if batch is None or teacher is None or given is None or not result.order:
         return None
     return attention_panel(
         batch,
         {
-            f"teacher: {scorer.teacher.name}": teacher,
+            f"teacher: {given.name}": teacher,
             "student: best candidate, untrained": scorer.features(result.best),
         },
     )

@@ -24,8 +24,8 @@ class SearchResult:
         options: Model options the candidates were scored with.
         table: Scores of all candidates.
         scores: Combined score of every candidate, higher is better, index as in the table.
-        order: Rows from best to worst; candidates without a score, or outside a limit, are left
-            out.
+        order: Rows from best to worst; candidates without a score, or outside a constraint, are
+            left out.
         timings: Seconds per stage.
         evaluated: Candidates scored by this call; the others were in the store.
         run_dir: Where everything was written, if anywhere.
@@ -80,7 +80,7 @@ class SearchResult:
     def describe(self, row: int) -> dict[str, Any]:
         """One row of the table in the form of `describe_best`."""
         values = self.table.to_pandas().loc[row]
-        limited = {name: float(values[name]) for name in self.table.limits}
+        limited = {name: float(values[name]) for name in self.table.constraints}
         return {
             "space": self.space.name,
             "arch": self.space.to_dict(self.table.candidates[row]),

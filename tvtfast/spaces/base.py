@@ -13,7 +13,7 @@ from tvtfast.spaces.constraints import (
     Constraints,
     InfeasibleError,
     Window,
-    describe,
+    describe_windows,
     parse_constraints,
 )
 from tvtfast.spaces.options import ModelOptions
@@ -311,7 +311,7 @@ class Space(ABC, Generic[A]):
             if draws == limit:
                 raise InfeasibleError(
                     f"found {len(found)} of {n} architectures of {self.name!r} with "
-                    f"{describe(windows)} in {draws:,} draws; the space spans "
+                    f"{describe_windows(windows)} in {draws:,} draws; the space spans "
                     f"{self._ranges(windows, resolved)}; widen the window or ask for fewer"
                 )
             draws += 1
@@ -325,7 +325,7 @@ class Space(ABC, Generic[A]):
     ) -> list[A]:
         inside = [arch for arch in self._all() if self._inside(arch, windows, options)]
         if n > len(inside):
-            where = f" with {describe(windows)}" if windows else ""
+            where = f" with {describe_windows(windows)}" if windows else ""
             spans = f"; the space spans {self._ranges(windows, options)}" if windows else ""
             raise InfeasibleError(
                 f"asked for {n} architectures of {self.name!r}{where}, but only {len(inside)} "
@@ -341,7 +341,7 @@ class Space(ABC, Generic[A]):
 
     def _infeasible(self, windows: dict[str, Window], options: ModelOptions) -> InfeasibleError:
         return InfeasibleError(
-            f"no architecture of {self.name!r} has {describe(windows)}; the space spans "
+            f"no architecture of {self.name!r} has {describe_windows(windows)}; the space spans "
             f"{self._ranges(windows, options)}; move the window into it, or widen it"
         )
 
@@ -352,7 +352,7 @@ class Space(ABC, Generic[A]):
                 raise self._infeasible({metric: (low, high)}, options)
 
     def _ranges(self, windows: Mapping[str, Window], options: ModelOptions) -> str:
-        return describe({metric: self._span(metric, options) for metric in windows})
+        return describe_windows({metric: self._span(metric, options) for metric in windows})
 
     def _inside(self, arch: A, windows: Mapping[str, Window], options: ModelOptions) -> bool:
         return all(

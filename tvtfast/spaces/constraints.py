@@ -63,8 +63,8 @@ def parse_windows(constraints: Constraints | None) -> dict[str, Window]:
     return windows
 
 
-def describe(windows: Mapping[str, Window]) -> str:
-    """One phrase for error messages: ``params in [4,000,000, 9,000,000]``."""
+def describe_windows(windows: Mapping[str, Window]) -> str:
+    """One phrase for messages: ``params in [4,000,000, 9,000,000]``."""
     return " and ".join(
-        f"{name} in [{low:,.0f}, {high:,.0f}]" for name, (low, high) in windows.items()
+        f"{name} in [{low:,.12g}, {high:,.12g}]" for name, (low, high) in windows.items()
     )

@@ -24,7 +24,7 @@ class Evolution:
     ``mutations`` mutants and ``crossovers`` children of the ``parents`` best found so far, filled
     up with random draws where fewer new ones inside the constraints turn up in ten attempts each.
 
-    Nothing outside the constraints is proposed, and nothing twice; candidates outside a limit of
+    Nothing outside the constraints is proposed, and nothing twice; candidates outside a window of
     the search have no children. It ends after ``trials`` architectures (with the default of 1000,
     20 generations), or when the space has no more.
 

@@ -33,9 +33,9 @@ class Scores(Sequence[float]):
         columns: By name what was scored, unscaled; ``params`` and ``flops`` are always there.
         archive: Combined scores of everything proposed so far, this population included, on the
             scale of this moment, in the order of first proposal.
-        violations: Per candidate of the population how far its scores are outside the limits of the
-            search: 0 inside, infinite where one is missing (`tvtfast.scoring.limits`). Who is
-            outside has no combined score. Default: all inside.
+        violations: Per candidate of the population how far its scores are outside the windows of
+            the search: 0 inside, infinite where one is missing (`tvtfast.scoring.constraints`).
+            Who is outside has no combined score. Default: all inside.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class NSGA2:
     and polynomial mutation of index 3 (the operators of ViTAS); every other one with its own
     `Space.crossover` and `Space.mutate`. Nothing outside the constraints is proposed, and nothing
     twice; a generation for which too few new ones turn up is filled with random draws. Candidates
-    outside a limit of the search rank below all inside, and among themselves by how far (Deb's
+    outside a window of the search rank below all inside, and among themselves by how far (Deb's
     rule); those that miss an objective rank last. It ends after ``trials`` architectures, or when
     the space has no more.
 

@@ -39,9 +39,9 @@ class Reinforce:
     proposed as well, and is the answer. The trace holds the entropy of the policy in nats.
 
     Nothing outside the constraints is proposed: such draws are repeated (after 1,000 the step takes
-    a uniform draw). A candidate outside a limit of the search counts as one without a score. If the
-    answer lies outside of either, the most probable architecture inside that was proposed takes its
-    place.
+    a uniform draw). A candidate outside a window of the search counts as one without a score. If
+    the answer lies outside of either, the most probable architecture inside that was proposed takes
+    its place.
 
     What the published code does otherwise, and ``paper=True`` repeats:
 

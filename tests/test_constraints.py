@@ -13,7 +13,7 @@ import tvtfast
 from tvtfast import spaces
 from tvtfast.cli import main
 from tvtfast.proxies import Proxy
-from tvtfast.scoring.limits import violations
+from tvtfast.scoring.constraints import violations
 from tvtfast.spaces import InfeasibleError, VitasDeitSpace
 from tvtfast.strategies import NSGA2, Budget, Column, Evolution, Scores
 
@@ -211,13 +211,13 @@ def test_an_answer_outside_is_refused(measured):
 def test_what_cannot_be_limited():
     with pytest.raises(ValueError, match="unknown constraint 'thruput'; known: params, flops"):
         search(most=1, constraints={"thruput": (1, None)})
-    with pytest.raises(ValueError, match="limit its parts: teacher_aware, weight_norm"):
+    with pytest.raises(ValueError, match="constrain its parts: teacher_aware, weight_norm"):
         search(most=1, constraints={"tvt": (1, None)})
     with pytest.raises(ValueError, match="low 2 above high 1"):
         search(most=1, constraints={"throughput": (2, 1)})
     with pytest.raises(ValueError, match="needs images"):
         search(most=1, images=None)
-    with pytest.raises(ValueError, match="a race is not possible: limits"):
+    with pytest.raises(ValueError, match="a race is not possible: constraints"):
         search(most=1, racing=True)
 
 

@@ -1,4 +1,4 @@
-"""Limits on scored columns: which candidates of a table lie inside.
+"""Constraints on scored columns: which candidates of a table lie inside.
 
 Parameters and FLOPs are known before anything is scored, so a search proposes nothing outside. What
 is known of a scored candidate alone, such as its throughput, decides afterwards whether it may win.
@@ -10,21 +10,20 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from tvtfast.spaces import Window, describe_windows
+
 if TYPE_CHECKING:
     import pandas as pd
 
-Limits = Mapping[str, tuple[float, float]]
-"""Closed windows by column."""
 
-
-def violations(values: pd.DataFrame, limits: Limits) -> pd.Series[float]:
-    """How far every row is outside: the sum over limits of the distance to the window, relative to
-    the bound it is beyond (absolute where that is 0); 0 inside, infinite where a value is missing.
-    """
+def violations(values: pd.DataFrame, constraints: Mapping[str, Window]) -> pd.Series[float]:
+    """How far every row is outside: the sum over constraints of the distance to the window,
+    relative to the bound it is beyond (absolute where that is 0); 0 inside, infinite where a value
+    is missing."""
     import pandas as pd
 
     total = pd.Series(0.0, index=values.index)
-    for name, (low, high) in limits.items():
+    for name, (low, high) in constraints.items():
         total += [_distance(float(value), low, high) for value in values[name].astype("float64")]
     return total
 
@@ -36,17 +35,12 @@ def _distance(value: float, low: float, high: float) -> float:
     return abs(value - bound) / (abs(bound) or 1.0) if value != bound else 0.0
 
 
-def describe(limits: Limits) -> str:
-    """One phrase for messages: ``throughput in [500, inf]``."""
-    return " and ".join(f"{name} in [{low:g}, {high:g}]" for name, (low, high) in limits.items())
-
-
-def unreached(values: pd.DataFrame, limits: Limits) -> str:
+def unreached(values: pd.DataFrame, constraints: Mapping[str, Window]) -> str:
     """What to tell where no row is inside."""
-    reached = ", ".join(_reached(values, name) for name in limits)
+    reached = ", ".join(_reached(values, name) for name in constraints)
     return (
-        f"none of {len(values):,} candidates has {describe(limits)}; they reached {reached}; widen "
-        "the limit, or move the windows of params and flops to where it can be met"
+        f"none of {len(values):,} candidates has {describe_windows(constraints)}; they reached "
+        f"{reached}; widen the window, or move those of params and flops to where it can be met"
     )
 
 

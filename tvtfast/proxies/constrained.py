@@ -1,4 +1,4 @@
-"""What has to be scored before a limit on it can be held against a candidate."""
+"""What has to be scored before a constraint on it can be held against a candidate."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from tvtfast.proxies.base import CombinedProxy, Proxy, available, get, resolve
 
 
-def limited_proxies(
+def constrained_proxies(
     names: Iterable[str], single: Sequence[Proxy], combined: Sequence[CombinedProxy]
 ) -> tuple[Proxy, ...]:
-    """What limits need beside what is scored anyway: the proxies they name, and of one that is
+    """What constraints need beside what is scored anyway: the proxies they name, and of one that is
     measured its spread (``throughput_spread``).
 
     Args:
-        names: Columns with a limit.
+        names: Columns with a constraint.
         single: Proxies that are scored.
         combined: Combinations that are scored.
 
@@ -32,7 +32,7 @@ def limited_proxies(
         if isinstance(proxy, CombinedProxy):
             raise ValueError(
                 f"constraint {name!r} is scaled over a population, so a window of it means "
-                f"something else in every one; limit its parts: {', '.join(proxy.parts)}"
+                f"something else in every one; constrain its parts: {', '.join(proxy.parts)}"
             )
         found[name] = proxy
         if f"{name}_spread" in available():

@@ -1,0 +1,54 @@
+"""What a score depends on: the key it is stored under."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from tvtfast.proxies import Proxy
+from tvtfast.scoring.candidates import Candidate
+from tvtfast.scoring.setup import Setup
+
+
+def cell_fields(
+    setup: Setup, candidate: Candidate, proxy: Proxy, seed: int
+) -> dict[str, Any] | None:
+    """Everything that one score depends on, as plain values; ``None`` where that cannot be told.
+
+    Args:
+        setup: Under which it is computed.
+        candidate: The candidate.
+        proxy: The proxy.
+        seed: Of the weights.
+    """
+    if candidate.identity is None:
+        return None
+    fields = {"candidate": candidate.identity, "proxy": proxy.name, "version": proxy.version}
+    if proxy.needs:
+        fields |= {
+            "dtype": _precision(setup.conditions.dtype),
+            "device": setup.conditions.device.type,
+            "protocol": setup.protocol,
+        }
+    if proxy.depends_on is not None:
+        fields["depends_on"] = dict(proxy.depends_on())
+    if "weights" in proxy.needs:
+        fields["init_seed"] = seed
+    if "images" in proxy.needs and setup.batch is not None:
+        normalization = setup.batch.normalization
+        fields["batch"] = [
+            setup.batch.fingerprint,
+            normalization and asdict(normalization),
+            setup.redraw_from is not None,
+        ]
+    if "teacher" in proxy.needs and setup.teacher is not None:
+        fields["teacher"] = setup.teacher.fingerprint
+    return fields
+
+
+def _precision(dtype: str) -> str:
+    """The dtype, and what else decides how exact its matrix products are."""
+    products = torch.get_float32_matmul_precision()
+    return dtype if dtype != "float32" or products == "highest" else f"{dtype}, {products} products"

@@ -1,0 +1,110 @@
+"""What candidates are scored with, stated once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tvtfast.data import FrozenBatch, VisionDataset
+from tvtfast.models import FeatureFn, Teacher
+from tvtfast.proxies import CombinedProxy, Proxy
+from tvtfast.scoring.inputs import DTYPES
+from tvtfast.scoring.store import ScoreStore
+from tvtfast.spaces import Constraints, Space
+
+PROTOCOLS = ("fixed", "paper")
+ON_ERROR = ("record", "raise")
+
+Images = FrozenBatch | VisionDataset | Tensor | str | os.PathLike[str]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Scoring:
+    """The settings of `tvtfast.score`, `tvtfast.Scorer`, `tvtfast.search` and `tvtfast.grow`.
+
+    Args:
+        space: The space of the architectures, or its name.
+        proxies: Names (`tvtfast.proxies.available`) or proxies. Parameter count and FLOPs are
+            always scored too.
+        teacher: See `tvtfast.load_teacher`; needed by teacher-aware proxies.
+        images: ``[B, 3, H, W]`` float, normalised for the student; or a frozen batch, the path of a
+            saved one, a data set or its name. Needed by proxies that look at images.
+        labels: int64 ``[B]``, when ``images`` is a tensor.
+        batch_size: Images to draw when ``images`` is a data set.
+        seed: First seed of the weights; and of the images, when they are drawn.
+        init_seeds: Number of weight draws; with more than one, scores are means and the table has a
+            ``<proxy>_std`` column.
+        dtype: ``float32``, ``bfloat16``, ``float16`` or ``float64``. Modules run under autocast for
+            half precision; architectures have weights and activations in it. Products of fp32 use
+            tf32 where ``torch.set_float32_matmul_precision`` allows it.
+        device: Where architectures are built and the teacher runs; default the GPU if there is one.
+        on_error: ``record`` keeps going and notes status and reason, ``raise`` stops at the first.
+        progress: Show a progress bar.
+        protocol: ``fixed``: all candidates see one frozen batch, the teacher runs once, student and
+            teacher are in evaluation mode, weights are drawn by index. ``paper`` repeats the noise
+            of the published code: train-mode batch norm and stochastic depth, unrelated weights per
+            candidate, and a new augmented batch per candidate where ``images`` is a data set.
+        feature_fn: How to read features of modules, see `tvtfast.models.extract_features`.
+        store: Keep scores of architectures in this SQLite file and never compute one twice.
+        memory: Bytes that activations of architectures may take together; default half of what is
+            available on the device.
+        constraints: Windows ``{name: (low, high)}`` of scores. They are scored beside the proxies
+            and not ranked; a candidate outside, or without such a score, is not ranked either, see
+            `tvtfast.scoring.constraints`.
+        model_options: ``num_classes`` (default the batch's, else 100), ``img_size`` (default the
+            batch's, else 224), ``patch_size``, ``distilled``, ``drop_path_rate``
+            (`tvtfast.spaces.ModelOptions`).
+
+    Raises:
+        ValueError: An unknown dtype, protocol or ``on_error``, or no weight draw.
+    """
+
+    space: str | Space[Any] | None = None
+    proxies: str | Sequence[str | Proxy | CombinedProxy] = ("teacher_aware", "weight_norm")
+    teacher: Teacher | nn.Module | str | os.PathLike[str] | None = None
+    images: Images | None = None
+    labels: Tensor | None = None
+    batch_size: int = 32
+    seed: int = 0
+    init_seeds: int = 1
+    dtype: str = "float32"
+    device: torch.device | str | None = None
+    on_error: str = "record"
+    progress: bool = False
+    protocol: str = "fixed"
+    feature_fn: FeatureFn | None = None
+    store: ScoreStore | str | os.PathLike[str] | None = None
+    memory: int | None = None
+    constraints: Constraints | None = None
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_choice("dtype", self.dtype, DTYPES)
+        _check_choice("on_error", self.on_error, ON_ERROR)
+        _check_choice("protocol", self.protocol, PROTOCOLS)
+        if self.init_seeds < 1:
+            raise ValueError(f"init_seeds is {self.init_seeds}; give 1 or more")
+
+    @classmethod
+    def of(cls, scoring: Scoring | None = None, /, **settings: Any) -> Scoring:
+        """Settings given one by one, on top of others.
+
+        Args:
+            scoring: The others; default the defaults.
+            **settings: Fields; any other name is a model option.
+        """
+        known = {entry.name for entry in fields(cls)}
+        options = {name: settings.pop(name) for name in settings.keys() - known}
+        base = cls() if scoring is None else scoring
+        given = settings.pop("model_options", {})
+        return replace(base, **settings, model_options={**base.model_options, **given, **options})
+
+
+def _check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")

@@ -1,0 +1,201 @@
+"""Settings of a scorer, resolved once: proxies, images, teacher, store."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tvtfast import proxies as proxy_table
+from tvtfast.data import FrozenBatch, VisionDataset, frozen_batch, load_dataset, resolve_images
+from tvtfast.models import FeatureFn, Teacher, load_teacher
+from tvtfast.proxies import BASELINES, CombinedProxy, Proxy
+from tvtfast.scoring.candidates import Candidate
+from tvtfast.scoring.inputs import Conditions, TeacherMaps, View, mixed_seed
+from tvtfast.scoring.settings import Images, Scoring
+from tvtfast.scoring.store import ScoreStore
+from tvtfast.spaces import ModelOptions, Space, Window, parse_windows
+from tvtfast.spaces import get as get_space
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What `Scoring` stands for.
+
+    Args:
+        space: The space of architectures.
+        single: Proxies of one candidate: baselines, those asked for, parts of combinations, and
+            what constraints need.
+        combined: Proxies of a candidate within the population.
+        scored: Names of those of ``single`` that a ranking combines.
+        constraints: Windows of scores.
+        conditions: Device, number format and protocol.
+        protocol: Name of the protocol.
+        seeds: Of the weight draws.
+        store: Where scores are kept.
+        teacher: The teacher.
+        batch: The images, on the device.
+        options: Model options of architectures.
+        feature_fn: How to read features of modules.
+        view: What all candidates see.
+        redraw_from: Where the protocol draws a batch per candidate from; ``None`` where it draws
+            none.
+    """
+
+    space: Space[Any] | None
+    single: tuple[Proxy, ...]
+    combined: tuple[CombinedProxy, ...]
+    scored: tuple[str, ...]
+    constraints: Mapping[str, Window]
+    conditions: Conditions
+    protocol: str
+    seeds: range
+    store: ScoreStore
+    teacher: Teacher | None
+    batch: FrozenBatch | None
+    options: ModelOptions
+    feature_fn: FeatureFn | None
+    view: View
+    redraw_from: VisionDataset | None
+
+    @property
+    def directions(self) -> dict[str, bool]:
+        """The proxies that are ranked, and whether higher is better."""
+        return {p.name: p.higher_is_better for p in self.single if p.name in self.scored}
+
+    def seeds_of(self, proxy: Proxy) -> range:
+        """Weight draws that a proxy is averaged over."""
+        return self.seeds if "weights" in proxy.needs else self.seeds[:1]
+
+    def shown_to(self, candidate: Candidate) -> View:
+        """What one candidate sees."""
+        if not self.conditions.paper or self.batch is None:
+            return self.view
+        batch = self.batch
+        if self.redraw_from is not None:
+            batch = frozen_batch(
+                self.redraw_from,
+                len(batch),
+                img_size=batch.images.shape[-1],
+                seed=mixed_seed(self.seeds[0], candidate.label) % 2**31,
+                augment=True,
+            ).to(self.conditions.device)
+        return View(batch, _teacher_maps(self.teacher, batch, self.conditions))
+
+
+def set_up(scoring: Scoring) -> Setup:
+    """Resolve settings: find names, draw images, run the teacher once.
+
+    Raises:
+        ValueError: An unknown name, missing teacher or images, NaN in the images or in the
+            teacher's features.
+        UnsupportedModelError: The teacher has no spatial features.
+    """
+    space = None if scoring.space is None else get_space(scoring.space)
+    asked = [scoring.proxies] if isinstance(scoring.proxies, str) else list(scoring.proxies)
+    single, combined = proxy_table.resolve([*BASELINES, *asked])
+    scored = (
+        tuple(proxy.name for proxy in single if proxy.name not in BASELINES)
+        or tuple(name for name in BASELINES if name in asked)
+        or BASELINES
+    )
+    constraints = parse_windows(scoring.constraints)
+    single += proxy_table.constrained_proxies(constraints, single, combined)
+    device = torch.device(scoring.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    paper = scoring.protocol == "paper"
+    conditions = Conditions(device, scoring.dtype, paper=paper)
+    store = scoring.store if isinstance(scoring.store, ScoreStore) else ScoreStore(scoring.store)
+    teacher = None if scoring.teacher is None else load_teacher(scoring.teacher, device=device)
+    redraw_from = _dataset_of(scoring.images) if paper else None
+    batch = _batch(scoring, device)
+    options = _model_options(batch, scoring.model_options)
+    given = {
+        "images": batch is not None,
+        "labels": batch is not None and batch.labels is not None,
+        "teacher": teacher is not None,
+    }
+    for what, is_there in given.items():
+        _require(single, what, is_there)
+    return Setup(
+        space=space,
+        single=single,
+        combined=combined,
+        scored=scored,
+        constraints=constraints,
+        conditions=conditions,
+        protocol=scoring.protocol,
+        seeds=range(scoring.seed, scoring.seed + scoring.init_seeds),
+        store=store,
+        teacher=teacher,
+        batch=batch,
+        options=options,
+        feature_fn=scoring.feature_fn,
+        view=View(batch, _teacher_maps(teacher, batch, conditions)),
+        redraw_from=redraw_from,
+    )
+
+
+def _require(single: tuple[Proxy, ...], what: str, is_there: bool) -> None:
+    for proxy in single:
+        if what in proxy.needs and not is_there:
+            raise ValueError(f"proxy {proxy.name!r} needs {what}; pass {what}=...")
+
+
+def _batch(scoring: Scoring, device: torch.device) -> FrozenBatch | None:
+    images = scoring.images
+    if images is None:
+        return None
+    if isinstance(images, (Tensor, FrozenBatch)):
+        return resolve_images(images, labels=scoring.labels).to(device)
+    return resolve_images(
+        images,
+        batch_size=scoring.batch_size,
+        seed=scoring.seed,
+        img_size=scoring.model_options.get("img_size"),
+    ).to(device)
+
+
+@torch.no_grad()
+def _teacher_maps(
+    teacher: Teacher | None, batch: FrozenBatch | None, conditions: Conditions
+) -> TeacherMaps | None:
+    if teacher is None or batch is None:
+        return None
+    if conditions.paper:
+        teacher = copy.copy(teacher)
+        teacher.module = copy.deepcopy(teacher.module).train()
+    features = teacher.features(batch.images, normalization=batch.normalization)[-1]
+    if not torch.isfinite(features.x).all():
+        raise ValueError(
+            f"the features of teacher {teacher.name!r} hold NaN or infinite values; check its "
+            "weights and the normalisation of the images"
+        )
+    return TeacherMaps(features)
+
+
+def _dataset_of(images: Images | None) -> VisionDataset | None:
+    if isinstance(images, VisionDataset):
+        return images
+    if images is None or isinstance(images, (Tensor, FrozenBatch)):
+        return None
+    return None if os.fspath(images).endswith(".safetensors") else load_dataset(images)
+
+
+def _model_options(batch: FrozenBatch | None, given: Mapping[str, Any]) -> ModelOptions:
+    options = dict(given)
+    if batch is not None:
+        size = tuple(batch.images.shape[-2:])
+        wanted = ModelOptions.of(**options).img_size if "img_size" in options else size
+        if wanted != size:
+            raise ValueError(
+                f"img_size is {wanted} and the images are {size}; resize them or leave img_size out"
+            )
+        options["img_size"] = size
+        if batch.num_classes is not None:
+            options.setdefault("num_classes", batch.num_classes)
+    return ModelOptions.of(**options)
