@@ -56,8 +56,19 @@ def test_timm_builds_a_candidate_by_name(student):
 
 
 def test_models_are_registered_by_importing_the_models():
+    for modules in ("timm, tvtfast.models", "tvtfast.models.timm_student, timm"):
+        code = (
+            f"import tvtfast, sys; assert 'timm' not in sys.modules; import {modules}; "
+            "assert timm.is_model('tvtfast_student')"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_models_load_timm_when_a_candidate_is_built():
     code = (
-        "import tvtfast, sys; assert 'timm' not in sys.modules; import tvtfast.models, timm; "
+        "import tvtfast, tvtfast.models, tvtfast.scoring, tvtfast.searching, sys; "
+        "assert not {'timm', 'torchvision'} & set(sys.modules); "
+        "tvtfast.build(tvtfast.spaces.get('pit').sample(1, 0)[0], space='pit'); import timm; "
         "assert timm.is_model('tvtfast_student')"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

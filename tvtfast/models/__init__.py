@@ -1,5 +1,7 @@
 """Candidate models, teachers, and how to read spatial features from either."""
 
+import sys
+
 from tvtfast.models.asvit import AsViT
 from tvtfast.models.attention_stats import attention_stats
 from tvtfast.models.autoformer import AutoFormer
@@ -61,3 +63,6 @@ __all__ = [
     "save_student",
     "temporary_mode",
 ]
+
+if "timm" in sys.modules:
+    from tvtfast.models import timm_student  # noqa: F401, it registers candidates with timm

@@ -9,11 +9,11 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.candidate import CandidateModel, drop_path_rates
 from tvtfast.models.features import SpatialFeatures
 from tvtfast.models.stages import chosen_stages, stage_features
+from tvtfast.models.timm_parts import drop_path
 from tvtfast.models.windows import Windows
 from tvtfast.spaces.asvit import (
     STRIDE,
@@ -24,10 +24,6 @@ from tvtfast.spaces.asvit import (
     window_size,
 )
 from tvtfast.spaces.options import ModelOptions
-
-ensure_torchvision()
-
-from timm.layers import DropPath  # noqa: E402  (torchvision must be importable first)
 
 NORMS = ("layer", "identity")
 
@@ -228,14 +224,14 @@ class WindowBlock(nn.Module):
     """``x + attn(norm(x))``, then ``x + mlp(norm(x))``, with stochastic depth on both."""
 
     def __init__(
-        self, dim: int, num_heads: int, split: int, mlp_dim: int, drop_path: float
+        self, dim: int, num_heads: int, split: int, mlp_dim: int, drop_path_rate: float
     ) -> None:
         super().__init__()
         self.norm1 = SwitchableLayerNorm(dim)
         self.attn = WindowAttention(dim, num_heads, split)
         self.norm2 = SwitchableLayerNorm(dim)
         self.mlp = MLP(dim, mlp_dim)
-        self.drop_path = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        self.drop_path = drop_path(drop_path_rate)
 
     def forward(self, x: Tensor, grid: _Grid) -> Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x), grid))

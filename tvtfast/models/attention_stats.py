@@ -9,14 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.kernels import SelfAttentionStats, self_attention_stats
 from tvtfast.models.blocks import Attention
 from tvtfast.models.features import UnsupportedModelError
-
-ensure_torchvision()
-
-from timm.layers import Attention as TimmAttention  # noqa: E402
+from tvtfast.models.timm_parts import is_timm_attention
 
 
 def attention_stats(
@@ -61,7 +57,7 @@ def attention_stats(
     handles = [
         module.register_forward_pre_hook(observe(name), with_kwargs=True)
         for name, module in model.named_modules()
-        if isinstance(module, Attention) or type(module) is TimmAttention
+        if isinstance(module, Attention) or is_timm_attention(module)
     ]
     try:
         with torch.no_grad():

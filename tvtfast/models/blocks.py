@@ -8,11 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tvtfast.common.torchvision import ensure_torchvision
-
-ensure_torchvision()
-
-from timm.layers import DropPath, Mlp  # noqa: E402  (torchvision must be importable first)
+from tvtfast.models.timm_parts import drop_path, mlp
 
 LAYER_NORM_EPS = 1e-6
 
@@ -153,14 +149,14 @@ def relative_distances(
 class Block(nn.Module):
     """``x + attn(norm(x))``, then ``x + mlp(norm(x))``; exact GELU, stochastic depth on both."""
 
-    def __init__(self, attention: nn.Module, dim: int, mlp_dim: int, drop_path: float) -> None:
+    def __init__(self, attention: nn.Module, dim: int, mlp_dim: int, drop_path_rate: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.attn = attention
-        self.drop_path1 = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        self.drop_path1 = drop_path(drop_path_rate)
         self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.mlp = Mlp(dim, mlp_dim)
-        self.drop_path2 = DropPath(drop_path) if drop_path > 0 else nn.Identity()
+        self.mlp = mlp(dim, mlp_dim)
+        self.drop_path2 = drop_path(drop_path_rate)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         x = x + self.drop_path1(self.attn(self.norm1(x), grid))

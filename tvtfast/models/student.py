@@ -15,7 +15,7 @@ from tvtfast.common.normalization import Normalization
 from tvtfast.models.builder import build
 from tvtfast.models.checkpoint import fit, load_weights
 from tvtfast.models.model_folder import read_card, write_card, write_json, write_weights
-from tvtfast.models.timm_student import timm_config
+from tvtfast.models.timm_config import timm_config
 
 CARD = "student.json"
 WEIGHTS = "model.safetensors"

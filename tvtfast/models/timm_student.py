@@ -1,26 +1,23 @@
 """Candidates under a name that ``timm.create_model`` knows.
 
-Importing `tvtfast.models` registers ``tvtfast_student``; ``import tvtfast`` alone loads neither
-torch nor timm and registers nothing.
+Importing this module registers ``tvtfast_student``. `tvtfast.models` imports it where timm is there
+already, and so does the first candidate that is built. ``import tvtfast`` alone loads neither torch
+nor timm and registers nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from torch import nn
 
-from tvtfast.common.normalization import Normalization
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.models.builder import build
+from tvtfast.models.timm_config import NAME
 
 ensure_torchvision()
 
 from timm.models import build_model_with_cfg, register_model  # noqa: E402
-
-NAME = "tvtfast_student"
 
 
 def tvtfast_student(pretrained: bool = False, **options: Any) -> nn.Module:
@@ -58,34 +55,3 @@ def _build_stages(*arguments: Any, **options: Any) -> nn.Module:
 
 
 register_model(tvtfast_student)
-
-
-def timm_config(
-    space: str,
-    arch: Mapping[str, Any] | None,
-    model_options: Mapping[str, Any],
-    normalization: Normalization,
-    classes: Sequence[str] | None,
-) -> dict[str, Any]:
-    """timm's ``config.json`` for a folder with the weights of a candidate."""
-    options = dict(model_options)
-    heads = ["head", "head_dist"] if options["distilled"] else "head"
-    pretrained_cfg = {
-        "input_size": [options["in_chans"], *options["img_size"]],
-        "fixed_input_size": True,
-        "interpolation": "bicubic",
-        "crop_pct": 1.0,
-        "crop_mode": "squash",
-        "num_classes": options["num_classes"],
-        "first_conv": "patch_embed.proj",
-        "classifier": heads,
-        **{name: list(values) for name, values in asdict(normalization).items()},
-    }
-    if classes is not None:
-        pretrained_cfg["label_names"] = list(classes)
-    return {
-        "architecture": NAME,
-        "num_classes": options["num_classes"],
-        "model_args": {"space": space, "arch": arch, **options},
-        "pretrained_cfg": pretrained_cfg,
-    }

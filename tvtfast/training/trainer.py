@@ -22,10 +22,6 @@ from tvtfast.training.recipe import DTYPES, Recipe
 from tvtfast.training.run_folder import RunFolder, TrainingError
 from tvtfast.training.summary import EpochLog
 
-ensure_torchvision()
-
-from timm.utils import ModelEmaV3  # noqa: E402
-
 _CHECK_STEPS = 16
 """Steps between two looks at the loss, each of which waits for the device."""
 
@@ -226,7 +222,7 @@ class _State:
         self.optimizer = recipe.build_optimizer(objective)
         self.schedule = recipe.build_schedule(self.optimizer, epoch_steps)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
-        self.ema = None if recipe.ema is None else ModelEmaV3(objective.model, recipe.ema)
+        self.ema = None if recipe.ema is None else _average(objective.model, recipe.ema)
         self.epoch = 0
         self.history: list[dict[str, float]] = []
 
@@ -299,6 +295,14 @@ class _State:
         if state["drifted"] is not None and self.objective.guide is not None:
             self.objective.guide.module.load_state_dict(state["drifted"])
         self.epoch, self.history = state["epoch"], state["history"]
+
+
+def _average(model: nn.Module, decay: float) -> Any:
+    """timm's running average of the weights."""
+    ensure_torchvision()
+    from timm.utils import ModelEmaV3
+
+    return ModelEmaV3(model, decay)
 
 
 def _autocast(device: torch.device, recipe: Recipe) -> torch.autocast:

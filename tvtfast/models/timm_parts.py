@@ -1,0 +1,41 @@
+"""What candidates and trainings take from timm, imported when it is first needed.
+
+``timm.layers`` draws in all of ``torchvision.models``, which costs as much as torch itself; a
+command that builds no module does without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from tvtfast.common.torchvision import ensure_torchvision
+
+
+def drop_path(rate: float) -> nn.Module:
+    """Stochastic depth; the identity at rate 0."""
+    if rate <= 0:
+        return nn.Identity()
+    layer: nn.Module = _layers().DropPath(rate)
+    return layer
+
+
+def mlp(dim: int, hidden: int) -> nn.Module:
+    """Two linear layers with the exact GELU between them."""
+    layer: nn.Module = _layers().Mlp(dim, hidden)
+    return layer
+
+
+def is_timm_attention(module: nn.Module) -> bool:
+    """Whether a module is `timm.layers.Attention` itself."""
+    return type(module) is _layers().Attention
+
+
+def _layers() -> Any:
+    ensure_torchvision()
+    import timm.layers
+
+    from tvtfast.models import timm_student  # noqa: F401, it registers candidates with timm
+
+    return timm.layers
