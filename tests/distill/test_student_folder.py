@@ -56,7 +56,10 @@ def test_timm_builds_a_candidate_by_name(student):
 
 
 def test_models_are_registered_by_importing_the_models():
-    for modules in ("timm, tvtfast.models", "tvtfast.models.timm_student, timm"):
+    for modules in (
+        "tvtfast.models, timm, tvtfast.models.timm_student",
+        "tvtfast.models.timm_student, timm",
+    ):
         code = (
             f"import tvtfast, sys; assert 'timm' not in sys.modules; import {modules}; "
             "assert timm.is_model('tvtfast_student')"

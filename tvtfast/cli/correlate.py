@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser
 
 from tvtfast.cli.options import add_scoring_options, choose_proxies, scoring_arguments
-from tvtfast.data import load_vit_bench
-from tvtfast.report import write_correlation_report
-from tvtfast.scoring.ranking import correlate
-from tvtfast.scoring.scorer import score
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_STORE = "scores.sqlite"
 _ALWAYS = ("weight_norm",)
 
 
@@ -42,6 +37,11 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Score the architectures of the truth, and print how well every proxy ranks them."""
+    from tvtfast.data import load_vit_bench
+    from tvtfast.report import write_correlation_report
+    from tvtfast.scoring import correlate, score
+    from tvtfast.scoring.store import STORE
+
     rows = load_vit_bench(cfg.truth, cfg.space)
     truth = rows.drop(columns="arch")
     choose_proxies(cfg)
@@ -49,7 +49,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     arguments = scoring_arguments(cfg, progress=True)
-    table = score(rows["arch"], space=cfg.space, store=folder / _STORE, **arguments)
+    table = score(rows["arch"], space=cfg.space, store=folder / STORE, **arguments)
     table.to_csv(folder / "scores.csv")
     agreement = correlate(table, truth, n_resamples=cfg.resamples, seed=cfg.seed)
     agreement.to_csv(folder / "correlations.csv", index=False)

@@ -8,10 +8,6 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from tvtfast.cli.options import UsageError
-from tvtfast.distill.subject import read_architecture
-from tvtfast.models import Student
-from tvtfast.students.exporting import export
-from tvtfast.supernet import extract
 
 
 def parser() -> ArgumentParser:
@@ -38,6 +34,10 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Export, and say how the result is loaded."""
+    from tvtfast.distill.subject import read_architecture
+    from tvtfast.students import export
+    from tvtfast.supernet import extract
+
     if not cfg.output or bool(cfg.student) == bool(cfg.from_supernet):
         raise UsageError(
             "name both folders: --student runs/student --output model.onnx, or --from-supernet "
@@ -45,10 +45,12 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         )
     if cfg.from_supernet and not cfg.arch:
         raise UsageError("name the architecture: --arch runs/search/best.json")
-    student: str | Student = cfg.student
-    if cfg.from_supernet:
-        student = extract(cfg.from_supernet, read_architecture(cfg.arch))
-    written = export(student, cfg.output)
+    written = export(
+        extract(cfg.from_supernet, read_architecture(cfg.arch))
+        if cfg.from_supernet
+        else cfg.student,
+        cfg.output,
+    )
     print(f"written  {written}")
     if written.is_dir() and (Path(written) / "config.json").exists():
         print(

@@ -10,10 +10,9 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from tvtfast.cli.options import UsageError, add_scoring_options, scoring_arguments
-from tvtfast.common.files import replacing
+from tvtfast.common.files import CONFIG, replacing
 from tvtfast.growing.family import Family, grow
 from tvtfast.growing.rule import Grown, GrowthRules
-from tvtfast.searching.report import CONFIG
 
 _RULES = GrowthRules()
 _DRAWS = 5

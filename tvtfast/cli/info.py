@@ -5,10 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Mapping
 
-import torch
 from jsonargparse import ArgumentParser
 
-from tvtfast import kernels, proxies, spaces, strategies
+from tvtfast import spaces, strategies
 from tvtfast.common.files import cache_dir
 from tvtfast.common.machine import machine, versions
 
@@ -22,6 +21,10 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Print the state of this installation."""
+    import torch
+
+    from tvtfast import kernels, proxies
+
     _section("versions", versions())
     _section("machine", machine())
     built = kernels.native_build_info()
@@ -42,6 +45,8 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
 
 
 def _operators(device: str) -> None:
+    from tvtfast import kernels
+
     print(f"\noperators (typical call on {device})")
     for entry in kernels.explain(device=device):
         print(f"  {entry.operator:<24} {entry.backend}")

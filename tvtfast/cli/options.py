@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
-from tvtfast import proxies, spaces
-from tvtfast.data import FrozenBatch, VisionDataset, load_dataset
-from tvtfast.distill import digits_teacher
-from tvtfast.models import Teacher, load_teacher
-from tvtfast.scoring.inputs import DTYPES
-from tvtfast.scoring.ranking import METHODS
-from tvtfast.scoring.settings import PROTOCOLS
-from tvtfast.supernet import InheritedAccuracy, load_superformer
+from tvtfast import spaces
+from tvtfast.cli.choices import DTYPES, METHODS, PROTOCOLS, PROXIES
+
+if TYPE_CHECKING:
+    from tvtfast.data import FrozenBatch, VisionDataset
+    from tvtfast.models import Teacher
+    from tvtfast.proxies import Proxy
 
 INHERITED = "inherited_accuracy"
 _TVT = ("teacher_aware", "weight_norm")
@@ -73,7 +72,7 @@ def add_scoring_options(parser: ArgumentParser) -> None:
         type=str,
         nargs="+",
         default=[],
-        help=f"{', '.join(proxies.available())}; default {' '.join(_TVT)}, "
+        help=f"{', '.join(PROXIES)}; default {' '.join(_TVT)}, "
         + ", ".join(f"{' '.join(own)} in {space}" for space, own in _OF_SPACE.items()),
     )
     scores.add_argument(
@@ -148,6 +147,8 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
     """Keyword arguments of `tvtfast.score` and `tvtfast.search` from the shared flags."""
     if cfg.supernet is not None and INHERITED not in cfg.proxies:
         raise UsageError(f"--supernet is for --proxies {INHERITED}, which is not among the proxies")
+    from tvtfast.data import VisionDataset
+
     images = _images(cfg)
     side = cfg.img_size
     if side is None:
@@ -173,12 +174,15 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
     return arguments
 
 
-def _proxy(cfg: Namespace, name: str) -> str | proxies.Proxy:
+def _proxy(cfg: Namespace, name: str) -> str | Proxy:
     """The proxy of a name, where it needs a superformer."""
     if name != INHERITED:
         return name
     if cfg.supernet is None:
         raise UsageError(f"--proxies {INHERITED} needs a superformer; give --supernet FOLDER")
+    from tvtfast.data import load_dataset
+    from tvtfast.supernet import InheritedAccuracy, load_superformer
+
     loaded = load_superformer(cfg.supernet, device=cfg.device)
     if loaded.card.space != spaces.get(cfg.space).name:
         raise UsageError(
@@ -191,12 +195,19 @@ def _proxy(cfg: Namespace, name: str) -> str | proxies.Proxy:
 
 
 def _images(cfg: Namespace) -> VisionDataset | FrozenBatch:
+    from tvtfast.data import FrozenBatch, load_dataset
+
     if Path(cfg.data_set).suffix == ".safetensors":
         return FrozenBatch.load(cfg.data_set)
     return load_dataset(cfg.data_set, cfg.data_path)
 
 
 def _teacher(cfg: Namespace, images: VisionDataset | FrozenBatch, progress: bool) -> Teacher | None:
+    from tvtfast import proxies
+    from tvtfast.data import VisionDataset
+    from tvtfast.distill import digits_teacher
+    from tvtfast.models import load_teacher
+
     if cfg.teacher is not None:
         return load_teacher(cfg.teacher, checkpoint=cfg.teacher_checkpoint, device=cfg.device)
     single, _ = proxies.resolve([name for name in cfg.proxies if name != INHERITED] or ["params"])

@@ -12,7 +12,6 @@ from jsonargparse import ArgumentParser
 
 from tvtfast.cli.options import UsageError
 from tvtfast.common.files import replacing
-from tvtfast.students.predicting import predict
 
 
 def parser() -> ArgumentParser:
@@ -33,6 +32,8 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Print one row per image and class: path, rank, class, probability."""
+    from tvtfast.students import predict
+
     if not cfg.student or not cfg.images:
         raise UsageError("name both: --student runs/student --images folder")
     with ExitStack() as files:

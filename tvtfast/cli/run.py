@@ -11,14 +11,13 @@ from jsonargparse import ArgumentParser
 
 from tvtfast import spaces
 from tvtfast.cli.training import add_data_options, add_guidance_options, distillation
-from tvtfast.common.files import replacing
+from tvtfast.common.files import CONFIG, replacing
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Recipe, TrainedStudent
 from tvtfast.pipeline import RunResult, defaults_for
 from tvtfast.pipeline import run as run_pipeline
 from tvtfast.pipeline.plan import LOWEST_SHARE
 from tvtfast.pipeline.record import RECORD
-from tvtfast.pipeline.reporting import CONFIG
 from tvtfast.training.recipe import DTYPES
 
 _MILLION = 1e6

@@ -17,8 +17,6 @@ from tvtfast.cli.options import (
     scoring_arguments,
 )
 from tvtfast.cli.tables import candidates_table
-from tvtfast.scoring.ranking import rank
-from tvtfast.scoring.scorer import score
 from tvtfast.spaces import get as get_space
 
 
@@ -44,6 +42,8 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Score, and print the table, best first."""
+    from tvtfast.scoring import rank, score
+
     space = get_space(cfg.space)
     architectures = [arch for given in cfg.arch for arch in _architectures(given)]
     if not architectures:

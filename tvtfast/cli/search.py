@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser
 
@@ -19,14 +19,14 @@ from tvtfast.cli.options import (
     scoring_arguments,
 )
 from tvtfast.cli.tables import candidates_table
-from tvtfast.common.files import replacing
-from tvtfast.scoring.race import RaceSummary
-from tvtfast.scoring.table import ScoreTable
-from tvtfast.searching.loop import search
-from tvtfast.searching.report import CONFIG
-from tvtfast.searching.result import SearchResult
+from tvtfast.common.files import CONFIG, replacing
 from tvtfast.spaces import describe_windows
 from tvtfast.spaces import get as get_space
+
+if TYPE_CHECKING:
+    from tvtfast.scoring import ScoreTable
+    from tvtfast.scoring.race import RaceSummary
+    from tvtfast.searching import SearchResult
 
 _TOP = 5
 _TRIALS = 200
@@ -87,6 +87,8 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Search, and print what was found and where it lies."""
+    from tvtfast.searching import search
+
     choose_proxies(cfg)
     choose_window(cfg)
     space = get_space(cfg.space)

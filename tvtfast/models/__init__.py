@@ -2,6 +2,7 @@
 
 import sys
 
+from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.models.asvit import AsViT
 from tvtfast.models.attention_stats import attention_stats
 from tvtfast.models.autoformer import AutoFormer
@@ -64,5 +65,6 @@ __all__ = [
     "temporary_mode",
 ]
 
+ensure_torchvision()  # for whoever imports timm next
 if "timm" in sys.modules:
     from tvtfast.models import timm_student  # noqa: F401, it registers candidates with timm

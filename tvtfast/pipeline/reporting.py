@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tvtfast.common.files import CONFIG
 from tvtfast.common.machine import machine, versions
 from tvtfast.data import frozen_batch
 from tvtfast.distill import TrainedStudent
@@ -25,7 +26,6 @@ from tvtfast.pipeline.stages import BASELINE, EXPORT, PLAIN, SEARCH, STUDENT, TE
 from tvtfast.report import RunReport, TrainedNetwork, write_run_report
 from tvtfast.searching.report import attention_panel, shown
 
-CONFIG = "config.yaml"
 """Name of the command line's own record of a run, in the run folder."""
 
 _SHOWN_IMAGES = 6

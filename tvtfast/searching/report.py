@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvtfast.common.files import CONFIG
 from tvtfast.common.machine import machine, versions
 from tvtfast.report import AttentionPanel, RaceTable, SearchReport, write_search_report
 from tvtfast.scoring.race import CONFIDENCE, RaceSummary
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from tvtfast.scoring.table import ScoreTable
     from tvtfast.searching.result import SearchResult
 
-CONFIG = "config.yaml"
 """Name of the command line's own record of a search, in the run folder."""
 
 _PANEL_IMAGES = 6

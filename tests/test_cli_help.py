@@ -1,0 +1,39 @@
+"""What a command costs before it does anything, and what its help promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tvtfast import proxies
+from tvtfast.cli import choices
+from tvtfast.scoring.inputs import DTYPES
+from tvtfast.scoring.ranking import METHODS
+from tvtfast.scoring.settings import PROTOCOLS
+
+LIGHT = ("search", "score", "predict", "export", "correlate", "info")
+
+
+def test_help_lists_what_there_is():
+    assert proxies.available() == choices.PROXIES
+    assert tuple(METHODS) == choices.METHODS
+    assert tuple(DTYPES) == choices.DTYPES
+    assert choices.PROTOCOLS == PROTOCOLS
+
+
+@pytest.mark.parametrize("command", ["", *LIGHT])
+def test_help_needs_no_torch(command):
+    code = (
+        "import sys; from tvtfast.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'timm', 'pandas', 'matplotlib'} & set(sys.modules)"
+    )
+    arguments = [command, "--help"] if command else ["--help"]
+    finished = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "usage: tvtfast" in finished.stdout

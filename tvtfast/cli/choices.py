@@ -1,0 +1,33 @@
+"""What help texts list, as plain names: a command shows its help without torch.
+
+A test holds each of these equal to the table it stands for.
+"""
+
+from __future__ import annotations
+
+PROXIES = (
+    "curvature",
+    "flops",
+    "gauss_length",
+    "length_distortion",
+    "ntk_condition",
+    "params",
+    "relation_batch_similarity",
+    "relation_cc",
+    "relation_distance",
+    "relation_ickd",
+    "relation_nst",
+    "relation_rkd_angle",
+    "teacher_aware",
+    "throughput",
+    "throughput_spread",
+    "tvt",
+    "weight_norm",
+)
+"""`tvtfast.proxies.available`."""
+METHODS = ("minmax_sum", "rank_sum", "zscore_sum", "product")
+"""`tvtfast.scoring.ranking.METHODS`."""
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+"""`tvtfast.scoring.inputs.DTYPES`."""
+PROTOCOLS = ("fixed", "paper")
+"""`tvtfast.scoring.settings.PROTOCOLS`."""
