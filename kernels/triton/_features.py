@@ -94,22 +94,22 @@ def channel_means(
         top, bottom = top.to(tl.int64) * row_stride, bottom.to(tl.int64) * row_stride
         left, right = left.to(tl.int64) * column_stride, right.to(tl.int64) * column_stride
     else:
-        at = offset(p, width, row_stride, column_stride, JOINED)
+        at = offset(p, width, row_stride, column_stride, JOINED)  # [BLOCK_P]
 
-    sums = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
+    sums = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)  # [BLOCK_P, BLOCK_C]
     for begin in range(0, channels, BLOCK_C):
-        c = begin + tl.arange(0, BLOCK_C)
+        c = begin + tl.arange(0, BLOCK_C)  # [BLOCK_C]
         mask = inside[:, None] & (c < channels)[None, :]
-        channel = x + (c.to(tl.int64) * channel_stride)[None, :]
+        channel = x + (c.to(tl.int64) * channel_stride)[None, :]  # [1, BLOCK_C]
         if RESIZED:
             value = load(channel, top + left, mask) * ((1 - y_weight) * (1 - x_weight))[:, None]
             value += load(channel, top + right, mask) * ((1 - y_weight) * x_weight)[:, None]
             value += load(channel, bottom + left, mask) * (y_weight * (1 - x_weight))[:, None]
             value += load(channel, bottom + right, mask) * (y_weight * x_weight)[:, None]
         else:
-            value = load(channel, at, mask)
+            value = load(channel, at, mask)  # [BLOCK_P, BLOCK_C]
         sums += value * (value * shrink)
-    return tl.sum(sums, 1)
+    return tl.sum(sums, 1)  # [BLOCK_P]
 
 
 @triton.jit
@@ -124,7 +124,7 @@ def offset(p, width, row_stride, column_stride, JOINED: tl.constexpr):
 
 @triton.jit
 def load(channel, at, mask):
-    return tl.load(channel + at[:, None], mask=mask, other=0.0).to(tl.float32)
+    return tl.load(channel + at[:, None], mask=mask, other=0.0).to(tl.float32)  # [P, C]
 
 
 @triton.jit

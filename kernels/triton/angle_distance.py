@@ -37,12 +37,14 @@ def _angle_kernel(student, teacher, sums, samples, shared, BLOCK: tl.constexpr):
     matrix = (tl.program_id(0) // samples).to(tl.int64)
     student += matrix * samples * samples
     teacher += (matrix % shared) * samples * samples
-    total = tl.zeros([], tl.float64)
+    total = tl.zeros([], tl.float64)  # []
     for first in range(0, samples, BLOCK):
-        j = first + tl.arange(0, BLOCK)
+        j = first + tl.arange(0, BLOCK)  # [BLOCK]
         for second in range(0, samples, BLOCK):
-            k = second + tl.arange(0, BLOCK)
-            difference = _angles(teacher, i, j, k, samples) - _angles(student, i, j, k, samples)
+            k = second + tl.arange(0, BLOCK)  # [BLOCK]
+            difference = _angles(teacher, i, j, k, samples) - _angles(
+                student, i, j, k, samples
+            )  # [BLOCK, BLOCK]
             total += tl.sum(tl.sum(difference * difference, 1), 0).to(tl.float64)
     tl.store(sums + tl.program_id(0), total)
 
@@ -50,9 +52,9 @@ def _angle_kernel(student, teacher, sums, samples, shared, BLOCK: tl.constexpr):
 @triton.jit
 def _angles(gram, i, j, k, samples):
     """Cosines of the angle at sample i between samples j and k; 0 for samples that are none."""
-    own = tl.load(gram + i * (samples + 1))
-    mask = (j < samples)[:, None] & (k < samples)[None, :]
-    products = tl.load(gram + (j * samples)[:, None] + k[None, :], mask=mask, other=0.0)
+    own = tl.load(gram + i * (samples + 1))  # []
+    mask = (j < samples)[:, None] & (k < samples)[None, :]  # [J, K]
+    products = tl.load(gram + (j * samples)[:, None] + k[None, :], mask=mask, other=0.0)  # [J, K]
     to_j, inverse_j = _towards(gram, i, j, own, samples)
     to_k, inverse_k = _towards(gram, i, k, own, samples)
     products = products - to_j[:, None] - to_k[None, :] + own
@@ -63,8 +65,8 @@ def _angles(gram, i, j, k, samples):
 def _towards(gram, i, j, own, samples):
     """``G_ij``, and one over the distance of samples i and j: 0 where they coincide."""
     inside = j < samples
-    product = tl.load(gram + i * samples + j, mask=inside, other=0.0)
-    scale = own + tl.load(gram + j * (samples + 1), mask=inside, other=0.0)
+    product = tl.load(gram + i * samples + j, mask=inside, other=0.0)  # [J]
+    scale = own + tl.load(gram + j * (samples + 1), mask=inside, other=0.0)  # [J]
     squared = scale - 2 * product
     coincident = squared <= scale * COINCIDENT
     inverse = tl.where(coincident, 0.0, tl.rsqrt(tl.where(coincident, 1.0, squared)))

@@ -150,25 +150,29 @@ def _project_kernel(
     """``out`` ``[M, O]`` of one block of rows."""
     channels, outputs = channel_units * UNIT, output_units * UNIT
     first = tl.program_id(0).to(tl.int64) * BLOCK_T
-    i = tl.arange(0, BLOCK_T)
-    c = tl.arange(0, BLOCK_C)
+    i = tl.arange(0, BLOCK_T)  # [BLOCK_T]
+    c = tl.arange(0, BLOCK_C)  # [BLOCK_C]
     there = c < channels
     inside = i < rows - first
     x += first * x_units * UNIT
     out += first * outputs
-    tokens = (i * x_units * UNIT)[:, None] + c[None, :]
+    tokens = (i * x_units * UNIT)[:, None] + c[None, :]  # [BLOCK_T, BLOCK_C]
     normed = load_normed(x + tokens, inside[:, None] & there[None, :], there, channels, eps)
-    normed = normed.to(out.dtype.element_ty).to(DOT)
+    normed = normed.to(out.dtype.element_ty).to(DOT)  # [BLOCK_T, BLOCK_C]
     for start in tl.range(0, outputs, BLOCK_O, num_stages=STAGES):
-        o = start + tl.arange(0, BLOCK_O)
+        o = start + tl.arange(0, BLOCK_O)  # [BLOCK_O]
         wanted = o < outputs
-        place = (o * weight_units * UNIT)[:, None] + c[None, :]
-        row = tl.load(weight + place, mask=wanted[:, None] & there[None, :], other=0.0).to(DOT)
-        result = tl.dot(normed, tl.trans(row))
+        place = (o * weight_units * UNIT)[:, None] + c[None, :]  # [BLOCK_O, BLOCK_C]
+        row = tl.load(weight + place, mask=wanted[:, None] & there[None, :], other=0.0).to(
+            DOT
+        )  # [BLOCK_O, BLOCK_C]
+        result = tl.dot(normed, tl.trans(row))  # [BLOCK_T, BLOCK_O]
         if BIAS:
-            result += tl.load(bias + o, mask=wanted, other=0.0).to(tl.float32)[None, :]
-        at = (i * outputs)[:, None] + o[None, :]
-        mask = inside[:, None] & wanted[None, :]
+            result += tl.load(bias + o, mask=wanted, other=0.0).to(tl.float32)[
+                None, :
+            ]  # [BLOCK_T, BLOCK_O]
+        at = (i * outputs)[:, None] + o[None, :]  # [BLOCK_T, BLOCK_O]
+        mask = inside[:, None] & wanted[None, :]  # [BLOCK_T, BLOCK_O]
         tl.store(out + at, result.to(out.dtype.element_ty), mask=mask)
 
 
@@ -215,58 +219,70 @@ def _attend_kernel(
     inner = heads * dim
     blocks = tl.cdiv(tokens, BLOCK_Q)
     first = (tl.program_id(0) // blocks).to(tl.int64) * tokens
-    i = tl.program_id(0) % blocks * BLOCK_Q + tl.arange(0, BLOCK_Q)
-    c = tl.arange(0, BLOCK_C)
+    i = tl.program_id(0) % blocks * BLOCK_Q + tl.arange(0, BLOCK_Q)  # [BLOCK_Q]
+    c = tl.arange(0, BLOCK_C)  # [BLOCK_C]
     inside = i < tokens
-    mask = inside[:, None] & (c < channels)[None, :]
-    row = first + i
-    out += (row * channels)[:, None] + c[None, :]
-    place = (row * x_units * UNIT)[:, None] + c[None, :]
-    total = tl.load(x + place, mask=mask, other=0.0).to(tl.float32)
+    mask = inside[:, None] & (c < channels)[None, :]  # [BLOCK_Q, BLOCK_C]
+    row = first + i  # [BLOCK_Q]
+    out += (row * channels)[:, None] + c[None, :]  # [BLOCK_Q, BLOCK_C]
+    place = (row * x_units * UNIT)[:, None] + c[None, :]  # [BLOCK_Q, BLOCK_C]
+    total = tl.load(x + place, mask=mask, other=0.0).to(tl.float32)  # [BLOCK_Q, BLOCK_C]
     if BIAS:
-        total += tl.load(bias + c, mask=c < channels, other=0.0).to(tl.float32)[None, :]
-    queries = qkv + row * 3 * inner
-    weights = weight + c * weight_units * UNIT
+        total += tl.load(bias + c, mask=c < channels, other=0.0).to(tl.float32)[
+            None, :
+        ]  # [BLOCK_Q, BLOCK_C]
+    queries = qkv + row * 3 * inner  # [BLOCK_Q]
+    weights = weight + c * weight_units * UNIT  # [BLOCK_C]
     begin = 0
     for k in range(0, results):
         count = tl.where(k < 2, tl.where(k == 0, count_0, count_1), count_2)
         count = tl.where(k == 3, count_3, count)
         for head in range(begin, count):
-            query = load_tokens(queries, inside, 0, dim, BLOCK_D, DOT)
-            mixed = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
+            query = load_tokens(queries, inside, 0, dim, BLOCK_D, DOT)  # [BLOCK_Q, BLOCK_D]
+            mixed = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)  # [BLOCK_Q, BLOCK_D]
             if REST:
-                query_rest = load_tokens(queries, inside, BLOCK_D, dim, REST, DOT)
-                mixed_rest = tl.zeros([BLOCK_Q, REST], tl.float32)
-            largest = tl.full([BLOCK_Q], float("-inf"), tl.float32)
-            size = tl.zeros([BLOCK_Q], tl.float32)
+                query_rest = load_tokens(
+                    queries, inside, BLOCK_D, dim, REST, DOT
+                )  # [BLOCK_Q, REST]
+                mixed_rest = tl.zeros([BLOCK_Q, REST], tl.float32)  # [BLOCK_Q, REST]
+            largest = tl.full([BLOCK_Q], float("-inf"), tl.float32)  # [BLOCK_Q]
+            size = tl.zeros([BLOCK_Q], tl.float32)  # [BLOCK_Q]
             for start in tl.range(0, tokens, BLOCK_K, num_stages=STAGES):
-                j = start + tl.arange(0, BLOCK_K)
+                j = start + tl.arange(0, BLOCK_K)  # [BLOCK_K]
                 there = j < tokens
-                keys = qkv + ((first + j) * 3 + 1) * inner + head * dim
-                key = load_tokens(keys, there, 0, dim, BLOCK_D, DOT)
-                score = tl.dot(query, tl.trans(key))
+                keys = qkv + ((first + j) * 3 + 1) * inner + head * dim  # [BLOCK_K]
+                key = load_tokens(keys, there, 0, dim, BLOCK_D, DOT)  # [BLOCK_K, BLOCK_D]
+                score = tl.dot(query, tl.trans(key))  # [BLOCK_Q, BLOCK_K]
                 if REST:
-                    key = load_tokens(keys, there, BLOCK_D, dim, REST, DOT)
-                    score = tl.dot(query_rest, tl.trans(key), score)
+                    key = load_tokens(keys, there, BLOCK_D, dim, REST, DOT)  # [BLOCK_K, REST]
+                    score = tl.dot(query_rest, tl.trans(key), score)  # [BLOCK_Q, BLOCK_K]
                 score = tl.where(there[None, :], score * scale_log2, float("-inf"))
                 before = largest
                 largest = tl.maximum(before, tl.max(score, 1))
-                decay = tl.exp2(before - largest)
-                share = tl.exp2(score - largest[:, None])
+                decay = tl.exp2(before - largest)  # [BLOCK_Q]
+                share = tl.exp2(score - largest[:, None])  # [BLOCK_Q, BLOCK_K]
                 size = size * decay + tl.sum(share, 1)
                 share = share.to(out.dtype.element_ty).to(DOT)
-                value = load_tokens(keys + inner, there, 0, dim, BLOCK_D, DOT)
-                mixed = tl.dot(share, value, mixed * decay[:, None])
+                value = load_tokens(keys + inner, there, 0, dim, BLOCK_D, DOT)  # [BLOCK_K, BLOCK_D]
+                mixed = tl.dot(share, value, mixed * decay[:, None])  # [BLOCK_Q, BLOCK_D]
                 if REST:
-                    value = load_tokens(keys + inner, there, BLOCK_D, dim, REST, DOT)
-                    mixed_rest = tl.dot(share, value, mixed_rest * decay[:, None])
-            mixed = (mixed / size[:, None]).to(out.dtype.element_ty).to(DOT)
-            part = load_tokens(weights, c < channels, 0, dim, BLOCK_D, DOT)
-            total = tl.dot(mixed, tl.trans(part), total)
+                    value = load_tokens(
+                        keys + inner, there, BLOCK_D, dim, REST, DOT
+                    )  # [BLOCK_K, REST]
+                    mixed_rest = tl.dot(
+                        share, value, mixed_rest * decay[:, None]
+                    )  # [BLOCK_Q, REST]
+            mixed = (mixed / size[:, None]).to(out.dtype.element_ty).to(DOT)  # [BLOCK_Q, BLOCK_D]
+            part = load_tokens(weights, c < channels, 0, dim, BLOCK_D, DOT)  # [BLOCK_C, BLOCK_D]
+            total = tl.dot(mixed, tl.trans(part), total)  # [BLOCK_Q, BLOCK_C]
             if REST:
-                mixed_rest = (mixed_rest / size[:, None]).to(out.dtype.element_ty).to(DOT)
-                part = load_tokens(weights, c < channels, BLOCK_D, dim, REST, DOT)
-                total = tl.dot(mixed_rest, tl.trans(part), total)
+                mixed_rest = (
+                    (mixed_rest / size[:, None]).to(out.dtype.element_ty).to(DOT)
+                )  # [BLOCK_Q, REST]
+                part = load_tokens(
+                    weights, c < channels, BLOCK_D, dim, REST, DOT
+                )  # [BLOCK_C, REST]
+                total = tl.dot(mixed_rest, tl.trans(part), total)  # [BLOCK_Q, BLOCK_C]
             queries += dim
             weights += dim
         tl.store(out, total.to(out.dtype.element_ty), mask=mask)

@@ -133,58 +133,64 @@ def _dual_kernel(
     first = (image * image_units + head * head_units) * UNIT
     dfirst = (image * dimage_units + head * dhead_units) * UNIT
     channels = channel_units * UNIT
-    i = tl.program_id(1) * BLOCK_Q + tl.arange(0, BLOCK_Q)
-    queries = q + first + i.to(tl.int64) * token_units * UNIT
-    dqueries = dq + dfirst + i.to(tl.int64) * dtoken_units * UNIT
+    i = tl.program_id(1) * BLOCK_Q + tl.arange(0, BLOCK_Q)  # [BLOCK_Q]
+    queries = q + first + i.to(tl.int64) * token_units * UNIT  # [BLOCK_Q]
+    dqueries = dq + dfirst + i.to(tl.int64) * dtoken_units * UNIT  # [BLOCK_Q]
     inside = i < tokens
-    query = load_tokens(queries, inside, 0, channels, STEP, DOT)
-    dquery = load_tokens(dqueries, inside, 0, channels, STEP, DOT)
+    query = load_tokens(queries, inside, 0, channels, STEP, DOT)  # [BLOCK_Q, STEP]
+    dquery = load_tokens(dqueries, inside, 0, channels, STEP, DOT)  # [BLOCK_Q, STEP]
 
-    largest = tl.full([BLOCK_Q], float("-inf"), tl.float32)
-    total = tl.zeros([BLOCK_Q], tl.float32)
-    dtotal = tl.zeros([BLOCK_Q], tl.float32)
-    mixed = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
-    dmixed = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
+    largest = tl.full([BLOCK_Q], float("-inf"), tl.float32)  # [BLOCK_Q]
+    total = tl.zeros([BLOCK_Q], tl.float32)  # [BLOCK_Q]
+    dtotal = tl.zeros([BLOCK_Q], tl.float32)  # [BLOCK_Q]
+    mixed = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)  # [BLOCK_Q, BLOCK_D]
+    dmixed = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)  # [BLOCK_Q, BLOCK_D]
     for begin in range(0, tokens, BLOCK_K):
-        j = begin + tl.arange(0, BLOCK_K)
+        j = begin + tl.arange(0, BLOCK_K)  # [BLOCK_K]
         there = j < tokens
-        row = first + j.to(tl.int64) * token_units * UNIT
-        drow = dfirst + j.to(tl.int64) * dtoken_units * UNIT
+        row = first + j.to(tl.int64) * token_units * UNIT  # [BLOCK_K]
+        drow = dfirst + j.to(tl.int64) * dtoken_units * UNIT  # [BLOCK_K]
 
-        score = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32)
-        change = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32)
+        score = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32)  # [BLOCK_Q, BLOCK_K]
+        change = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32)  # [BLOCK_Q, BLOCK_K]
         for d in range(0, BLOCK_D, STEP):
             if STEP != BLOCK_D:
-                query = load_tokens(queries, inside, d, channels, STEP, DOT)
-                dquery = load_tokens(dqueries, inside, d, channels, STEP, DOT)
-            key = tl.trans(load_tokens(k + row, there, d, channels, STEP, DOT))
-            dkey = tl.trans(load_tokens(dk + drow, there, d, channels, STEP, DOT))
-            score = tl.dot(query, key, score, input_precision="tf32x3")
-            change = tl.dot(dquery, key, change, input_precision="tf32x3")
-            change = tl.dot(query, dkey, change, input_precision="tf32x3")
+                query = load_tokens(queries, inside, d, channels, STEP, DOT)  # [BLOCK_Q, STEP]
+                dquery = load_tokens(dqueries, inside, d, channels, STEP, DOT)  # [BLOCK_Q, STEP]
+            key = tl.trans(load_tokens(k + row, there, d, channels, STEP, DOT))  # [STEP, BLOCK_K]
+            dkey = tl.trans(
+                load_tokens(dk + drow, there, d, channels, STEP, DOT)
+            )  # [STEP, BLOCK_K]
+            score = tl.dot(query, key, score, input_precision="tf32x3")  # [BLOCK_Q, BLOCK_K]
+            change = tl.dot(dquery, key, change, input_precision="tf32x3")  # [BLOCK_Q, BLOCK_K]
+            change = tl.dot(query, dkey, change, input_precision="tf32x3")  # [BLOCK_Q, BLOCK_K]
 
         score = tl.where(there[None, :], score * scale_log2, float("-inf"))
         before = largest
         largest = tl.maximum(before, tl.max(score, 1))
         # Nothing has been added before the first block, so nothing shrinks.
-        decay = tl.where(before == float("-inf"), 1.0, tl.exp2(before - largest))
-        weight = tl.exp2(score - largest[:, None])
-        dweight = weight * (change * scale)
+        decay = tl.where(before == float("-inf"), 1.0, tl.exp2(before - largest))  # [BLOCK_Q]
+        weight = tl.exp2(score - largest[:, None])  # [BLOCK_Q, BLOCK_K]
+        dweight = weight * (change * scale)  # [BLOCK_Q, BLOCK_K]
         total = total * decay + tl.sum(weight, 1)
         dtotal = dtotal * decay + tl.sum(dweight, 1)
         mixed *= decay[:, None]
         dmixed *= decay[:, None]
-        value = load_tokens(v + row, there, 0, channels, BLOCK_D, DOT)
-        dvalue = load_tokens(dv + drow, there, 0, channels, BLOCK_D, DOT)
-        mixed = tl.dot(weight.to(DOT), value, mixed, input_precision="tf32x3")
-        dmixed = tl.dot(weight.to(DOT), dvalue, dmixed, input_precision="tf32x3")
-        dmixed = tl.dot(dweight.to(DOT), value, dmixed, input_precision="tf32x3")
+        value = load_tokens(v + row, there, 0, channels, BLOCK_D, DOT)  # [BLOCK_K, BLOCK_D]
+        dvalue = load_tokens(dv + drow, there, 0, channels, BLOCK_D, DOT)  # [BLOCK_K, BLOCK_D]
+        mixed = tl.dot(weight.to(DOT), value, mixed, input_precision="tf32x3")  # [BLOCK_Q, BLOCK_D]
+        dmixed = tl.dot(
+            weight.to(DOT), dvalue, dmixed, input_precision="tf32x3"
+        )  # [BLOCK_Q, BLOCK_D]
+        dmixed = tl.dot(
+            dweight.to(DOT), value, dmixed, input_precision="tf32x3"
+        )  # [BLOCK_Q, BLOCK_D]
 
-    mixed = mixed / total[:, None]
-    dmixed = (dmixed - dtotal[:, None] * mixed) / total[:, None]
-    d = tl.arange(0, BLOCK_D)
-    at = (image * tokens + i.to(tl.int64)) * heads + head
-    at = (at * channel_units * UNIT)[:, None] + d[None, :]
-    mask = inside[:, None] & (d < channels)[None, :]
+    mixed = mixed / total[:, None]  # [BLOCK_Q, BLOCK_D]
+    dmixed = (dmixed - dtotal[:, None] * mixed) / total[:, None]  # [BLOCK_Q, BLOCK_D]
+    d = tl.arange(0, BLOCK_D)  # [BLOCK_D]
+    at = (image * tokens + i.to(tl.int64)) * heads + head  # [BLOCK_Q]
+    at = (at * channel_units * UNIT)[:, None] + d[None, :]  # [BLOCK_Q, BLOCK_D]
+    mask = inside[:, None] & (d < channels)[None, :]  # [BLOCK_Q, BLOCK_D]
     tl.store(out + at, mixed.to(out.dtype.element_ty), mask=mask)
     tl.store(tangent + at, dmixed.to(tangent.dtype.element_ty), mask=mask)

@@ -143,7 +143,7 @@ def _map_kernel(
 ):
     """Channel means of squares ``[B, H* W*]``; the normalised map where a program has all of it."""
     image = tl.program_id(0).to(tl.int64)
-    p = tl.program_id(1) * BLOCK_P + tl.arange(0, BLOCK_P)
+    p = tl.program_id(1) * BLOCK_P + tl.arange(0, BLOCK_P)  # [BLOCK_P]
     mean = channel_means(
         x + image * image_units * UNIT,
         p,
@@ -157,16 +157,18 @@ def _map_kernel(
         UNIT,
         BLOCK_P,
         BLOCK_C,
-    )
+    )  # [BLOCK_P]
     positions = out_height * out_width
     if WHOLE:
-        wide = mean.to(tl.float64)
+        wide = mean.to(tl.float64)  # [BLOCK_P]
         length = tl.sqrt(tl.sum(wide * wide, 0)) * grow
         tl.store(norm + image, length.to(tl.float32))
         wide *= factor(length, grow)
         tl.store(values + image * positions + p, wide.to(tl.float32), mask=p < positions)
         if COMPARED:
-            squares = squared_difference(teacher, image % teacher_rows, positions, p, wide)
+            squares = squared_difference(
+                teacher, image % teacher_rows, positions, p, wide
+            )  # [BLOCK_P]
             tl.store(distance + image, (tl.sum(squares, 0) / positions).to(tl.float32))
     else:
         tl.store(values + image * positions + p, mean, mask=p < positions)
@@ -187,18 +189,18 @@ def _normalise_kernel(
     """Normalise the channel means of one image in place."""
     image = tl.program_id(0).to(tl.int64)
     values += image * positions
-    sums = tl.zeros([BLOCK], tl.float64)
+    sums = tl.zeros([BLOCK], tl.float64)  # [BLOCK]
     for begin in range(0, positions, BLOCK):
-        p = begin + tl.arange(0, BLOCK)
-        wide = tl.load(values + p, mask=p < positions, other=0.0).to(tl.float64)
+        p = begin + tl.arange(0, BLOCK)  # [BLOCK]
+        wide = tl.load(values + p, mask=p < positions, other=0.0).to(tl.float64)  # [BLOCK]
         sums += wide * wide
     length = tl.sqrt(tl.sum(sums, 0)) * grow
     tl.store(norm + image, length.to(tl.float32))
     scale = factor(length, grow)
-    sums = tl.zeros([BLOCK], tl.float64)
+    sums = tl.zeros([BLOCK], tl.float64)  # [BLOCK]
     for begin in range(0, positions, BLOCK):
-        p = begin + tl.arange(0, BLOCK)
-        wide = tl.load(values + p, mask=p < positions, other=0.0).to(tl.float64) * scale
+        p = begin + tl.arange(0, BLOCK)  # [BLOCK]
+        wide = tl.load(values + p, mask=p < positions, other=0.0).to(tl.float64) * scale  # [BLOCK]
         tl.store(values + p, wide.to(tl.float32), mask=p < positions)
         if COMPARED:
             sums += squared_difference(teacher, image % teacher_rows, positions, p, wide)
@@ -214,5 +216,5 @@ def factor(length, grow):
 
 @triton.jit
 def squared_difference(teacher, row, positions, p, value):
-    t = tl.load(teacher + row * positions + p, mask=p < positions, other=0.0).to(tl.float64)
-    return tl.where(p < positions, (t - value) * (t - value), 0.0)
+    t = tl.load(teacher + row * positions + p, mask=p < positions, other=0.0).to(tl.float64)  # [P]
+    return tl.where(p < positions, (t - value) * (t - value), 0.0)  # [P]

@@ -99,18 +99,18 @@ def _weight_kernel(
     ``rows`` and ``columns`` bound how many rows and columns of the map touch one of the features.
     """
     image = tl.program_id(0).to(tl.int64)
-    q = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    q = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
     tap = tl.program_id(2)
     positions = out_height * out_width
     values += image * positions
     grad_map += image * positions
 
-    sums = tl.zeros([BLOCK], tl.float64)
+    sums = tl.zeros([BLOCK], tl.float64)  # [BLOCK]
     for begin in range(0, positions, BLOCK):
-        p = begin + tl.arange(0, BLOCK)
-        a = tl.load(values + p, mask=p < positions, other=0.0).to(tl.float64)
-        sums += a * tl.load(grad_map + p, mask=p < positions, other=0.0).to(tl.float64)
-    length = tl.load(norm + image).to(tl.float64)
+        p = begin + tl.arange(0, BLOCK)  # [BLOCK]
+        a = tl.load(values + p, mask=p < positions, other=0.0).to(tl.float64)  # [BLOCK]
+        sums += a * tl.load(grad_map + p, mask=p < positions, other=0.0).to(tl.float64)  # [BLOCK]
+    length = tl.load(norm + image).to(tl.float64)  # []
     low = length <= NORM_FLOOR
     projection = tl.where(low, 0.0, tl.sum(sums, 0))
     factor = two_over_channels / tl.where(low, NORM_FLOOR, length)
@@ -120,7 +120,7 @@ def _weight_kernel(
         h, w = q // width, q % width
         near_h, near_w = h + tap // 3 - 1, w + tap % 3 - 1
         first_y, first_x = _first(h, height, out_height), _first(w, width, out_width)
-        weight = tl.zeros([BLOCK], tl.float32)
+        weight = tl.zeros([BLOCK], tl.float32)  # [BLOCK]
         for row in range(0, rows):
             y = first_y + row
             y_weight = _hat(y, h, height, out_height) * _hat(y, near_h, height, out_height)
@@ -129,10 +129,10 @@ def _weight_kernel(
                 x_weight = _hat(x, w, width, out_width) * _hat(x, near_w, width, out_width)
                 touched = inside & (y < out_height) & (x < out_width)
                 p = y * out_width + x
-                s = _scale(values, grad_map, p, touched, projection, factor)
+                s = _scale(values, grad_map, p, touched, projection, factor)  # [BLOCK]
                 weight += s * (y_weight * x_weight)
     else:
-        weight = _scale(values, grad_map, q, inside, projection, factor)
+        weight = _scale(values, grad_map, q, inside, projection, factor)  # [BLOCK]
     start = (image * tl.num_programs(2) + tap) * height * width
     tl.store(weights + start + q, weight, mask=inside)
 
@@ -158,7 +158,7 @@ def _gradient_kernel(
 ):
     """Apply the stencil to every channel; the gradient is dense, with the adjacent axis of x."""
     image = tl.program_id(0).to(tl.int64)
-    p = tl.program_id(1) * BLOCK_P + tl.arange(0, BLOCK_P)
+    p = tl.program_id(1) * BLOCK_P + tl.arange(0, BLOCK_P)  # [BLOCK_P]
     positions = height * width
     if ADJACENT:
         row_stride, column_stride, channel_stride = row_units * UNIT, slow_units * UNIT, 1
@@ -173,29 +173,31 @@ def _gradient_kernel(
     x += image * image_units * UNIT
     weights += image * TAPS * positions
     gradient += image * positions * channels
-    at = offset(p, width, row_stride, column_stride, JOINED)
-    to = p.to(tl.int64) * out_position
+    at = offset(p, width, row_stride, column_stride, JOINED)  # [BLOCK_P]
+    to = p.to(tl.int64) * out_position  # [BLOCK_P]
     h, w = p // width, p % width
 
     for begin in range(0, channels, BLOCK_C):
-        c = begin + tl.arange(0, BLOCK_C)
-        valid = (c < channels)[None, :]
-        channel = x + (c.to(tl.int64) * channel_stride)[None, :]
+        c = begin + tl.arange(0, BLOCK_C)  # [BLOCK_C]
+        valid = (c < channels)[None, :]  # [1, BLOCK_C]
+        channel = x + (c.to(tl.int64) * channel_stride)[None, :]  # [1, BLOCK_C]
         if TAPS == 1:
-            weight = tl.load(weights + p, mask=inside, other=0.0)
-            value = weight[:, None] * load(channel, at, inside[:, None] & valid)
+            weight = tl.load(weights + p, mask=inside, other=0.0)  # [BLOCK_P]
+            value = weight[:, None] * load(
+                channel, at, inside[:, None] & valid
+            )  # [BLOCK_P, BLOCK_C]
         else:
-            value = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)
+            value = tl.zeros([BLOCK_P, BLOCK_C], tl.float32)  # [BLOCK_P, BLOCK_C]
             for tap in range(0, TAPS):
                 down, right = tap // 3 - 1, tap % 3 - 1
                 near = inside & (h + down >= 0) & (h + down < height)
                 near = near & (w + right >= 0) & (w + right < width)
-                weight = tl.load(weights + tap * positions + p, mask=near, other=0.0)
+                weight = tl.load(weights + tap * positions + p, mask=near, other=0.0)  # [BLOCK_P]
                 # What the map has not read has no say, even where it is not a number.
                 near = near & (weight != 0)
                 shift = down * row_stride.to(tl.int64) + right * column_stride
                 value += weight[:, None] * load(channel, at + shift, near[:, None] & valid)
-        out = gradient + to[:, None] + (c.to(tl.int64) * out_channel)[None, :]
+        out = gradient + to[:, None] + (c.to(tl.int64) * out_channel)[None, :]  # [BLOCK_P, BLOCK_C]
         tl.store(out, value.to(gradient.dtype.element_ty), mask=inside[:, None] & valid)
 
 
@@ -216,6 +218,6 @@ def _first(index, size, out_size):
 
 @triton.jit
 def _scale(values, grad_map, p, mask, projection, factor):
-    g = tl.load(grad_map + p, mask=mask, other=0.0).to(tl.float64)
-    a = tl.load(values + p, mask=mask, other=0.0).to(tl.float64)
-    return tl.where(mask, (g - a * projection) * factor, 0.0).to(tl.float32)
+    g = tl.load(grad_map + p, mask=mask, other=0.0).to(tl.float64)  # [BLOCK]
+    a = tl.load(values + p, mask=mask, other=0.0).to(tl.float64)  # [BLOCK]
+    return tl.where(mask, (g - a * projection) * factor, 0.0).to(tl.float32)  # [BLOCK]

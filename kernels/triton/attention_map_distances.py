@@ -134,19 +134,19 @@ def _distance_kernel(
 ):
     entry = table + first + tl.program_id(0) // images
     image = (tl.program_id(0) % images).to(tl.int64)
-    row = tl.load(entry)
-    x = tl.load(entry + count).to(tl.pointer_type(DTYPE))
+    row = tl.load(entry)  # []
+    x = tl.load(entry + count).to(tl.pointer_type(DTYPE))  # []
     if ALIGNED:
         x = tl.multiple_of(x, 16)
-    image_units = tl.load(entry + 2 * count)
-    row_units = tl.load(entry + 3 * count)
-    slow_units = tl.load(entry + 4 * count)
-    fast_units = tl.load(entry + 5 * count).to(tl.int32)
-    channels = tl.load(entry + 6 * count).to(tl.int32)
-    shrink = tl.load(entry + 7 * count).to(tl.int32).to(tl.float32, bitcast=True)
-    grow = tl.load(entry + 8 * count).to(tl.int32).to(tl.float32, bitcast=True)
+    image_units = tl.load(entry + 2 * count)  # []
+    row_units = tl.load(entry + 3 * count)  # []
+    slow_units = tl.load(entry + 4 * count)  # []
+    fast_units = tl.load(entry + 5 * count).to(tl.int32)  # []
+    channels = tl.load(entry + 6 * count).to(tl.int32)  # []
+    shrink = tl.load(entry + 7 * count).to(tl.int32).to(tl.float32, bitcast=True)  # []
+    grow = tl.load(entry + 8 * count).to(tl.int32).to(tl.float32, bitcast=True)  # []
 
-    p = tl.arange(0, BLOCK_P)
+    p = tl.arange(0, BLOCK_P)  # [BLOCK_P]
     mean = channel_means(
         x + image * image_units * UNIT,
         p,
@@ -160,10 +160,10 @@ def _distance_kernel(
         UNIT,
         BLOCK_P,
         BLOCK_C,
-    )
+    )  # [BLOCK_P]
     positions = out_height * out_width
-    wide = mean.to(tl.float64)
+    wide = mean.to(tl.float64)  # [BLOCK_P]
     length = tl.sqrt(tl.sum(wide * wide, 0)) * grow
     wide *= factor(length, grow)
-    squares = squared_difference(teacher, image % teacher_rows, positions, p, wide)
+    squares = squared_difference(teacher, image % teacher_rows, positions, p, wide)  # [BLOCK_P]
     tl.store(distance + row * images + image, (tl.sum(squares, 0) / positions).to(tl.float32))

@@ -158,25 +158,31 @@ def _span_kernel(
     tile = tl.program_id(0) % tiles
     part = tl.program_id(0) // tiles
     matrix = (part // spans).to(tl.int64)
-    i = tile // columns_of_tiles * BLOCK_N + tl.arange(0, BLOCK_N)
-    j = tile % columns_of_tiles * BLOCK_M + tl.arange(0, BLOCK_M)
+    i = tile // columns_of_tiles * BLOCK_N + tl.arange(0, BLOCK_N)  # [BLOCK_N]
+    j = tile % columns_of_tiles * BLOCK_M + tl.arange(0, BLOCK_M)  # [BLOCK_M]
     x += matrix * x_matrix * X_UNIT
     y += (matrix % shared) * y_matrix * Y_UNIT
 
-    product = tl.zeros([BLOCK_N, BLOCK_M], tl.float32)
+    product = tl.zeros([BLOCK_N, BLOCK_M], tl.float32)  # [BLOCK_N, BLOCK_M]
     start = (part % spans) * steps * BLOCK_K
     for begin in range(start, tl.minimum(start + steps * BLOCK_K, length), BLOCK_K):
-        k = begin + tl.arange(0, BLOCK_K)
-        left = _tile(x, i, k, rows, length, x_slow, x_extent, X_ADJACENT, X_UNIT, RELATIVE, WIDE)
+        k = begin + tl.arange(0, BLOCK_K)  # [BLOCK_K]
+        left = _tile(
+            x, i, k, rows, length, x_slow, x_extent, X_ADJACENT, X_UNIT, RELATIVE, WIDE
+        )  # [BLOCK_N, BLOCK_K]
         if ONE_TILE:
             right = left
         else:
             right = _tile(
                 y, j, k, columns, length, y_slow, y_extent, Y_ADJACENT, Y_UNIT, RELATIVE, WIDE
-            )
-        product = tl.dot(left, tl.trans(right), product, input_precision="ieee")
+            )  # [BLOCK_M, BLOCK_K]
+        product = tl.dot(
+            left, tl.trans(right), product, input_precision="ieee"
+        )  # [BLOCK_N, BLOCK_M]
 
-    at = part.to(tl.int64) * rows * columns + (i.to(tl.int64) * columns)[:, None] + j[None, :]
+    at = (
+        part.to(tl.int64) * rows * columns + (i.to(tl.int64) * columns)[:, None] + j[None, :]
+    )  # [BLOCK_N, BLOCK_M]
     tl.store(sums + at, product, mask=(i < rows)[:, None] & (j < columns)[None, :])
 
 
@@ -201,12 +207,12 @@ def _tile(
     else:
         rows = extent * UNIT
         across, along = i, k.to(tl.int64) * slow * UNIT
-    mask = (i < rows)[:, None] & (k < length)[None, :]
-    value = tl.load(x + across[:, None] + along[None, :], mask=mask, other=0.0)
+    mask = (i < rows)[:, None] & (k < length)[None, :]  # [I, K]
+    value = tl.load(x + across[:, None] + along[None, :], mask=mask, other=0.0)  # [I, K]
     if WIDE:
         value = value.to(tl.float32)
     if RELATIVE:
-        first = tl.load(x + along, mask=k < length, other=0.0).to(tl.float32)
+        first = tl.load(x + along, mask=k < length, other=0.0).to(tl.float32)  # [K]
         value -= first[None, :]
     return value
 
@@ -215,10 +221,10 @@ def _tile(
 def _sum_kernel(sums, result, spans, size, blocks, BLOCK: tl.constexpr):
     """Add the spans of each matrix in order."""
     matrix = (tl.program_id(0) // blocks).to(tl.int64)
-    entry = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
-    sums += matrix * spans * size + entry
-    total = tl.zeros([BLOCK], tl.float32)
+    entry = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
+    sums += matrix * spans * size + entry  # [BLOCK]
+    total = tl.zeros([BLOCK], tl.float32)  # [BLOCK]
     for _ in range(0, spans):
-        total += tl.load(sums, mask=entry < size, other=0.0)
+        total += tl.load(sums, mask=entry < size, other=0.0)  # [BLOCK]
         sums += size
     tl.store(result + matrix * size + entry, total, mask=entry < size)

@@ -110,13 +110,13 @@ def _fill_kernel(
     COLUMNS: tl.constexpr,
 ):
     program = tl.program_id(0)
-    row = (program // column_blocks).to(tl.int64) * ROWS + tl.arange(0, ROWS)
-    counter = (program % column_blocks).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)
+    row = (program // column_blocks).to(tl.int64) * ROWS + tl.arange(0, ROWS)  # [ROWS]
+    counter = (program % column_blocks).to(tl.int64) * COLUMNS + tl.arange(0, COLUMNS)  # [COLUMNS]
     i2 = row % size_2
     i1 = row // size_2 % size_1
     i0 = row // size_2 // size_1
 
-    zero = tl.zeros([ROWS, COLUMNS], tl.uint32)
+    zero = tl.zeros([ROWS, COLUMNS], tl.uint32)  # [ROWS, COLUMNS]
     w0, w1, w2, w3 = _philox(
         zero + counter.to(tl.uint32)[None, :],
         zero + i2.to(tl.uint32)[:, None],
@@ -124,7 +124,7 @@ def _fill_kernel(
         zero + i0.to(tl.uint32)[:, None],
         (key & 0xFFFFFFFF).to(tl.uint32),
         ((key >> 32) & 0xFFFFFFFF).to(tl.uint32),
-    )
+    )  # [ROWS, COLUMNS]
     if NORMAL:
         v0, v1 = _box_muller(w0, w1)
         v2, v3 = _box_muller(w2, w3)
@@ -134,10 +134,12 @@ def _fill_kernel(
     values = values * scale + shift
 
     last = last_units.to(tl.int64) * UNIT
-    j = (program % column_blocks).to(tl.int64) * (4 * COLUMNS) + tl.arange(0, 4 * COLUMNS)
-    start = (i0 * units_0 + i1 * units_1 + i2 * units_2) * UNIT
-    offset = start[:, None] + (j if ADJACENT else j * step)[None, :]
-    mask = (row < rows)[:, None] & (j < last)[None, :]
+    j = (program % column_blocks).to(tl.int64) * (4 * COLUMNS) + tl.arange(
+        0, 4 * COLUMNS
+    )  # [4 COLUMNS]
+    start = (i0 * units_0 + i1 * units_1 + i2 * units_2) * UNIT  # [ROWS]
+    offset = start[:, None] + (j if ADJACENT else j * step)[None, :]  # [ROWS, 4 COLUMNS]
+    mask = (row < rows)[:, None] & (j < last)[None, :]  # [ROWS, 4 COLUMNS]
     tl.store(tensor + offset, values.to(tensor.dtype.element_ty), mask=mask)
 
 

@@ -127,42 +127,46 @@ def _block_kernel(
     """``out`` ``[K, M, C]`` of one block of rows."""
     channels = channel_units * UNIT
     first = tl.program_id(0).to(tl.int64) * BLOCK_T
-    i = tl.arange(0, BLOCK_T)
-    c = tl.arange(0, BLOCK_C)
-    inside = (i < rows - first)[:, None] & (c < channels)[None, :]
+    i = tl.arange(0, BLOCK_T)  # [BLOCK_T]
+    c = tl.arange(0, BLOCK_C)  # [BLOCK_C]
+    inside = (i < rows - first)[:, None] & (c < channels)[None, :]  # [BLOCK_T, BLOCK_C]
     x += first * x_units * UNIT
-    tokens = (i * x_units * UNIT)[:, None] + c[None, :]
+    tokens = (i * x_units * UNIT)[:, None] + c[None, :]  # [BLOCK_T, BLOCK_C]
     out += first * channels
-    at = (i * channels)[:, None] + c[None, :]
+    at = (i * channels)[:, None] + c[None, :]  # [BLOCK_T, BLOCK_C]
 
     # On sm_90 Triton keeps an operand that was loaded in shared memory, but one that was computed
     # in registers, which the sum needs: normalised rows are stored where their results will be,
     # and loaded again.
-    normed = load_normed(x + tokens, inside, c < channels, channels, eps)
+    normed = load_normed(x + tokens, inside, c < channels, channels, eps)  # [BLOCK_T, BLOCK_C]
     tl.store(out + at, normed.to(out.dtype.element_ty), mask=inside)
     tl.debug_barrier()
-    normed = tl.load(out + at, mask=inside, other=0.0).to(DOT)
+    normed = tl.load(out + at, mask=inside, other=0.0).to(DOT)  # [BLOCK_T, BLOCK_C]
 
-    total = tl.load(x + tokens, mask=inside, other=0.0).to(tl.float32)
+    total = tl.load(x + tokens, mask=inside, other=0.0).to(tl.float32)  # [BLOCK_T, BLOCK_C]
     if BIAS:
-        total += tl.load(b2 + c, mask=c < channels, other=0.0).to(tl.float32)[None, :]
+        total += tl.load(b2 + c, mask=c < channels, other=0.0).to(tl.float32)[
+            None, :
+        ]  # [BLOCK_T, BLOCK_C]
     begin = 0
     for k in range(0, results):
         width = tl.where(k < 2, tl.where(k == 0, width_0, width_1), width_2)
         width = tl.where(k == 3, width_3, width) * UNIT
         for start in tl.range(begin, width, BLOCK_H, num_stages=STAGES):
-            h = start + tl.arange(0, BLOCK_H)
+            h = start + tl.arange(0, BLOCK_H)  # [BLOCK_H]
             there = h < width
-            place = (h * w1_units * UNIT)[:, None] + c[None, :]
-            mask = there[:, None] & (c < channels)[None, :]
-            up = tl.load(w1 + place, mask=mask, other=0.0).to(DOT)
-            hidden = tl.dot(normed, tl.trans(up))
+            place = (h * w1_units * UNIT)[:, None] + c[None, :]  # [BLOCK_H, BLOCK_C]
+            mask = there[:, None] & (c < channels)[None, :]  # [BLOCK_H, BLOCK_C]
+            up = tl.load(w1 + place, mask=mask, other=0.0).to(DOT)  # [BLOCK_H, BLOCK_C]
+            hidden = tl.dot(normed, tl.trans(up))  # [BLOCK_T, BLOCK_H]
             if HIDDEN_BIAS:
-                hidden += tl.load(b1 + h, mask=there, other=0.0).to(tl.float32)[None, :]
-            place = (c * w2_units * UNIT)[:, None] + h[None, :]
-            mask = (c < channels)[:, None] & there[None, :]
-            down = tl.load(w2 + place, mask=mask, other=0.0).to(DOT)
-            total = tl.dot(_gelu(hidden).to(DOT), tl.trans(down), total)
+                hidden += tl.load(b1 + h, mask=there, other=0.0).to(tl.float32)[
+                    None, :
+                ]  # [BLOCK_T, BLOCK_H]
+            place = (c * w2_units * UNIT)[:, None] + h[None, :]  # [BLOCK_C, BLOCK_H]
+            mask = (c < channels)[:, None] & there[None, :]  # [BLOCK_C, BLOCK_H]
+            down = tl.load(w2 + place, mask=mask, other=0.0).to(DOT)  # [BLOCK_C, BLOCK_H]
+            total = tl.dot(_gelu(hidden).to(DOT), tl.trans(down), total)  # [BLOCK_T, BLOCK_C]
         tl.store(out + at, total.to(out.dtype.element_ty), mask=inside)
         out += rows.to(tl.int64) * channels
         begin = width

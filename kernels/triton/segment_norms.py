@@ -136,31 +136,33 @@ def _chunk_kernel(
     BLOCK: tl.constexpr,
 ):
     chunk = first + tl.program_id(0)
-    address = tl.load(chunks + chunk)
-    length = tl.load(chunks + count + chunk).to(tl.int32)
+    address = tl.load(chunks + chunk)  # []
+    length = tl.load(chunks + count + chunk).to(tl.int32)  # []
     x = address.to(tl.pointer_type(DTYPE))
     if ALIGNED:
         x = tl.multiple_of(x, 16)
     # Whole groups of 16 keep the mask of a vector constant; the rest is read one by one.
     whole = length // 16 * 16
-    lanes = tl.arange(0, BLOCK)
-    sums = tl.zeros([BLOCK], tl.float64)
+    lanes = tl.arange(0, BLOCK)  # [BLOCK]
+    sums = tl.zeros([BLOCK], tl.float64)  # [BLOCK]
     for begin in range(0, whole, BLOCK):
-        offset = begin + lanes
-        value = tl.load(x + offset, mask=offset < whole, other=0.0).to(tl.float32).to(tl.float64)
+        offset = begin + lanes  # [BLOCK]
+        value = (
+            tl.load(x + offset, mask=offset < whole, other=0.0).to(tl.float32).to(tl.float64)
+        )  # [BLOCK]
         sums += value * value
-    rest = whole + tl.arange(0, 16)
-    value = tl.load(x + rest, mask=rest < length, other=0.0).to(tl.float32).to(tl.float64)
+    rest = whole + tl.arange(0, 16)  # [16]
+    value = tl.load(x + rest, mask=rest < length, other=0.0).to(tl.float32).to(tl.float64)  # [16]
     tl.store(partials + chunk, tl.sum(sums, 0) + tl.sum(value * value, 0))
 
 
 @triton.jit(do_not_specialize=["segments_count"])
 def _segment_kernel(partials, segments, segments_count, result, BLOCK: tl.constexpr):
     segment = tl.program_id(0)
-    first = tl.load(segments + segment)
-    count = tl.load(segments + segments_count + segment).to(tl.int32)
-    sums = tl.zeros([BLOCK], tl.float64)
+    first = tl.load(segments + segment)  # []
+    count = tl.load(segments + segments_count + segment).to(tl.int32)  # []
+    sums = tl.zeros([BLOCK], tl.float64)  # [BLOCK]
     for begin in range(0, count, BLOCK):
-        offset = begin + tl.arange(0, BLOCK)
-        sums += tl.load(partials + first + offset, mask=offset < count, other=0.0)
+        offset = begin + tl.arange(0, BLOCK)  # [BLOCK]
+        sums += tl.load(partials + first + offset, mask=offset < count, other=0.0)  # [BLOCK]
     tl.store(result + segment, tl.sqrt(tl.sum(sums, 0)).to(tl.float32))

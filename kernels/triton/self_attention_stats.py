@@ -175,20 +175,20 @@ def _row_kernel(
     q += (image * q_image_units + head * q_head_units) * UNIT
     k += (image * k_image_units + head * k_head_units) * UNIT
     channels = channel_units * UNIT
-    i = tl.program_id(1) * BLOCK_Q + tl.arange(0, BLOCK_Q)
-    queries = q + i.to(tl.int64) * q_token_units * UNIT
-    resident = load_tokens(queries, i < tokens, 0, channels, BLOCK_D, DOT)
+    i = tl.program_id(1) * BLOCK_Q + tl.arange(0, BLOCK_Q)  # [BLOCK_Q]
+    queries = q + i.to(tl.int64) * q_token_units * UNIT  # [BLOCK_Q]
+    resident = load_tokens(queries, i < tokens, 0, channels, BLOCK_D, DOT)  # [BLOCK_Q, BLOCK_D]
 
-    largest = tl.full([BLOCK_Q], float("-inf"), tl.float32)
-    total = tl.zeros([BLOCK_Q], tl.float32)
-    weighted = tl.zeros([BLOCK_Q], tl.float32)
-    product = tl.zeros([BLOCK_Q], tl.float32)
+    largest = tl.full([BLOCK_Q], float("-inf"), tl.float32)  # [BLOCK_Q]
+    total = tl.zeros([BLOCK_Q], tl.float32)  # [BLOCK_Q]
+    weighted = tl.zeros([BLOCK_Q], tl.float32)  # [BLOCK_Q]
+    product = tl.zeros([BLOCK_Q], tl.float32)  # [BLOCK_Q]
     for begin in range(0, tokens, BLOCK_K):
-        j = begin + tl.arange(0, BLOCK_K)
-        keys = k + j.to(tl.int64) * k_token_units * UNIT
+        j = begin + tl.arange(0, BLOCK_K)  # [BLOCK_K]
+        keys = k + j.to(tl.int64) * k_token_units * UNIT  # [BLOCK_K]
         score = _scores(
             resident, queries, i < tokens, keys, j < tokens, channels, scale, BLOCK_D, STEP, DOT
-        )
+        )  # [BLOCK_Q, BLOCK_K]
         score = tl.where((j < tokens)[None, :], score, float("-inf"))
         before = largest
         largest = tl.maximum(before, tl.max(score, 1))
@@ -196,18 +196,18 @@ def _row_kernel(
         shift = tl.where(before == float("-inf"), 0.0, before - largest)
         decay = tl.exp2(shift)
         score -= largest[:, None]
-        weight = tl.exp2(score)
+        weight = tl.exp2(score)  # [BLOCK_Q, BLOCK_K]
         if ENTROPY:
             # A weight of 0 counts as 0, although its logarithm is infinite.
-            terms = weight * tl.maximum(score, NO_WEIGHT)
+            terms = weight * tl.maximum(score, NO_WEIGHT)  # [BLOCK_Q, BLOCK_K]
             weighted = (weighted + total * shift) * decay + tl.sum(terms, 1)
         total = total * decay + tl.sum(weight, 1)
         if TEACHER:
-            t = tl.load(teacher + image * tokens + j, mask=j < tokens, other=0.0)
+            t = tl.load(teacher + image * tokens + j, mask=j < tokens, other=0.0)  # [BLOCK_K]
             product = product * decay + tl.sum(weight * t[None, :], 1)
 
-    at = pair * tokens + i
-    bits = tl.log2(total)
+    at = pair * tokens + i  # [BLOCK_Q]
+    bits = tl.log2(total)  # [BLOCK_Q]
     tl.store(logsum + at, largest + bits, mask=i < tokens)
     if ENTROPY:
         tl.store(entropy + at, (bits - weighted / total) * LN_2, mask=i < tokens)
@@ -248,31 +248,31 @@ def _column_kernel(
     k += (image * k_image_units + head * k_head_units) * UNIT
     logsum += pair * tokens
     channels = channel_units * UNIT
-    j = tl.program_id(1) * BLOCK_K + tl.arange(0, BLOCK_K)
-    at = pair * tokens + j
-    keys = k + j.to(tl.int64) * k_token_units * UNIT
-    resident = load_tokens(keys, j < tokens, 0, channels, BLOCK_D, DOT)
+    j = tl.program_id(1) * BLOCK_K + tl.arange(0, BLOCK_K)  # [BLOCK_K]
+    at = pair * tokens + j  # [BLOCK_K]
+    keys = k + j.to(tl.int64) * k_token_units * UNIT  # [BLOCK_K]
+    resident = load_tokens(keys, j < tokens, 0, channels, BLOCK_D, DOT)  # [BLOCK_K, BLOCK_D]
 
     if CLASS:
-        i = tl.arange(0, BLOCK_Q)
-        queries = q + i.to(tl.int64) * q_token_units * UNIT
+        i = tl.arange(0, BLOCK_Q)  # [BLOCK_Q]
+        queries = q + i.to(tl.int64) * q_token_units * UNIT  # [BLOCK_Q]
         score = _scores(
             resident, keys, j < tokens, queries, i < 1, channels, scale, BLOCK_D, STEP, DOT
-        )
-        offset = tl.load(logsum + i, mask=i < 1, other=float("inf"))
-        weight = tl.exp2(score - offset[None, :])
-        first = tl.sum(tl.where((i < 1)[None, :], weight, 0.0), 1)
+        )  # [BLOCK_K, BLOCK_Q]
+        offset = tl.load(logsum + i, mask=i < 1, other=float("inf"))  # [BLOCK_Q]
+        weight = tl.exp2(score - offset[None, :])  # [BLOCK_K, BLOCK_Q]
+        first = tl.sum(tl.where((i < 1)[None, :], weight, 0.0), 1)  # [BLOCK_K]
         tl.store(class_row + at, first, mask=j < tokens)
     if SUMS:
-        sums = tl.zeros([BLOCK_K, BLOCK_Q], tl.float32)
+        sums = tl.zeros([BLOCK_K, BLOCK_Q], tl.float32)  # [BLOCK_K, BLOCK_Q]
         for begin in range(0, tokens, BLOCK_Q):
-            i = begin + tl.arange(0, BLOCK_Q)
-            queries = q + i.to(tl.int64) * q_token_units * UNIT
+            i = begin + tl.arange(0, BLOCK_Q)  # [BLOCK_Q]
+            queries = q + i.to(tl.int64) * q_token_units * UNIT  # [BLOCK_Q]
             score = _scores(
                 resident, keys, j < tokens, queries, i < tokens, channels, scale, BLOCK_D, STEP, DOT
-            )
+            )  # [BLOCK_K, BLOCK_Q]
             # Queries beyond the last get weights of 0.
-            offset = tl.load(logsum + i, mask=i < tokens, other=float("inf"))
+            offset = tl.load(logsum + i, mask=i < tokens, other=float("inf"))  # [BLOCK_Q]
             sums += tl.exp2(score - offset[None, :])
         tl.store(column_sums + at, tl.sum(sums, 1), mask=j < tokens)
 
@@ -303,24 +303,24 @@ def _mean_kernel(
 ):
     """Mean over heads of one tile of the weights."""
     image = tl.program_id(0).to(tl.int64)
-    i = tl.program_id(1) * BLOCK_Q + tl.arange(0, BLOCK_Q)
-    j = tl.program_id(2) * BLOCK_K + tl.arange(0, BLOCK_K)
-    queries = q + (image * q_image_units + i.to(tl.int64) * q_token_units) * UNIT
-    keys = k + (image * k_image_units + j.to(tl.int64) * k_token_units) * UNIT
+    i = tl.program_id(1) * BLOCK_Q + tl.arange(0, BLOCK_Q)  # [BLOCK_Q]
+    j = tl.program_id(2) * BLOCK_K + tl.arange(0, BLOCK_K)  # [BLOCK_K]
+    queries = q + (image * q_image_units + i.to(tl.int64) * q_token_units) * UNIT  # [BLOCK_Q]
+    keys = k + (image * k_image_units + j.to(tl.int64) * k_token_units) * UNIT  # [BLOCK_K]
     channels = channel_units * UNIT
-    logsum += image * heads * tokens + i
-    sums = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32)
+    logsum += image * heads * tokens + i  # [BLOCK_Q]
+    sums = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32)  # [BLOCK_Q, BLOCK_K]
     for _ in range(0, heads):
-        resident = load_tokens(queries, i < tokens, 0, channels, BLOCK_D, DOT)
+        resident = load_tokens(queries, i < tokens, 0, channels, BLOCK_D, DOT)  # [BLOCK_Q, BLOCK_D]
         score = _scores(
             resident, queries, i < tokens, keys, j < tokens, channels, scale, BLOCK_D, STEP, DOT
-        )
-        offset = tl.load(logsum, mask=i < tokens, other=float("inf"))
+        )  # [BLOCK_Q, BLOCK_K]
+        offset = tl.load(logsum, mask=i < tokens, other=float("inf"))  # [BLOCK_Q]
         sums += tl.exp2(score - offset[:, None])
         queries += q_head_units.to(tl.int64) * UNIT
         keys += k_head_units.to(tl.int64) * UNIT
         logsum += tokens
-    at = (image * tokens + i)[:, None] * tokens + j[None, :]
+    at = (image * tokens + i)[:, None] * tokens + j[None, :]  # [BLOCK_Q, BLOCK_K]
     tl.store(head_mean + at, sums * share, mask=(i < tokens)[:, None] & (j < tokens)[None, :])
 
 
@@ -339,11 +339,11 @@ def _scores(
 ):
     """Scaled products ``[rows, columns]`` of tokens; ``resident`` are all channels of the rows."""
     if STEP == BLOCK_D:
-        other = load_tokens(columns, column_inside, 0, channels, STEP, DOT)
-        return tl.dot(resident, tl.trans(other)) * scale
-    score = tl.zeros([row_inside.shape[0], column_inside.shape[0]], tl.float32)
+        other = load_tokens(columns, column_inside, 0, channels, STEP, DOT)  # [columns, STEP]
+        return tl.dot(resident, tl.trans(other)) * scale  # [rows, columns]
+    score = tl.zeros([row_inside.shape[0], column_inside.shape[0]], tl.float32)  # [rows, columns]
     for begin in range(0, BLOCK_D, STEP):
-        one = load_tokens(rows, row_inside, begin, channels, STEP, DOT)
-        other = load_tokens(columns, column_inside, begin, channels, STEP, DOT)
-        score = tl.dot(one, tl.trans(other), score, input_precision="tf32x3")
+        one = load_tokens(rows, row_inside, begin, channels, STEP, DOT)  # [rows, STEP]
+        other = load_tokens(columns, column_inside, begin, channels, STEP, DOT)  # [columns, STEP]
+        score = tl.dot(one, tl.trans(other), score, input_precision="tf32x3")  # [rows, columns]
     return score * scale

@@ -145,34 +145,38 @@ def _tile_kernel(
     tile = tl.program_id(0)
     row_piece = tile // pieces
     column_piece = tile % pieces
-    row = tl.load(row_cuts + row_piece) + tl.arange(0, ROWS)
-    column = tl.load(column_cuts + column_piece) * COLUMN_UNIT + tl.arange(0, COLUMNS)
-    row_end = tl.load(row_cuts + row_piece + 1)
-    column_end = tl.load(column_cuts + column_piece + 1) * COLUMN_UNIT
-    offset = (row.to(tl.int64) * row_units * ROW_UNIT)[:, None]
-    offset += (column if ADJACENT else column.to(tl.int64) * column_stride)[None, :]
-    mask = (row < row_end)[:, None] & (column < column_end)[None, :]
-    value = tl.load(weight + offset, mask=mask, other=0.0).to(tl.float32).to(tl.float64)
+    row = tl.load(row_cuts + row_piece) + tl.arange(0, ROWS)  # [ROWS]
+    column = tl.load(column_cuts + column_piece) * COLUMN_UNIT + tl.arange(0, COLUMNS)  # [COLUMNS]
+    row_end = tl.load(row_cuts + row_piece + 1)  # []
+    column_end = tl.load(column_cuts + column_piece + 1) * COLUMN_UNIT  # []
+    offset = (row.to(tl.int64) * row_units * ROW_UNIT)[:, None]  # [ROWS, 1]
+    offset += (column if ADJACENT else column.to(tl.int64) * column_stride)[
+        None, :
+    ]  # [ROWS, COLUMNS]
+    mask = (row < row_end)[:, None] & (column < column_end)[None, :]  # [ROWS, COLUMNS]
+    value = (
+        tl.load(weight + offset, mask=mask, other=0.0).to(tl.float32).to(tl.float64)
+    )  # [ROWS, COLUMNS]
     tl.store(tiles + tile, tl.sum(tl.sum(value * value, 1), 0))
 
 
 @triton.jit(do_not_specialize=["lines", "line_step", "length", "step"])
 def _scan_kernel(tiles, lines, line_step, length, step, LENGTH: tl.constexpr, LINES: tl.constexpr):
     """Replace every value of a line by the sum of the line up to it."""
-    line = tl.program_id(0) * LINES + tl.arange(0, LINES)
-    carry = tl.zeros([LINES], tl.float64)
+    line = tl.program_id(0) * LINES + tl.arange(0, LINES)  # [LINES]
+    carry = tl.zeros([LINES], tl.float64)  # [LINES]
     for begin in range(0, length, LENGTH):
-        along = begin + tl.arange(0, LENGTH)
-        offset = (along * step)[:, None] + (line * line_step)[None, :]
-        mask = (along < length)[:, None] & (line < lines)[None, :]
-        value = tl.load(tiles + offset, mask=mask, other=0.0)
+        along = begin + tl.arange(0, LENGTH)  # [LENGTH]
+        offset = (along * step)[:, None] + (line * line_step)[None, :]  # [LENGTH, LINES]
+        mask = (along < length)[:, None] & (line < lines)[None, :]  # [LENGTH, LINES]
+        value = tl.load(tiles + offset, mask=mask, other=0.0)  # [LENGTH, LINES]
         tl.store(tiles + offset, tl.cumsum(value, 0) + carry[None, :], mask=mask)
-        carry += tl.sum(value, 0)
+        carry += tl.sum(value, 0)  # [LINES]
 
 
 @triton.jit(do_not_specialize=["count"])
 def _lookup_kernel(sums, entries, count, result, BLOCK: tl.constexpr):
-    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    entry = tl.load(entries + index, mask=index < count, other=-1)
-    value = tl.load(sums + entry, mask=entry >= 0, other=0.0)
+    index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)  # [BLOCK]
+    entry = tl.load(entries + index, mask=index < count, other=-1)  # [BLOCK]
+    value = tl.load(sums + entry, mask=entry >= 0, other=0.0)  # [BLOCK]
     tl.store(result + index, tl.sqrt(value).to(tl.float32), mask=index < count)
