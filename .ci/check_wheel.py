@@ -22,8 +22,12 @@ NEEDED = (
 SOURCES = (
     "csrc/bindings.cpp",
     "csrc/attention_map.h",
+    "csrc/attention_map_binding.cpp",
+    "csrc/binding.h",
     "csrc/cuda/cuda_bindings.cpp",
     "csrc/cuda/attention_map.cu",
+    "csrc/cuda/attention_map_cuda.h",
+    "csrc/cuda/attention_map_cuda_binding.cpp",
     "csrc/cuda/features.cuh",
     "kernels/__init__.py",
     "LICENSE",

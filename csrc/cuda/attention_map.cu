@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "attention_map_cuda.h"
 #include "features.cuh"
 
 namespace tvt::cuda {

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "attention_map_backward_cuda.h"
 #include "features.cuh"
 
 namespace tvt::cuda {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "box_muller.h"
+#include "indexed_cuda.h"
 #include "launch.cuh"
 
 namespace tvt::cuda {

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "operators.h"
+#include "queue.h"
 
 namespace tvt::cuda {
 

@@ -5,6 +5,7 @@
 #include "launch.cuh"
 #include "packet.cuh"
 #include "reduce.cuh"
+#include "segment_norms_cuda.h"
 
 namespace tvt::cuda {
 namespace {
