@@ -4,6 +4,7 @@ Environment:
     TVTFAST_NATIVE: ``auto`` (default) builds ``tvtfast._C`` where a C++ compiler works and goes on
         without it where none does; ``1`` must build it; ``0`` never does.
     TVTFAST_CUDA: the same for ``tvtfast._cuda`` and ``nvcc``.
+    TVTFAST_BUILD_JOBS: files compiled at a time; default as many as there are cores.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pybind11
+from pybind11.setup_helpers import ParallelCompile
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
@@ -38,6 +40,7 @@ COMPILE_ARGS = (
     if MSVC
     else [
         "-O3",
+        "-g0",
         "-std=c++17",
         "-ffp-contract=off",
         "-fno-math-errno",
@@ -246,6 +249,7 @@ def packages() -> list[str]:
     ]
 
 
+ParallelCompile("TVTFAST_BUILD_JOBS", default=0).install()
 setup(
     packages=packages(),
     package_dir={"tvtfast": "tvtfast", "tvtfast.kernels": "kernels"},
