@@ -101,3 +101,22 @@ def test_too_large_to_enumerate():
 def test_narrow_window_says_what_was_found():
     with pytest.raises(spaces.InfeasibleError, match=r"found 0 of 5 .* in 100,000 draws"):
         TINY.sample(5, constraints={"params": (5_200_000, 5_200_000)})
+
+
+def test_a_small_space_lists_itself():
+    space = spaces.AutoFormerSpace("x", (24, 32), (2, 3), (2.0,), (2, 4))
+    everything = space.enumerate()
+    assert len(everything) == len(set(everything)) == space.size == 24
+    assert all(space.decode(space.encode(arch)) == arch for arch in everything)
+    assert set(space.sample(24, 0)) == set(everything)
+    assert space.sample(4, 0) == space.sample(24, 0)[:4]
+    low, high = space.feasible_range("params")
+    inside = space.enumerate({"params": (None, (low + high) / 2)})
+    assert 0 < len(inside) < 24
+    with pytest.raises(spaces.InfeasibleError, match="only 24 of 24 exist"):
+        space.sample(25, 0)
+
+
+def test_a_large_space_does_not():
+    with pytest.raises(spaces.NotEnumerableError, match="too many to enumerate"):
+        TINY.enumerate()

@@ -137,3 +137,21 @@ def test_registering_a_taken_name_is_refused():
 def test_spaces_are_importable_without_torch():
     code = "import sys; import tvtfast.spaces; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Unlisted(type(spaces.get("pit"))):
+    """A small space whose class states nothing but what it has to."""
+
+    _all = spaces.Space._all
+
+    def _span(self, metric, options):
+        return 0, 10**12
+
+
+def test_a_small_space_that_does_not_list_itself_is_drawn_from():
+    space = Unlisted("unlisted")
+    assert space.size == spaces.get("pit").size and not space.enumerable
+    assert len(set(space.sample(50, 0))) == 50
+    assert space.sample(20, 0) == space.sample(50, 0)[:20]
+    with pytest.raises(spaces.NotEnumerableError, match="does not list its 1,600 architectures"):
+        space.enumerate()

@@ -180,3 +180,12 @@ def test_the_large_space_has_no_identities():
     assert arch.depth == 13
     with pytest.raises(ValueError, match="12 active blocks; allowed: 13 to 13"):
         LARGE.decode([1] + [0] * 12 + [4] + [0] * 29)
+
+
+def test_cells_beyond_the_limit_are_drawn():
+    numbers = tuple(range(12, 12 * 1200, 12))
+    space = spaces.VitasCellSpace("x", (16,), (24, 36), 2, 2, (1,), numbers, numbers)
+    assert space.size > 1_000_000 and not space.enumerable
+    assert len(space.sample(5, 0)) == 5
+    with pytest.raises(spaces.NotEnumerableError, match="too many to enumerate"):
+        space.enumerate()

@@ -10,7 +10,7 @@ import tvtfast
 from tvtfast import spaces, strategies
 from tvtfast.data import frozen_batch
 from tvtfast.models import CifarResNet
-from tvtfast.spaces import NotEnumerableError
+from tvtfast.spaces import AutoFormerSpace, NotEnumerableError
 
 PIT, TINY = spaces.get("pit"), spaces.get("autoformer-tiny")
 
@@ -61,3 +61,14 @@ def test_nothing_to_list():
         tvtfast.search("pit", proxies=["params"], constraints={"params": (1, 2)})
     with pytest.raises(NotEnumerableError, match="too many to enumerate"):
         tvtfast.search(TINY, strategy="exhaustive", proxies=["params"])
+
+
+@pytest.mark.parametrize("strategy", ("exhaustive", "random", "evolution"))
+def test_a_small_space_of_autoformer_is_searched_to_its_end(strategy):
+    space = AutoFormerSpace("x", (24, 32), (2, 3), (2.0,), (2, 4))
+    trials = None if strategy == "exhaustive" else space.size
+    result = tvtfast.search(
+        space, strategy=strategy, trials=trials, proxies=["weight_norm"], img_size=32, patch_size=8
+    )
+    archs = [space.decode(arch) for arch in result.table.to_pandas()["arch"]]
+    assert set(archs) == set(space.enumerate()) and len(archs) == 24

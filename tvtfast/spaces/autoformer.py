@@ -63,6 +63,16 @@ class AutoFormerSpace(Space[AutoFormerArch]):
         per_block = len(self.mlp_ratios) * len(self.head_counts)
         return len(self.hidden_dims) * sum(int(per_block**depth) for depth in self.depths)
 
+    def _all(self) -> Iterator[AutoFormerArch]:
+        if not self.enumerable:
+            return super()._all()
+        return (
+            AutoFormerArch(dim, depth, ratios, heads)
+            for dim, depth in itertools.product(self.hidden_dims, self.depths)
+            for ratios in itertools.product(self.mlp_ratios, repeat=depth)
+            for heads in itertools.product(self.head_counts, repeat=depth)
+        )
+
     def draw(self, rng: random.Random) -> AutoFormerArch:
         hidden_dim = rng.choice(self.hidden_dims)
         depth = rng.choice(self.depths)

@@ -91,6 +91,11 @@ class Space(ABC, Generic[A]):
     def _span(self, metric: str, options: ModelOptions) -> Window: ...
 
     def _all(self) -> Iterator[A]:
+        if self.size <= _ENUMERABLE:
+            raise NotEnumerableError(
+                f"space {self.name!r} does not list its {self.size:,} architectures; implement "
+                "_all, or sample it instead"
+            )
         raise NotEnumerableError(
             f"space {self.name!r} has {self.size:,} architectures, too many to enumerate "
             f"(limit {_ENUMERABLE:,}); sample it instead"
@@ -99,13 +104,13 @@ class Space(ABC, Generic[A]):
     @property
     def enumerable(self) -> bool:
         """Whether `enumerate` lists the space."""
-        return self.size <= _ENUMERABLE
+        return self.size <= _ENUMERABLE and type(self)._all is not Space._all
 
     def enumerate(self, constraints: Constraints | None = None, **options: Any) -> list[A]:
         """All architectures inside the constraints, in a fixed order.
 
         Raises:
-            NotEnumerableError: The space is too large.
+            NotEnumerableError: The space is too large, or its class does not list it.
         """
         windows = parse_constraints(constraints)
         resolved = ModelOptions.of(**options)
@@ -367,7 +372,7 @@ class Space(ABC, Generic[A]):
 
 
 class NotEnumerableError(ValueError):
-    """The space is too large to list."""
+    """The space is too large to list, or its class does not list it."""
 
 
 def _without_choices(arch: A, choices: Sequence[Any]) -> A:

@@ -45,6 +45,8 @@ class VitasCellSpace(VitasDeitSpace):
         return total
 
     def _all(self) -> Iterator[VitasDeitArch]:
+        if not self.enumerable:
+            return super()._all()
         choices = (variable.choices for variable in self.variables)
         return map(self._from_values, itertools.product(*choices))
 
