@@ -25,7 +25,6 @@ from tvtfast.proxies import Proxy, ProxyInputs
 from tvtfast.spaces import get as get_space
 from tvtfast.strategies import NSGA2, Evolution, Strategy, name_of
 from tvtfast.supernet import SHARING, SUPERFORMER_RECIPE, Superformer, cut_out
-from tvtfast.supernet.layout import genes
 from tvtfast.supernet.relatives import Relatives
 
 SPACE = "vitas-deit"
@@ -154,9 +153,10 @@ def generations(options: argparse.Namespace) -> None:
                         found.append(took)
             alone, shared = (1e3 * median(found) for found in times.values())
             ratio = median(b / a for a, b in zip(*times.values(), strict=True))
+            segments = sum(map(len, map(model.space.genes, archs)))
             print(
-                f"| {name_of(strategy)} | {number} | {sum(map(len, map(genes, archs)))} | "
-                f"{len(relatives)} | {alone:.0f} | {shared:.0f} | {ratio:.2f} |",
+                f"| {name_of(strategy)} | {number} | {segments} | {len(relatives)} | "
+                f"{alone:.0f} | {shared:.0f} | {ratio:.2f} |",
                 flush=True,
             )
 

@@ -11,11 +11,11 @@ import torch
 
 import tvtfast
 from tvtfast.proxies import Proxy
+from tvtfast.spaces import QKV_MODES
 from tvtfast.supernet import InheritedAccuracy, Superformer
 from tvtfast.supernet.folder import SuperformerCard, TrainedSuperformer
 from tvtfast.supernet.inherited import _TOGETHER
 from tvtfast.supernet.intervals import SHARING
-from tvtfast.supernet.layout import QKV_MODES, genes
 from tvtfast.supernet.relatives import Relatives
 
 families = pytest.mark.parametrize("family", ("DEIT", "TWINS"))
@@ -93,7 +93,7 @@ def test_no_more_activations_are_held_than_a_path_has_branches(small, images, fa
     with torch.no_grad():
         for _ in Relatives(model, archs).logits(images):
             pass
-    deepest = max(len(genes(arch)) for arch in archs)
+    deepest = max(len(model.space.genes(arch)) for arch in archs)
     assert max(held) <= deepest + 1 < len(made) / 2
 
 

@@ -7,9 +7,9 @@ import random
 import pytest
 import torch
 
+from tvtfast.spaces import QKV_MODES
 from tvtfast.spaces import get as get_space
 from tvtfast.supernet import Subnets, Superformer, cut_out, fit_identity_probability, intervals
-from tvtfast.supernet.layout import QKV_MODES
 
 SHARING = ("ordinal", "bilateral", "cyclic")
 FAMILIES = ("DEIT", "TWINS")

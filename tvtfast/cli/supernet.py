@@ -16,9 +16,8 @@ from tvtfast.cli.training import (
 )
 from tvtfast.data import load_dataset
 from tvtfast.distill import Distillation
-from tvtfast.spaces import default_patch_size
+from tvtfast.spaces import QKV_MODES, default_patch_size
 from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, train_superformer
-from tvtfast.supernet.layout import QKV_MODES
 from tvtfast.training.guide import LOGITS
 from tvtfast.training.processes import announces
 

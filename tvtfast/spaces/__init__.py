@@ -21,6 +21,7 @@ from tvtfast.spaces.options import ModelOptions, default_patch_size
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.skeletons import Skeleton
+from tvtfast.spaces.slices import QKV_MODES, Axis, Genes, Layout, Piece
 from tvtfast.spaces.steps import Step
 from tvtfast.spaces.variables import Variable
 from tvtfast.spaces.vitas_cell import VitasCellSpace
@@ -29,17 +30,22 @@ from tvtfast.spaces.vitas_twins import StageChoices, VitasTwinsArch, VitasTwinsS
 
 __all__ = [
     "METRICS",
+    "QKV_MODES",
     "AsViTArch",
     "AsViTSpace",
     "AutoFormerArch",
     "AutoFormerSpace",
+    "Axis",
     "Constraints",
+    "Genes",
     "InfeasibleError",
+    "Layout",
     "ModelOptions",
     "NotEnumerableError",
     "Paths",
     "PiTArch",
     "PiTSpace",
+    "Piece",
     "Skeleton",
     "Space",
     "StageChoices",

@@ -19,6 +19,7 @@ from tvtfast.spaces.constraints import (
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.skeletons import Skeleton
+from tvtfast.spaces.slices import Genes, Layout
 from tvtfast.spaces.steps import Step
 from tvtfast.spaces.variables import Variable
 
@@ -188,6 +189,58 @@ class Space(ABC, Generic[A]):
             NotEnumerableError: One without slots that is too large to list.
         """
         return self._skeletons(ModelOptions.of(**options))
+
+    def largest(self) -> Iterator[A]:
+        """Architectures of the largest widths and depth that together use every parameter that a
+        superformer of the space stores.
+
+        Raises:
+            ValueError: A space without a superformer.
+        """
+        raise self._no_superformer()
+
+    def genes(self, arch: A) -> Genes:
+        """The decisions of an architecture by the segment that takes them up.
+
+        Candidates with equal genes up to some segment are the same network on the same slices up to
+        there: what a slice is private to, and the widths it is cut by, are among them. Genes of two
+        architectures can be compared by order.
+
+        Raises:
+            ValueError: A space without a superformer.
+        """
+        raise self._no_superformer()
+
+    def layout(self, arch: A, qkv_mode: int) -> Layout:
+        """Where every parameter of an architecture lies among those of the superformer.
+
+        Args:
+            arch: An architecture of the space.
+            qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`; a space
+                without a choice of heads has no use for it.
+
+        Raises:
+            ValueError: A space without a superformer.
+        """
+        raise self._no_superformer()
+
+    def draw_active(self, rng: random.Random, identity_probability: float) -> A:
+        """One architecture each of whose slots holds no block with a given probability.
+
+        Raises:
+            ValueError: A space whose blocks cannot be missing.
+        """
+        raise ValueError(
+            f"space {self.name!r} draws no identity blocks; train its superformer without a window "
+            "of FLOPs, or implement draw_active"
+        )
+
+    def _no_superformer(self) -> ValueError:
+        return ValueError(
+            f"there is no superformer for space {self.name!r}; take a space of ViTAS: vitas-deit, "
+            "vitas-deit-large, vitas-twins, or one of your own that implements largest, genes and "
+            "layout"
+        )
 
     def decode(self, encoded: A | Mapping[str, Any] | str) -> A:
         """Parse and validate a JSON string or a published dictionary.

@@ -18,8 +18,10 @@ from typing import Any, ClassVar
 from tvtfast.spaces.base import Space, check_choice, take, whole
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.slices import Axis, Genes, Layout, Piece
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
 from tvtfast.spaces.variables import Variable
+from tvtfast.spaces.vitas_slices import BlockSlices, classifier_pieces, inner_axis
 
 IDENTITY = 0
 """The head count of a block that is not there."""
@@ -374,6 +376,38 @@ class VitasDeitSpace(Space[VitasDeitArch]):
                 MLP.of(name, dim, mlp, grid, prefix),
             )
         return (*steps, Classifier.of("", dim, options.num_classes, options.distilled))
+
+    def largest(self) -> Iterator[VitasDeitArch]:
+        widths = (self.qkv_dims[-1], self.mlp_dims[-1])
+        for number in range(max(len(self.patch_sizes), len(self.head_counts))):
+            heads = self.head_counts[number % len(self.head_counts)]
+            yield VitasDeitArch(
+                self.patch_sizes[number % len(self.patch_sizes)],
+                self.embed_dims[-1],
+                *((value,) * self.slots for value in (heads, *widths)),
+            )
+
+    def genes(self, arch: VitasDeitArch) -> Genes:
+        blocks = zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, strict=True)
+        return ((arch.patch_size, arch.embed_dim), *blocks)
+
+    def layout(self, arch: VitasDeitArch, qkv_mode: int) -> Layout:
+        stem, embed = f"patch{arch.patch_size}.", Axis(self.embed_dims, arch.embed_dim)
+        blocks = [
+            BlockSlices(embed, inner_axis(self.qkv_dims, qkv), Axis(self.mlp_dims, mlp), heads)
+            for heads, qkv, mlp in zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, strict=True)
+        ]
+
+        def find(name: str, ndim: int) -> tuple[Piece, ...]:
+            if name.startswith("blocks."):
+                return blocks[int(name.split(".")[1])](name, qkv_mode)
+            if name.startswith("patch_embed."):
+                return (Piece(stem + name, (embed, *[None] * (ndim - 1))),)
+            if name in ("cls_token", "pos_embed"):
+                return (Piece(stem + name, (None, None, embed)),)
+            return classifier_pieces(name, ndim, embed)
+
+        return find
 
     def original_flops(
         self,

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from tvtfast.spaces.base import Space, check_choice, take, whole
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.slices import Axis, Genes, Layout, Piece
 from tvtfast.spaces.steps import MLP, Classifier, Step
 from tvtfast.spaces.twins_steps import (
     LocalAttention,
@@ -26,6 +27,7 @@ from tvtfast.spaces.twins_steps import (
 )
 from tvtfast.spaces.variables import Variable
 from tvtfast.spaces.vitas_deit import IDENTITY, tenths
+from tvtfast.spaces.vitas_slices import BlockSlices, classifier_pieces, inner_axis
 
 ATTENTIONS = ("local", "global")
 SUBSAMPLING = (8, 4, 2, 1)
@@ -212,9 +214,9 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
             Variable(f"embed_dim[{number}]", stage.embed_dims)
             for number, stage in enumerate(self.stages)
         )
-        return (*widths, *itertools.chain.from_iterable(map(self._genes, range(_STAGES))))
+        return (*widths, *itertools.chain.from_iterable(map(self._variables_of, range(_STAGES))))
 
-    def _genes(self, number: int) -> Iterator[Variable]:
+    def _variables_of(self, number: int) -> Iterator[Variable]:
         stage = self.stages[number]
         for slot in range(stage.slots):
             for decision, choices in zip(_PER_BLOCK, stage.per_block, strict=True):
@@ -320,6 +322,63 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
                     steps.append(PositionConvolution.of(f"pos_block.{number}.", dim, grid))
             before, width = grid, dim
         return (*steps, Classifier.of("", width, options.num_classes, options.distilled))
+
+    def largest(self) -> Iterator[VitasTwinsArch]:
+        kinds = max(len(stage.attentions) for stage in self.stages)
+        heads = max(len(stage.head_counts) for stage in self.stages)
+        for kind, head in itertools.product(range(kinds), range(heads)):
+            yield self._of_stages(
+                [stage.embed_dims[-1] for stage in self.stages],
+                [
+                    [
+                        (
+                            stage.attentions[kind % len(stage.attentions)],
+                            stage.head_counts[head % len(stage.head_counts)],
+                            stage.qkv_dims[-1],
+                            stage.mlp_dims[-1],
+                        )
+                    ]
+                    * stage.slots
+                    for stage in self.stages
+                ],
+            )
+
+    def genes(self, arch: VitasTwinsArch) -> Genes:
+        stages = zip(arch.embed_dim, arch.stages, strict=True)
+        return tuple(gene for dim, blocks in stages for gene in (("merging", dim), *blocks))
+
+    def layout(self, arch: VitasTwinsArch, qkv_mode: int) -> Layout:
+        embeds = [
+            Axis(stage.embed_dims, dim)
+            for stage, dim in zip(self.stages, arch.embed_dim, strict=True)
+        ]
+        slices = [
+            [
+                BlockSlices(
+                    embed,
+                    inner_axis(stage.qkv_dims, qkv),
+                    Axis(stage.mlp_dims, mlp),
+                    heads,
+                    f"{kind}.",
+                )
+                for kind, heads, qkv, mlp in blocks
+            ]
+            for stage, embed, blocks in zip(self.stages, embeds, arch.stages, strict=True)
+        ]
+
+        def find(name: str, ndim: int) -> tuple[Piece, ...]:
+            room, *rest = name.split(".")
+            if room == "blocks":
+                return slices[int(rest[0])][int(rest[1])](name, qkv_mode)
+            if room == "patch_embeds":
+                number = int(rest[0])
+                before = embeds[number - 1] if number else None
+                return (Piece(name, (embeds[number], before, None, None)[:ndim]),)
+            if room == "pos_block":
+                return (Piece(name, (embeds[int(rest[0])], *[None] * (ndim - 1))),)
+            return classifier_pieces(name, ndim, embeds[-1])
+
+        return find
 
 
 def _draw_block(stage: StageChoices, rng: random.Random) -> tuple[Any, ...]:

@@ -13,7 +13,6 @@ from tvtfast.common.hashing import fingerprint
 from tvtfast.data import VisionDataset, eval_transform
 from tvtfast.proxies import Proxy, ProxyInputs
 from tvtfast.supernet.folder import TrainedSuperformer
-from tvtfast.supernet.layout import genes
 from tvtfast.supernet.relatives import Relatives
 
 _BATCH = 256
@@ -82,7 +81,7 @@ class InheritedAccuracy:
         """
         model = self.superformer.model
         decoded = [model.space.decode(arch) for arch in archs]
-        order = sorted(range(len(decoded)), key=lambda place: genes(decoded[place]))
+        order = sorted(range(len(decoded)), key=lambda place: model.space.genes(decoded[place]))
         for start in range(0, len(order), _TOGETHER):
             places = order[start : start + _TOGETHER]
             accuracies = self._together([decoded[place] for place in places], side)

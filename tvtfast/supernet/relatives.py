@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import Tensor
 
-from tvtfast.supernet.layout import genes
 from tvtfast.supernet.superformer import Superformer
 
 _Genes = tuple[Any, ...]
@@ -50,7 +49,7 @@ class Relatives:
         self._root: dict[_Genes, _Node] = {}
         for row, arch in enumerate(archs):
             children = self._root
-            for place, gene in enumerate(genes(arch)):
+            for place, gene in enumerate(superformer.space.genes(arch)):
                 node = children.setdefault(gene, _Node(arch, place))
                 children = node.children
             node.rows.append(row)

@@ -17,13 +17,13 @@ class Subnets:
     """Random architectures in canonical form, one per step, a function of (seed, step) alone.
 
     Args:
-        space: A space of ViTAS.
+        space: The space.
         seed: Seed of the draws.
         identity_probability: Chance of a slot to hold no block; ``None`` draws every depth with
             equal probability.
     """
 
-    space: Any
+    space: Space[Any]
     seed: int
     identity_probability: float | None = None
 
@@ -57,13 +57,12 @@ def fit_identity_probability(
     low, high = flops
     if not low <= high:
         raise ValueError(f"the window {low:g} to {high:g} is empty; give (low, high)")
-    drawn: Any = space
     tried: dict[int, float] = {}
 
     def mean(hundredths: int) -> float:
         if hundredths not in tried:
             rng = random.Random(f"identity:{seed}")
-            archs = [drawn.draw_active(rng, hundredths * _STEP) for _ in range(_DRAWS)]
+            archs = [space.draw_active(rng, hundredths * _STEP) for _ in range(_DRAWS)]
             tried[hundredths] = float(space.paths(archs, **options).flops.mean())
         return tried[hundredths]
 

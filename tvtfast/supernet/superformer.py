@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,9 @@ from torch.func import functional_call
 
 from tvtfast.initialization import draw_, framework_init
 from tvtfast.models import SegmentedModel, SpatialFeatures, blank, parameter_rule
-from tvtfast.spaces import ModelOptions, Space
+from tvtfast.spaces import QKV_MODES, Layout, ModelOptions, Piece, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.supernet.intervals import Interval, intervals, sides
-from tvtfast.supernet.layout import Layout, Piece, largest, layout
 
 _KEPT_SKELETONS = 64
 
@@ -33,9 +32,10 @@ class Superformer(nn.Module):
     Source: Su et al., ECCV 2022.
 
     Args:
-        space: A space of ViTAS, or its name.
+        space: A space that implements `Space.largest`, `Space.genes` and `Space.layout`, such as
+            those of ViTAS, or its name. Its models are `tvtfast.models.SegmentedModel`.
         sharing: Which channels a narrower candidate takes, see `tvtfast.supernet.intervals`.
-        qkv_mode: What is private to a number of heads, see `tvtfast.supernet.layout.QKV_MODES`.
+        qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`.
         seed: Seed of the weights.
         device: Where they live; default CPU.
         **options: Fields of `tvtfast.spaces.ModelOptions`. There is no stochastic depth and no
@@ -65,10 +65,12 @@ class Superformer(nn.Module):
         self.options = replace(ModelOptions.of(**options), drop_path_rate=0.0)
         if self.options.distilled:
             raise ValueError("a superformer has no distillation token; leave distilled out")
+        if qkv_mode not in QKV_MODES:
+            raise ValueError(f"qkv_mode is {qkv_mode!r}; allowed: {', '.join(map(str, QKV_MODES))}")
         self.sharing, self.qkv_mode, self.sides = sharing, qkv_mode, sides(sharing)
         self._skeletons: OrderedDict[Any, _Skeleton] = OrderedDict()
         self.stored = nn.ParameterDict()
-        for arch in largest(self.space):
+        for arch in self.space.largest():
             self._store(arch, seed, device)
             self.reference = arch
         self.subnet = self.reference
@@ -96,8 +98,14 @@ class Superformer(nn.Module):
     def skeleton(self, arch: Any) -> _Skeleton:
         """The module of a candidate, without weights."""
         if arch not in self._skeletons:
-            model = cast(SegmentedModel, blank(arch, space=self.space, **asdict(self.options)))
-            self._skeletons[arch] = _Skeleton(model, layout(self.space, arch, self.qkv_mode))
+            model = blank(arch, space=self.space, **asdict(self.options))
+            if not isinstance(model, SegmentedModel):
+                raise ValueError(
+                    f"models of space {self.space.name!r} are {type(model).__name__}; a "
+                    "superformer runs candidates in parts: derive them from "
+                    "tvtfast.models.SegmentedModel"
+                )
+            self._skeletons[arch] = _Skeleton(model, self.space.layout(arch, self.qkv_mode))
             if len(self._skeletons) > _KEPT_SKELETONS:
                 self._skeletons.popitem(last=False)
         return self._skeletons[arch]

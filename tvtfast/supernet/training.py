@@ -100,7 +100,7 @@ def train_superformer(
         dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
         output_dir: The superformer folder, for `load_superformer`.
         sharing: Which channels narrower candidates take, see `tvtfast.supernet.intervals`.
-        qkv_mode: What is private to a number of heads, see `tvtfast.supernet.layout.QKV_MODES`.
+        qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`.
         flops: Window of the mean cost of subnets, which the probability of identity blocks is
             fitted to (`fit_identity_probability`); without, all depths are equally likely.
         cutmix: Alpha of CutMix; 0 for none.
