@@ -6,7 +6,7 @@ from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.models.asvit import AsViT
 from tvtfast.models.attention_stats import attention_stats
 from tvtfast.models.autoformer import AutoFormer
-from tvtfast.models.builder import blank, build, parameter_rule, register_model
+from tvtfast.models.builder import blank, build, parameter_rule
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.checkpoint import CheckpointError
 from tvtfast.models.cifar_resnet import CifarResNet
@@ -21,6 +21,7 @@ from tvtfast.models.features import (
 )
 from tvtfast.models.modes import IdentityNorms, temporary_mode
 from tvtfast.models.pit import PiT
+from tvtfast.models.registry import register_model
 from tvtfast.models.segments import Segment, SegmentedModel
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
 from tvtfast.models.tangents import jvp

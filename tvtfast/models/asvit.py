@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.candidate import CandidateModel, drop_path_rates
 from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.registry import register_model
 from tvtfast.models.stages import chosen_stages, stage_features
 from tvtfast.models.timm_parts import drop_path
 from tvtfast.models.windows import Windows
@@ -173,6 +174,9 @@ class AsViT(CandidateModel):
                 f"AsViT was built for images [B, {self.options.in_chans}, H, W] of any size, got "
                 f"{list(images.shape)}"
             )
+
+
+register_model(AsViTArch, AsViT)
 
 
 class OverlapPatchEmbed(nn.Module):

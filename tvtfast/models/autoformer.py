@@ -11,6 +11,7 @@ from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block, RelativePositionAttention
 from tvtfast.models.candidate import CandidateModel, PatchEmbed, drop_path_rates
 from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.registry import register_model
 from tvtfast.spaces.autoformer import (
     MAX_RELATIVE_POSITION,
     ORIGINAL_HEAD_DIM,
@@ -68,6 +69,9 @@ class AutoFormer(CandidateModel):
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         pooled = self.norm(tokens)[:, 1:].mean(dim=1)
         return pooled, pooled
+
+
+register_model(AutoFormerArch, AutoFormer)
 
 
 def _attention(space: AutoFormerSpace, dim: int, heads: int) -> Attention:

@@ -9,37 +9,10 @@ import torch
 from torch import nn
 
 from tvtfast.initialization import ParameterInit, initialize_
-from tvtfast.models.asvit import AsViT
-from tvtfast.models.autoformer import AutoFormer
 from tvtfast.models.candidate import CandidateModel
-from tvtfast.models.pit import PiT
-from tvtfast.models.vitas_deit import VitasDeit
-from tvtfast.models.vitas_twins import VitasTwins
-from tvtfast.spaces import (
-    AsViTArch,
-    AutoFormerArch,
-    ModelOptions,
-    PiTArch,
-    Space,
-    VitasDeitArch,
-    VitasTwinsArch,
-)
+from tvtfast.models.registry import model_of
+from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
-
-_models: dict[type[Any], Callable[[Any, Any, ModelOptions], CandidateModel]] = {
-    AsViTArch: AsViT,
-    AutoFormerArch: AutoFormer,
-    PiTArch: PiT,
-    VitasDeitArch: VitasDeit,
-    VitasTwinsArch: VitasTwins,
-}
-
-
-def register_model(
-    arch_type: type[Any], model: Callable[[Any, Any, ModelOptions], CandidateModel]
-) -> None:
-    """Declare how architectures of a type are built: ``model(arch, space, options)``."""
-    _models[arch_type] = model
 
 
 def parameter_rule(
@@ -47,7 +20,7 @@ def parameter_rule(
 ) -> Callable[[str, nn.Module], ParameterInit | None] | None:
     """How models of a space draw their parameters, see `tvtfast.initialization.DeclaresInit`;
     ``None`` where no model states it without being built."""
-    return getattr(_models.get(get_space(space).arch_type), "parameter_init", None)
+    return getattr(model_of(get_space(space).arch_type), "parameter_init", None)
 
 
 def blank(
@@ -62,13 +35,14 @@ def blank(
     """
     resolved_space = get_space(space)
     decoded = resolved_space.decode(arch)
-    if type(decoded) not in _models:
+    model = model_of(type(decoded))
+    if model is None:
         raise ValueError(
             f"no model is registered for {type(decoded).__name__} of space "
             f"{resolved_space.name!r}; call tvtfast.models.register_model"
         )
     with torch.device("meta"):
-        return _models[type(decoded)](decoded, resolved_space, ModelOptions.of(**options))
+        return model(decoded, resolved_space, ModelOptions.of(**options))
 
 
 def build(

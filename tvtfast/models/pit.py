@@ -11,6 +11,7 @@ from tvtfast.initialization import Constant, ParameterInit, Uniform
 from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
 from tvtfast.models.candidate import CandidateModel, PatchEmbed
 from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.registry import register_model
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.pit import PiTArch, PiTSpace, stage_grids
 
@@ -77,6 +78,9 @@ class PiT(CandidateModel):
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         prefix = self.norm(tokens[:, : self.num_prefix_tokens])
         return prefix[:, 0], prefix[:, -1]
+
+
+register_model(PiTArch, PiT)
 
 
 class Pooling(nn.Module):

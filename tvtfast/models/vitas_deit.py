@@ -12,6 +12,7 @@ from tvtfast.initialization import ParameterInit
 from tvtfast.models.autoformer import AutoFormer
 from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
 from tvtfast.models.candidate import PatchEmbed, drop_path_rates
+from tvtfast.models.registry import register_model
 from tvtfast.models.segments import Segment, SegmentedModel
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
@@ -66,3 +67,6 @@ class VitasDeit(SegmentedModel):
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         prefix = self.norm(tokens[:, : self.num_prefix_tokens])
         return prefix[:, 0], prefix[:, -1]
+
+
+register_model(VitasDeitArch, VitasDeit)

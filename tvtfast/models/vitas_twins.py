@@ -13,6 +13,7 @@ from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.blocks import LAYER_NORM_EPS, Block
 from tvtfast.models.candidate import drop_path_rates
 from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.registry import register_model
 from tvtfast.models.segments import Segment, SegmentedModel
 from tvtfast.models.stages import chosen_stages, stage_features
 from tvtfast.spaces.options import ModelOptions
@@ -141,6 +142,9 @@ class VitasTwins(SegmentedModel):
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         pooled = self.norm(tokens).mean(dim=1)
         return pooled, pooled
+
+
+register_model(VitasTwinsArch, VitasTwins)
 
 
 class PatchMerging(nn.Module):
