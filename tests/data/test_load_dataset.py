@@ -19,6 +19,7 @@ from tvtfast.data import (
     eval_transform,
     load_dataset,
 )
+from tvtfast.data.registry import address
 
 
 def test_every_known_set_is_listed() -> None:
@@ -101,3 +102,11 @@ def test_own_images_need_as_many_labels() -> None:
 def test_normalization_refusals(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="three finite numbers|above 0"):
         Normalization(mean, std)
+
+
+def test_an_address_holds_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert address("CIFAR-100") == ("CIFAR-100", None)
+    assert address("cifar100", "data") == ("cifar100", str(tmp_path / "data"))
+    assert address("photos") == (str(tmp_path / "photos"), None)
+    assert address(Path("photos.npz")) == (str(tmp_path / "photos.npz"), None)

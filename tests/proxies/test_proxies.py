@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -126,3 +128,29 @@ def test_flat_features_are_refused():
         proxies.teacher_aware(torch.zeros(2, 8), torch.zeros(2, 8, 4, 4))
     with pytest.raises(UnsupportedModelError, match="returned no features"):
         last_features(nn.Identity(), torch.zeros(1), feature_fn=lambda m, x: [])
+
+
+def test_a_factory_makes_proxies_from_an_argument(monkeypatch):
+    monkeypatch.setattr("tvtfast.proxies.base._proxies", dict(proxies.base._proxies))
+
+    def make(argument):
+        return proxies.Proxy("constant", lambda inputs: float(argument))
+
+    proxies.register(proxies.ProxyFactory("constant", make, "a number", "NUMBER"))
+    arch = TINY.sample(1, 0)
+    table = tvtfast.score(arch, space=TINY, proxies=["constant:2.5"]).to_pandas()
+    assert table["constant"].tolist() == [2.5]
+    with pytest.raises(ValueError, match="'constant' needs a number; give constant:NUMBER"):
+        proxies.get("constant")
+    with pytest.raises(ValueError, match="unknown proxy 'params:1'"):
+        proxies.get("params:1")
+    with pytest.raises(ValueError, match="registered already"):
+        proxies.register(proxies.Proxy("constant", lambda inputs: 0.0))
+
+
+def test_naming_a_factory_imports_nothing_until_it_is_asked():
+    code = (
+        "import sys; from tvtfast import proxies; proxies.available(); "
+        "sys.exit('tvtfast.supernet' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 
 import tvtfast
+from tvtfast import proxies, spaces
 from tvtfast.cli import main
+from tvtfast.data import load_dataset
 from tvtfast.models import load_student
 from tvtfast.proxies.throughput import throughput, throughput_spread
-from tvtfast.supernet import InheritedAccuracy, Superformer, load_superformer
+from tvtfast.supernet import (
+    InheritedAccuracy,
+    Superformer,
+    extract,
+    load_superformer,
+    save_superformer,
+)
 from tvtfast.supernet.folder import TrainedSuperformer
 
 
@@ -26,9 +37,9 @@ def inherited(small, finished):
     return InheritedAccuracy(finished.superformer, small.part("test", 30))
 
 
-def score(small, archs, proxies, **options):
+def score(small, archs, names, **options):
     return tvtfast.score(
-        archs, space=small.DEIT, proxies=proxies, device="cpu", num_classes=10, **options
+        archs, space=small.DEIT, proxies=names, device="cpu", num_classes=10, **options
     )
 
 
@@ -114,9 +125,9 @@ def test_throughput_of_a_measurement(monkeypatch):
 
 def test_throughput_is_measured_once_per_machine(small, tmp_path):
     options = {"store": tmp_path / "scores.sqlite", "images": torch.randn(4, 3, 32, 32)}
-    proxies = ["throughput", "throughput_spread"]
-    first = score(small, small.DEIT.sample(2, 0), proxies, patch_size=8, **options).to_pandas()
-    again = score(small, small.DEIT.sample(2, 0), proxies, patch_size=8, **options).to_pandas()
+    rates = ["throughput", "throughput_spread"]
+    first = score(small, small.DEIT.sample(2, 0), rates, patch_size=8, **options).to_pandas()
+    again = score(small, small.DEIT.sample(2, 0), rates, patch_size=8, **options).to_pandas()
     assert (first["throughput"] > 0).all() and (first["throughput_spread"] >= 0).all()
     assert first["throughput"].tolist() == again["throughput"].tolist()
 
@@ -129,10 +140,16 @@ def test_commands_from_training_to_a_student(small, tmp_path, capsys):
     assert "search it    tvtfast search" in capsys.readouterr().out
     search = ["search", *flags, "--supernet", str(folder), "--trials", "3", "--strategy", "random"]
     window = ["--min-param-limits", "null", "--param-limits", "null"]
-    proxies = ["--proxies", "inherited_accuracy", "--output-dir", str(tmp_path / "run")]
-    assert main([*search, *window, *proxies, "--space", "pit"]) == 2
+    asked = ["--proxies", "inherited_accuracy", "--output-dir", str(tmp_path / "run")]
+    assert main([*search, *window, *asked, "--space", "pit"]) == 2
     assert "give --space test-super-deit" in capsys.readouterr().err
-    assert main([*search, *window, *proxies]) == 0
+    assert main([*search, *window, *asked]) == 0
+    library_agrees(small, folder, tmp_path / "run")
+    named = ["search", *flags, "--trials", "3", "--strategy", "random", *window]
+    named += ["--proxies", f"inherited_accuracy:{folder}", "--output-dir", str(tmp_path / "named")]
+    assert main(named) == 0
+    by_flag, by_name = (pd.read_csv(tmp_path / run / "scores.csv") for run in ("run", "named"))
+    assert by_flag["inherited_accuracy"].tolist() == by_name["inherited_accuracy"].tolist()
     best = tmp_path / "run" / "best.json"
     student = ["--arch", str(best), "--output", str(tmp_path / "student")]
     assert main(["export", "--from-supernet", str(folder), *student]) == 0
@@ -145,9 +162,109 @@ def test_commands_from_training_to_a_student(small, tmp_path, capsys):
         torch.testing.assert_close(alone.module(images), inside, rtol=1e-5, atol=1e-5)
 
 
+def library_agrees(small, folder, run):
+    """The superformer by name gives the numbers of the command, under the keys of its store."""
+    frame = pd.read_csv(run / "scores.csv")
+    name = f"inherited_accuracy:{folder}"
+    table = score(small, frame["arch"].tolist(), [name], **small.OPTIONS)
+    found = table.to_pandas()["inherited_accuracy"].tolist()
+    assert found == frame["inherited_accuracy"].tolist()
+    stored = tvtfast.Scorer(
+        space=small.DEIT,
+        proxies=[name],
+        store=run / "scores.sqlite",
+        device="cpu",
+        num_classes=10,
+        **small.OPTIONS,
+    )
+    stored(frame["arch"].tolist())
+    assert stored.evaluated == 0
+
+
+def test_a_superformer_that_does_not_say_where_its_images_are(small, finished):
+    """It was trained on images that were given; so say folders of before there was a record."""
+    assert finished.superformer.card.evaluation is None
+    with pytest.raises(ValueError, match=r"does not say where the images of 'digits-part'.*path"):
+        score(small, small.DEIT.sample(1, 0), [f"inherited_accuracy:{finished.folder}"])
+    card = finished.folder / "superformer.json"
+    content = json.loads(card.read_text())
+    old = finished.folder.with_name("old")
+    shutil.copytree(finished.folder, old)
+    (old / card.name).write_text(
+        json.dumps({k: v for k, v in content.items() if k != "evaluation"})
+    )
+    assert load_superformer(old).card == finished.superformer.card
+    with pytest.raises(ValueError, match="does not say where"):
+        proxies.get(f"inherited_accuracy:{old}")
+
+
+@pytest.fixture
+def named(small, finished, tmp_path):
+    """The name of a superformer that says where its images are."""
+    folder = tmp_path / "named"
+    recorded = replace(finished.superformer.card, evaluation={"name": "digits", "path": None})
+    save_superformer(folder, finished.superformer.model, recorded)
+    return f"inherited_accuracy:{folder}"
+
+
+def test_a_superformer_is_named_with_its_folder(small, finished, named):
+    archs = small.DEIT.sample(3, 1)
+    table = score(small, archs, [named], **small.OPTIONS).to_pandas()
+    images = load_dataset("digits", split="eval")
+    expected = InheritedAccuracy(finished.superformer, images)
+    assert table["inherited_accuracy"].tolist() == list(map(expected, archs))
+    assert proxies.get(named).depends_on() == expected.proxy().depends_on()
+
+
+def test_what_a_search_limits_may_be_named_so(small, named):
+    result = tvtfast.search(
+        small.DEIT,
+        strategy="random",
+        trials=4,
+        proxies=[named],
+        constraints={"inherited_accuracy": (0.0, None)},
+        num_classes=10,
+        device="cpu",
+        **small.OPTIONS,
+    )
+    assert result.table.to_pandas()["inherited_accuracy"].notna().all()
+    with pytest.raises(ValueError, match="needs the folder of a superformer"):
+        tvtfast.search(
+            small.DEIT,
+            trials=2,
+            strategy="random",
+            proxies=["params"],
+            constraints={"inherited_accuracy": (0.0, None)},
+            **small.OPTIONS,
+        )
+
+
+def test_names_without_a_superformer(small, finished, named, tmp_path):
+    assert "inherited_accuracy" in proxies.available()
+    archs = small.DEIT.sample(1, 0)
+    for bare in ("inherited_accuracy", "inherited_accuracy:"):
+        with pytest.raises(ValueError, match="needs the folder .*; give inherited_accuracy:FOLDER"):
+            score(small, archs, [bare])
+    with pytest.raises(FileNotFoundError, match="nowhere is not a superformer folder"):
+        score(small, archs, ["inherited_accuracy:runs/nowhere"])
+    extract(finished.superformer, archs[0], tmp_path / "student")
+    with pytest.raises(FileNotFoundError, match=r"student is not a superformer folder.*train one"):
+        score(small, archs, [f"inherited_accuracy:{tmp_path / 'student'}"])
+    with pytest.raises(ValueError, match="both the column 'inherited_accuracy'"):
+        proxies.resolve([named, f"{named}/"])
+    assert len(proxies.resolve([named, named])[0]) == 1
+    with pytest.raises(ValueError, match="'x' combines 'inherited_accuracy', which is made from"):
+        proxies.register(proxies.CombinedProxy("x", ("weight_norm", named)))
+
+
+def test_architectures_of_another_space(named):
+    with pytest.raises(ValueError, match=r"is of space 'test-super-deit', .*give space='test-supe"):
+        tvtfast.score(spaces.get("pit").sample(1, 0), space="pit", proxies=[named], img_size=32)
+
+
 def test_flags_that_do_not_go_together(tmp_path, capsys):
     assert main(["search", "--proxies", "inherited_accuracy"]) == 2
-    assert "give --supernet FOLDER" in capsys.readouterr().err
+    assert "give inherited_accuracy:FOLDER" in capsys.readouterr().err
     assert main(["search", "--supernet", "runs/x"]) == 2
     assert "which is not among the proxies" in capsys.readouterr().err
     assert main(["export", "--output", str(tmp_path / "x")]) == 2

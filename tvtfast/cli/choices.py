@@ -9,6 +9,7 @@ PROXIES = (
     "curvature",
     "flops",
     "gauss_length",
+    "inherited_accuracy",
     "length_distortion",
     "ntk_condition",
     "params",

@@ -14,7 +14,7 @@ from tvtfast.cli.choices import DTYPES, METHODS, PROTOCOLS, PROXIES
 if TYPE_CHECKING:
     from tvtfast.data import FrozenBatch, VisionDataset
     from tvtfast.models import Teacher
-    from tvtfast.proxies import Proxy
+    from tvtfast.proxies import CombinedProxy, Proxy
 
 INHERITED = "inherited_accuracy"
 _TVT = ("teacher_aware", "weight_norm")
@@ -79,7 +79,8 @@ def add_scoring_options(parser: ArgumentParser) -> None:
         "--supernet",
         type=str | None,
         default=None,
-        help=f"superformer folder, for the proxy {INHERITED}: accuracy on the evaluation split",
+        help=f"superformer folder, for the proxy {INHERITED} on the evaluation split of "
+        f"--data-set; {INHERITED}:FOLDER takes the data set that it was trained on",
     )
     scores.add_argument("--seed", type=int, default=0, help="seed of images, draws and weights")
     scores.add_argument("--init-seeds", type=int, default=1, help="weight draws per candidate")
@@ -150,15 +151,16 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
     from tvtfast.data import VisionDataset
 
     images = _images(cfg)
+    chosen = [_proxy(cfg, name) for name in cfg.proxies]
     side = cfg.img_size
     if side is None:
         side = images.img_size if isinstance(images, VisionDataset) else images.images.shape[-1]
     patch = spaces.default_patch_size(side) if cfg.patch_size is None else cfg.patch_size
     arguments = {
-        "proxies": [_proxy(cfg, name) for name in cfg.proxies],
+        "proxies": chosen,
         "images": images,
         "batch_size": cfg.batch_size,
-        "teacher": _teacher(cfg, images, progress),
+        "teacher": _teacher(cfg, images, chosen, progress),
         "seed": cfg.seed,
         "init_seeds": cfg.init_seeds,
         "dtype": cfg.dtype,
@@ -174,12 +176,12 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
     return arguments
 
 
-def _proxy(cfg: Namespace, name: str) -> str | Proxy:
-    """The proxy of a name, where it needs a superformer."""
-    if name != INHERITED:
-        return name
-    if cfg.supernet is None:
-        raise UsageError(f"--proxies {INHERITED} needs a superformer; give --supernet FOLDER")
+def _proxy(cfg: Namespace, name: str) -> str | Proxy | CombinedProxy:
+    """A name, or the proxy where the name has an argument or ``--supernet`` stands for it."""
+    from tvtfast import proxies
+
+    if name != INHERITED or cfg.supernet is None:
+        return proxies.get(name) if ":" in name else name
     from tvtfast.data import load_dataset
     from tvtfast.supernet import InheritedAccuracy, load_superformer
 
@@ -202,7 +204,12 @@ def _images(cfg: Namespace) -> VisionDataset | FrozenBatch:
     return load_dataset(cfg.data_set, cfg.data_path)
 
 
-def _teacher(cfg: Namespace, images: VisionDataset | FrozenBatch, progress: bool) -> Teacher | None:
+def _teacher(
+    cfg: Namespace,
+    images: VisionDataset | FrozenBatch,
+    chosen: list[str | Proxy | CombinedProxy],
+    progress: bool,
+) -> Teacher | None:
     from tvtfast import proxies
     from tvtfast.data import VisionDataset
     from tvtfast.distill import digits_teacher
@@ -210,7 +217,7 @@ def _teacher(cfg: Namespace, images: VisionDataset | FrozenBatch, progress: bool
 
     if cfg.teacher is not None:
         return load_teacher(cfg.teacher, checkpoint=cfg.teacher_checkpoint, device=cfg.device)
-    single, _ = proxies.resolve([name for name in cfg.proxies if name != INHERITED] or ["params"])
+    single, _ = proxies.resolve(chosen)
     if not any("teacher" in proxy.needs for proxy in single):
         return None
     name = images.name if isinstance(images, VisionDataset) else images.dataset

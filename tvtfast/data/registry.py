@@ -120,6 +120,19 @@ def load_dataset(
     return known.read(None if path is None else Path(path).expanduser(), _split(known, split))
 
 
+def address(
+    name: str | os.PathLike[str], path: str | os.PathLike[str] | None = None
+) -> tuple[str, str | None]:
+    """Name and path with which `load_dataset` finds the same data from any working folder.
+
+    Paths become absolute. A named data set without a path stays one, in ``./data`` of whoever loads
+    it.
+    """
+    if _plain(os.fspath(name)) not in _BY_SPELLING:
+        name = Path(name).expanduser().resolve()
+    return os.fspath(name), None if path is None else str(Path(path).expanduser().resolve())
+
+
 def _split(info: DatasetInfo, split: str | None) -> str:
     if split is None:
         return info.train_split

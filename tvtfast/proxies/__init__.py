@@ -12,6 +12,8 @@ from tvtfast.proxies.base import (
 )
 from tvtfast.proxies.complexity import BASELINES
 from tvtfast.proxies.constrained import constrained_proxies
+from tvtfast.proxies.factory import ProxyFactory
+from tvtfast.proxies.inherited_accuracy import INHERITED_ACCURACY
 from tvtfast.proxies.length_distortion import curvature, gauss_length, length_distortion
 from tvtfast.proxies.ntk import ntk_condition, ntk_gram
 from tvtfast.proxies.relations import RELATIONS
@@ -22,6 +24,7 @@ from tvtfast.proxies.weight_norm import WEIGHT_NORM, weight_norm
 
 __all__ = [
     "BASELINES",
+    "INHERITED_ACCURACY",
     "RELATIONS",
     "TEACHER_AWARE",
     "THROUGHPUT",
@@ -30,6 +33,7 @@ __all__ = [
     "WEIGHT_NORM",
     "CombinedProxy",
     "Proxy",
+    "ProxyFactory",
     "ProxyInputs",
     "UndefinedScoreError",
     "available",

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from tvtfast.models import FeatureFn, SpatialFeatures
+from tvtfast.proxies.factory import ProxyFactory
 
 NEEDS = ("weights", "images", "labels", "teacher", "gradients")
 
@@ -167,40 +168,61 @@ class CombinedProxy:
     higher_is_better: bool = field(default=True, init=False)
 
 
-_proxies: dict[str, Proxy | CombinedProxy] = {}
+_proxies: dict[str, Proxy | CombinedProxy | ProxyFactory[Proxy]] = {}
 
 
-def register(proxy: Proxy | CombinedProxy) -> Proxy | CombinedProxy:
-    """Add a proxy under its name.
+def register(
+    proxy: Proxy | CombinedProxy | ProxyFactory[Proxy],
+) -> Proxy | CombinedProxy | ProxyFactory[Proxy]:
+    """Add a proxy, a combination or a factory under its name.
 
     Raises:
-        ValueError: The name is taken, or a part of a combined proxy is unknown.
+        ValueError: The name is taken, or a part of a combined proxy is unknown or a factory.
     """
     if proxy.name in _proxies:
         raise ValueError(f"a proxy named {proxy.name!r} is registered already; choose another name")
     if isinstance(proxy, CombinedProxy):
         for part in proxy.parts:
+            _refuse_factory(proxy, part)
             get(part)
     _proxies[proxy.name] = proxy
     return proxy
 
 
+def _refuse_factory(combined: CombinedProxy, part: str) -> None:
+    name = part.partition(":")[0]
+    if isinstance(_proxies.get(name), ProxyFactory):
+        raise ValueError(
+            f"proxy {combined.name!r} combines {name!r}, which is made from an argument; score it "
+            "beside the others, and tvtfast.rank combines them"
+        )
+
+
 def available() -> tuple[str, ...]:
-    """Names of the registered proxies."""
+    """Names of the registered proxies; that of a factory needs an argument behind it, see `get`."""
     return tuple(sorted(_proxies))
 
 
 def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
     """The proxy of a name; a proxy passes through.
 
+    A factory is named with its argument, ``name:argument``: ``inherited_accuracy:runs/super``. It
+    makes a proxy anew every time.
+
     Raises:
-        ValueError: An unknown name; the message lists the known ones.
+        ValueError: An unknown name (the message lists the known ones), or a factory without its
+            argument.
     """
     if isinstance(name, (Proxy, CombinedProxy)):
         return name
-    if name not in _proxies:
+    found = _proxies.get(name)
+    if found is None:
+        head, _, argument = name.partition(":")
+        factory = _proxies.get(head)
+        if isinstance(factory, ProxyFactory):
+            return factory(argument)
         raise ValueError(f"unknown proxy {name!r}; known: {', '.join(available())}")
-    return _proxies[name]
+    return found("") if isinstance(found, ProxyFactory) else found
 
 
 def resolve(
@@ -209,13 +231,20 @@ def resolve(
     """Split names into proxies of one candidate, parts included and each once, and combinations.
 
     Raises:
-        ValueError: An unknown name, no name at all, or a combination of combinations.
+        ValueError: An unknown name, no name at all, a factory without its argument or with two, or
+            a combination of combinations.
     """
     single: dict[str, Proxy] = {}
     combined: dict[str, CombinedProxy] = {}
+    met: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
+        if isinstance(name, str):
+            if name in met:
+                continue
+            met.add(name)
         proxy = get(name)
         if isinstance(proxy, Proxy):
+            _refuse_second(single.get(proxy.name), proxy)
             single[proxy.name] = proxy
             continue
         combined[proxy.name] = proxy
@@ -229,3 +258,12 @@ def resolve(
     if not single:
         raise ValueError(f"no proxy was named; known: {', '.join(available())}")
     return tuple(single.values()), tuple(combined.values())
+
+
+def _refuse_second(first: Proxy | None, proxy: Proxy) -> None:
+    """Of two proxies of one factory the second would replace the first."""
+    if first not in (None, proxy) and isinstance(_proxies.get(proxy.name), ProxyFactory):
+        raise ValueError(
+            f"two proxies are both the column {proxy.name!r}; score one at a time, or make one "
+            "with a name of its own"
+        )

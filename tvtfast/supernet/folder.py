@@ -37,6 +37,8 @@ class SuperformerCard:
         dataset: Name of the data set it was trained on.
         accuracy: Top-1 accuracy of the reference subnet after the last epoch, in percent.
         recipe: How it was trained.
+        evaluation: Arguments ``name`` and ``path`` of `tvtfast.data.load_dataset` for the images of
+            its evaluation; ``None`` where they were given as a data set.
     """
 
     space: str
@@ -50,6 +52,7 @@ class SuperformerCard:
     dataset: str
     accuracy: float
     recipe: Mapping[str, Any]
+    evaluation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from tvtfast.common.hashing import fingerprint
-from tvtfast.data import VisionDataset, eval_transform
-from tvtfast.proxies import Proxy, ProxyInputs
-from tvtfast.supernet.folder import TrainedSuperformer
+from tvtfast.data import VisionDataset, eval_transform, load_dataset
+from tvtfast.proxies import INHERITED_ACCURACY, Proxy, ProxyInputs
+from tvtfast.supernet.folder import TrainedSuperformer, load_superformer
 from tvtfast.supernet.relatives import Relatives
 
 _BATCH = 256
@@ -80,12 +81,22 @@ class InheritedAccuracy:
             Accuracies by place in ``archs``, for some architectures at a time.
         """
         model = self.superformer.model
-        decoded = [model.space.decode(arch) for arch in archs]
+        decoded = [self._decoded(arch) for arch in archs]
         order = sorted(range(len(decoded)), key=lambda place: model.space.genes(decoded[place]))
         for start in range(0, len(order), _TOGETHER):
             places = order[start : start + _TOGETHER]
             accuracies = self._together([decoded[place] for place in places], side)
             yield dict(zip(places, accuracies, strict=True))
+
+    def _decoded(self, arch: Any) -> Any:
+        space = self.superformer.model.space
+        try:
+            return space.decode(arch)
+        except ValueError as error:
+            raise ValueError(
+                f"the superformer is of space {space.name!r}, which {arch!r} is not in ({error}); "
+                f"give space={space.name!r}, or a superformer of the other space"
+            ) from error
 
     @torch.no_grad()
     def _together(self, archs: Sequence[Any], side: int | None) -> list[float]:
@@ -104,7 +115,7 @@ class InheritedAccuracy:
                         hits[rows] += (logits.argmax(dim=1) == labels).sum()
         return [100 * count / (len(self.labels) * len(passes)) for count in hits.tolist()]
 
-    def proxy(self, name: str = "inherited_accuracy") -> Proxy:
+    def proxy(self, name: str = INHERITED_ACCURACY.name) -> Proxy:
         """The accuracy as a column of `tvtfast.score` and `tvtfast.search`.
 
         Stored scores are those of these weights, images and number format.
@@ -124,5 +135,31 @@ class InheritedAccuracy:
             compute,
             compute_many=self.of_many,
             depends_on=lambda: depends_on,
-            description="top-1 accuracy in percent with weights of a superformer; ViTAS",
+            description=INHERITED_ACCURACY.description,
         )
+
+
+def proxy_of_folder(folder: str) -> Proxy:
+    """The proxy ``inherited_accuracy:FOLDER``, on the CPU.
+
+    Its images are the evaluation split of the data set that the superformer was trained on.
+    `InheritedAccuracy` takes other images and other devices.
+
+    Args:
+        folder: A superformer folder.
+
+    Raises:
+        FileNotFoundError: It is none, or its data set is not where it was.
+        CheckpointError: A file of it is damaged, or the weights do not fit.
+        ValueError: It does not say where its images are.
+    """
+    loaded = load_superformer(Path(folder).expanduser())
+    where = loaded.card.evaluation
+    if where is None:
+        raise ValueError(
+            f"{folder} does not say where the images of {loaded.card.dataset!r} are that its "
+            "superformer is evaluated on; give their path: tvtfast.supernet.InheritedAccuracy("
+            f"load_superformer({folder!r}), load_dataset(NAME, PATH, split='eval')).proxy(), or on "
+            f"the command line --supernet {folder} --data-set NAME --data-path PATH"
+        )
+    return InheritedAccuracy(loaded, load_dataset(**where, split="eval")).proxy()

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tvtfast.data import VisionDataset
+from tvtfast.data.registry import address
 from tvtfast.models import Teacher, load_teacher
 from tvtfast.spaces import Space
 from tvtfast.supernet.folder import (
@@ -158,6 +159,7 @@ def train_superformer(
         dataset=train.name,
         accuracy=0.0,
         recipe={},
+        evaluation=_address(dataset, data_path),
     )
     with team(device) as processes:
         guide = None
@@ -196,6 +198,16 @@ def train_superformer(
         ).run()
         processes.wait()
     return FinishedTraining(load_superformer(output_dir), tuple(history), Path(output_dir))
+
+
+def _address(
+    dataset: str | os.PathLike[str] | VisionDataset, data_path: str | os.PathLike[str] | None
+) -> Mapping[str, Any] | None:
+    """Where the images of the evaluation are loaded from again, as far as that is known."""
+    if isinstance(dataset, VisionDataset):
+        return None
+    name, path = address(dataset, data_path)
+    return {"name": name, "path": path}
 
 
 def _described(
