@@ -128,7 +128,7 @@ def generations(options: argparse.Namespace) -> None:
         f"\nForward passes of {RELATIVES} candidates of one generation, at most "
         f"{MAX_FLOPS / 1e9:g} GFLOPs each, {options.batch_size} images of {side} x {side}, fp32; "
         f"medians of {options.rounds} rounds in turns\n\n"
-        "| strategy | generation | segments | different ones | one by one, ms | together, ms | "
+        "| strategy | generation | links | different ones | one by one, ms | together, ms | "
         "ratio |\n| --- | --- | --- | --- | --- | --- | --- |"
     )
     for strategy in (Evolution(population=RELATIVES), NSGA2(population=RELATIVES)):
@@ -153,9 +153,9 @@ def generations(options: argparse.Namespace) -> None:
                         found.append(took)
             alone, shared = (1e3 * median(found) for found in times.values())
             ratio = median(b / a for a, b in zip(*times.values(), strict=True))
-            segments = sum(map(len, map(model.space.genes, archs)))
+            links = sum(map(len, map(model.space.genes, archs)))
             print(
-                f"| {name_of(strategy)} | {number} | {segments} | {len(relatives)} | "
+                f"| {name_of(strategy)} | {number} | {links} | {len(relatives)} | "
                 f"{alone:.0f} | {shared:.0f} | {ratio:.2f} |",
                 flush=True,
             )

@@ -20,18 +20,18 @@ def small(load_program: Callable[[Path], ModuleType]) -> ModuleType:
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
     """A context in which a training is interrupted after its next epoch."""
-    from tvtfast.training.run_folder import RunFolder
+    from tvtfast.training.training_folder import TrainingFolder
 
-    save = RunFolder.save
+    save = TrainingFolder.save
 
-    def save_and_stop(self: RunFolder, state: Any, history: Any) -> None:
+    def save_and_stop(self: TrainingFolder, state: Any, history: Any) -> None:
         save(self, state, history)
         raise KeyboardInterrupt
 
     @contextmanager
     def stopping() -> Iterator[None]:
         with monkeypatch.context() as patched:
-            patched.setattr(RunFolder, "save", save_and_stop)
+            patched.setattr(TrainingFolder, "save", save_and_stop)
             with pytest.raises(KeyboardInterrupt):
                 yield
 

@@ -18,7 +18,7 @@ from tvtfast.data import eval_transform
 from tvtfast.distill import Distillation, ProgressiveTokens, Recipe, distill, train_teacher
 from tvtfast.models import load_student
 from tvtfast.training.guide import GUIDANCE, Guide
-from tvtfast.training.loading import Batch
+from tvtfast.training.loading import TrainingBatch
 from tvtfast.training.objective import guided
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -238,7 +238,7 @@ def test_guidance_reaches_every_weight_from_coarse_grids(small, guidance):
     guide = Guide(small.teacher(), part.normalization)
     objective = guided(model, guide, how, img_size=32, seed=0)
     images, labels = torch.randn(4, 3, 32, 32), part.labels
-    batch = Batch(images, labels, torch.arange(4), torch.zeros(4, 5))
+    batch = TrainingBatch(images, labels, torch.arange(4), torch.zeros(4, 5))
     for dilation in (4, 2, 1):
         model.set_dilation(dilation)
         objective.zero_grad()

@@ -173,16 +173,16 @@ def test_a_full_disk_stops_and_keeps_the_last_state(
     small, tmp_path, monkeypatch, finished, assert_same, last_weights
 ):
     """A limit on the size of files fails in the midst of a write, as a full disk does."""
-    from tvtfast.training.run_folder import RunFolder
+    from tvtfast.training.training_folder import TrainingFolder
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    save = RunFolder.save
+    save = TrainingFolder.save
 
     def save_then_fill(self, state, history):
         save(self, state, history)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
 
-    monkeypatch.setattr(RunFolder, "save", save_then_fill)
+    monkeypatch.setattr(TrainingFolder, "save", save_then_fill)
     folder = tmp_path / "student"
     try:
         with pytest.raises(TrainingError, match=r"cannot write to .*after epoch 1 is kept.*space"):

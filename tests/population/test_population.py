@@ -127,13 +127,13 @@ def test_common_beginnings_are_computed_once(monkeypatch):
     last = [3, 4][arch.num_heads[-1] == 3]
     sibling = {**space.to_dict(arch), "num_heads": [*arch.num_heads[:-1], last]}
     computed = []
-    original = engine._run
+    original = engine._compute
 
     def counting(run, rows, *arguments):
         computed.append((rows.stop - rows.start) * len(run.steps))
         original(run, rows, *arguments)
 
-    monkeypatch.setattr(engine, "_run", counting)
+    monkeypatch.setattr(engine, "_compute", counting)
     population = Population([arch, sibling, arch], space=space, img_size=32)
     assert len(features_of(population, torch.zeros(1, 3, 32, 32))) == 3
     # the embedding and two layers per block; the last block twice
@@ -196,7 +196,7 @@ def test_no_memory_left_halves_the_plan_and_goes_on(case, monkeypatch, error):
     expected = features_of(Population(archs, space=space, **options), images)
     monkeypatch.setattr(memory_module, "_CPU_NODES", 8)
     plans, calls = [], []
-    forward, run = population_module.forward, engine._run
+    forward, run = population_module.forward, engine._compute
 
     def planned(root, images, bank, plan, workers):
         plans.append(plan)
@@ -205,14 +205,14 @@ def test_no_memory_left_halves_the_plan_and_goes_on(case, monkeypatch, error):
 
     def failing(*arguments):
         calls.append(arguments)
-        if plans[-1].nodes_per_batch > 2 and len(calls) > 20:
+        if plans[-1].nodes_per_wave > 2 and len(calls) > 20:
             raise error
         run(*arguments)
 
     monkeypatch.setattr(population_module, "forward", planned)
-    monkeypatch.setattr(engine, "_run", failing)
+    monkeypatch.setattr(engine, "_compute", failing)
     found = features_of(Population(archs, space=space, **options), images)
-    assert [plan.nodes_per_batch for plan in plans] == [8, 4, 2]
+    assert [plan.nodes_per_wave for plan in plans] == [8, 4, 2]
     for row, (x, _, _) in expected.items():
         assert (found[row][0] - x).abs().max() <= 1e-5 * x.abs().max()
 

@@ -33,34 +33,34 @@ def test_schedule(name, count, limit, waiting, seed):
     parents = {child: node for node in (root, *everything) for child in node.children.values()}
     held = {IMAGES: [root]}
     computed, unread = set(), []
-    for batch in schedule(root, limit, waiting):
-        source = held[batch.source]
+    for wave in schedule(root, limit, waiting):
+        source = held[wave.source]
         made = {}
-        for run in batch.runs:
-            for step, targets in zip(run.steps, run.targets, strict=True):
-                for row, target in zip(range(run.start, run.stop), targets, strict=True):
-                    child = batch.nodes[target]
+        for stretch in wave.stretches:
+            for step, targets in zip(stretch.steps, stretch.targets, strict=True):
+                for row, target in zip(range(stretch.start, stretch.stop), targets, strict=True):
+                    child = wave.nodes[target]
                     assert child.step is step and parents[child] is source[row]
                     made[target] = child
-        assert [made[row] for row in range(len(batch.nodes))] == list(batch.nodes)
-        assert not computed & set(batch.nodes)
-        computed |= set(batch.nodes)
+        assert [made[row] for row in range(len(wave.nodes))] == list(wave.nodes)
+        assert not computed & set(wave.nodes)
+        computed |= set(wave.nodes)
         siblings = max(len(node.children) for node in source)
-        assert len(batch.nodes) <= max(limit, siblings)
-        shapes = {(type(n.step), n.step.name, n.step.width, n.step.tokens) for n in batch.nodes}
+        assert len(wave.nodes) <= max(limit, siblings)
+        shapes = {(type(n.step), n.step.name, n.step.width, n.step.tokens) for n in wave.nodes}
         assert len(shapes) == 1
-        held[batch.number] = list(batch.nodes)
-        if batch.last_of_source:
-            del held[batch.source]
-        unread += [node for node in batch.nodes if node.candidates]
-        if batch.has_ends and not batch.is_leaf:
-            assert batch.reads
-        if batch.reads:
+        held[wave.number] = list(wave.nodes)
+        if wave.last_of_source:
+            del held[wave.source]
+        unread += [node for node in wave.nodes if node.candidates]
+        if wave.has_ends and not wave.is_leaf:
+            assert wave.reads
+        if wave.reads:
             unread.clear()
         assert len(unread) < waiting
-        if batch.is_leaf:
-            assert not any(node.children for node in batch.nodes)
-            del held[batch.number]
+        if wave.is_leaf:
+            assert not any(node.children for node in wave.nodes)
+            del held[wave.number]
     assert computed == everything and not held and not unread
 
 
@@ -70,6 +70,6 @@ def test_the_schedule_does_not_depend_on_addresses():
     def order():
         paths = space.paths(space.sample(30, 0))
         root = prefix_tree(paths, range(30))
-        return [[node.number for node in batch.nodes] for batch in schedule(root, 4)]
+        return [[node.number for node in wave.nodes] for wave in schedule(root, 4)]
 
     assert order() == order()

@@ -17,6 +17,7 @@ import tvtfast
 from tvtfast import proxies, spaces
 from tvtfast.data import frozen_batch
 from tvtfast.models import SpatialFeatures, UnsupportedModelError, last_features
+from tvtfast.report.baselines import COUNTS
 
 TINY = spaces.get("autoformer-tiny")
 
@@ -146,6 +147,11 @@ def test_a_factory_makes_proxies_from_an_argument(monkeypatch):
         proxies.get("params:1")
     with pytest.raises(ValueError, match="registered already"):
         proxies.register(proxies.Proxy("constant", lambda inputs: 0.0))
+
+
+def test_baselines_are_what_spaces_count():
+    assert proxies.BASELINES == spaces.METRICS
+    assert set(COUNTS) == set(spaces.METRICS)
 
 
 def test_naming_a_factory_imports_nothing_until_it_is_asked():

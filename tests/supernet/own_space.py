@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from tvtfast.models import Segment, SegmentedModel, register_model
+from tvtfast.models import ChainedModel, Link, register_model
 from tvtfast.spaces import Axis, Genes, Layout, ModelOptions, Piece, Space
 
 WIDTHS, DEPTHS = (8, 12, 20), (1, 2, 3)
@@ -77,7 +77,7 @@ class MixerSpace(Space[MixerArch]):
         return find
 
 
-class Mixer(SegmentedModel):
+class Mixer(ChainedModel):
     """Patches, and linear layers over channels."""
 
     def __init__(self, arch: MixerArch, space: MixerSpace, options: ModelOptions) -> None:
@@ -89,10 +89,10 @@ class Mixer(SegmentedModel):
         self.norm = nn.LayerNorm(arch.width)
         self.head = nn.Linear(arch.width, options.num_classes)
 
-    def segments(self) -> Iterator[Segment]:
-        yield Segment(("patch_embed.",), self._embedded)
+    def links(self) -> Iterator[Link]:
+        yield Link(("patch_embed.",), self._embedded)
         for place, block in enumerate(self.blocks):
-            yield Segment((f"blocks.{place}.",), partial(_residual, block), self.grid)
+            yield Link((f"blocks.{place}.",), partial(_residual, block), self.grid)
 
     def _embedded(self, images: Tensor) -> Tensor:
         embedded: Tensor = self.patch_embed(images)

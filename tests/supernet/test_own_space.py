@@ -55,7 +55,7 @@ def test_models_that_are_not_run_in_parts_are_refused():
         def largest(self):
             return iter(self.sample(1, 0))
 
-    with pytest.raises(ValueError, match="models of space 'borrowed' are PiT; .*SegmentedModel"):
+    with pytest.raises(ValueError, match="models of space 'borrowed' are PiT; .*ChainedModel"):
         Superformer(Borrowed("borrowed"), **OPTIONS)
 
 

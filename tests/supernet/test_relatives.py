@@ -67,8 +67,8 @@ def test_what_is_common_is_computed_once(small, images):
     wider = arch(16, 18, (2,), (36,), (20,))
     model = Superformer(space, num_classes=5, **small.OPTIONS).eval()
     calls = []
-    run = model.run_segment
-    model.run_segment = lambda x, *where: calls.append(where[:2]) or run(x, *where)
+    run = model.run_link
+    model.run_link = lambda x, *where: calls.append(where[:2]) or run(x, *where)
     tree = Relatives(model, [long, other, short, wider, long])
     with torch.no_grad():
         found = [rows for rows, _ in tree.logits(images)]
@@ -81,7 +81,7 @@ def test_no_more_activations_are_held_than_a_path_has_branches(small, images, fa
     model = Superformer(getattr(small, family), num_classes=5, **small.OPTIONS).eval()
     archs = relatives_of(model.space, 8)
     made, held = [], []
-    run = model.run_segment
+    run = model.run_link
 
     def counting(x, *where):
         after = run(x, *where)
@@ -89,7 +89,7 @@ def test_no_more_activations_are_held_than_a_path_has_branches(small, images, fa
         held.append(sum(ref() is not None for ref in made))
         return after
 
-    model.run_segment = counting
+    model.run_link = counting
     with torch.no_grad():
         for _ in Relatives(model, archs).logits(images):
             pass

@@ -161,7 +161,7 @@ def test_an_extracted_student_loads_alone_and_trains_on(small, finished, images,
 def test_cutmix_mixes_labels_as_it_does_images(small):
     from tvtfast.supernet import Subnets, Superformer
     from tvtfast.supernet.objective import SuperformerObjective
-    from tvtfast.training.loading import Batch
+    from tvtfast.training.loading import TrainingBatch
 
     model = Superformer(small.DEIT, **small.OPTIONS, num_classes=4)
     objective = SuperformerObjective(model, Subnets(small.DEIT, 0), cutmix=1.0)
@@ -174,5 +174,5 @@ def test_cutmix_mixes_labels_as_it_does_images(small):
         found = torch.stack([(image == label).double().mean() for label in range(4)])
         torch.testing.assert_close(found, share.double())
     objective.prepare(5)
-    losses = objective.train()(Batch(pixels, labels, labels, labels), 0.0)
+    losses = objective.train()(TrainingBatch(pixels, labels, labels, labels), 0.0)
     assert losses["loss"].isfinite() and model.subnet == Subnets(small.DEIT, 0)(5)

@@ -131,7 +131,7 @@ def choose_window(cfg: Namespace) -> None:
 def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
     """The windows of the flags, in parameters, FLOPs and units of the scores."""
     low, high = cfg.min_score_limits, cfg.score_limits
-    counts = sorted({"params", "flops"} & {*low, *high})
+    counts = sorted({*spaces.METRICS} & {*low, *high})
     if counts:
         raise UsageError(
             f"--score-limits of {', '.join(counts)}: give --param-limits and --flops-limits"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG = "config.yaml"
-"""Options of the command that made a run folder."""
+"""Name of the file in which a command keeps its flags, in the folder of what it makes."""
 
 
 @contextmanager
@@ -39,13 +39,13 @@ def write_durably(path: Path, save: Callable[[Path], object]) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write plain values as JSON; all of it or nothing."""
-    with replacing(path) as target:
-        target.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    """Write plain values, indented; see `write_durably`."""
+    text = json.dumps(content, indent=2) + "\n"
+    write_durably(path, lambda target: target.write_text(text, encoding="utf-8"))
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table without its index; all of it or nothing."""
+    """Write a table without its index; see `replacing`."""
     with replacing(path) as target:
         frame.to_csv(target, index=False)
 

@@ -10,8 +10,8 @@ from tvtfast.distill.teacher import train_teacher
 from tvtfast.training import losses
 from tvtfast.training.guide import Distillation
 from tvtfast.training.recipe import STUDENT_RECIPE, TEACHER_RECIPE, Recipe
-from tvtfast.training.run_folder import TrainingError
 from tvtfast.training.tokens import ProgressiveTokens
+from tvtfast.training.training_folder import TrainingError
 
 __all__ = [
     "DIGITS_TEACHER",

@@ -11,7 +11,7 @@ from tvtfast.data import VisionDataset, eval_transform
 from tvtfast.data.placed import crop_features
 from tvtfast.models import SpatialFeatures, Teacher
 from tvtfast.training.guide import Guide
-from tvtfast.training.loading import Batch
+from tvtfast.training.loading import TrainingBatch
 from tvtfast.training.losses.guidance import feature_map
 
 _BATCH = 128
@@ -57,7 +57,7 @@ class OfflineGuide(Guide):
             done += len(images)
 
     def __call__(
-        self, batch: Batch, *, logits: bool
+        self, batch: TrainingBatch, *, logits: bool
     ) -> tuple[list[SpatialFeatures], Tensor | None]:
         rows = batch.rows.cpu()
         kept = (stage[rows].to(self.device) for stage in self.stages)

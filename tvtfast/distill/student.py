@@ -32,9 +32,9 @@ from tvtfast.training.losses import DistillationLoss
 from tvtfast.training.objective import Objective, guided
 from tvtfast.training.processes import team
 from tvtfast.training.recipe import STUDENT_RECIPE, Recipe
-from tvtfast.training.run_folder import RunFolder
 from tvtfast.training.settings import settings
 from tvtfast.training.trainer import Trainer
+from tvtfast.training.training_folder import TrainingFolder
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def distill(
             img_size=trained.side,
             recipe=recipe,
             seed=seed,
-            folder=RunFolder(output_dir, known),
+            folder=TrainingFolder(output_dir, known),
             keep_best=keep_best,
             team=processes,
             workers=workers,

@@ -20,9 +20,9 @@ from tvtfast.training.losses import DistillationLoss
 from tvtfast.training.objective import Objective
 from tvtfast.training.processes import team
 from tvtfast.training.recipe import TEACHER_RECIPE, Recipe
-from tvtfast.training.run_folder import RunFolder
 from tvtfast.training.settings import settings
 from tvtfast.training.trainer import Trainer
+from tvtfast.training.training_folder import TrainingFolder
 
 _CIFAR_NAME = re.compile(r"resnet(8|14|20|32|44|56|110)")
 _CIFAR_INPUT = 32
@@ -90,7 +90,7 @@ def train_teacher(
             img_size=side,
             recipe=recipe,
             seed=seed,
-            folder=RunFolder(
+            folder=TrainingFolder(
                 output_dir,
                 settings(train, test, recipe, seed, processes, model)
                 | {"arch": arch, "img_size": side},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from tvtfast.common.files import write_csv, write_json
-from tvtfast.growing.rule import Grown, GrowthRules, Step, grow_steps
+from tvtfast.growing.rule import Grown, GrowthRules, GrowthStep, grow_steps
 from tvtfast.proxies import BASELINES
 from tvtfast.report import write_growth_figure
 from tvtfast.scoring.scorer import Scorer
@@ -42,7 +42,7 @@ class Family:
     space: Space[Any]
     options: ModelOptions
     higher_is_better: Mapping[str, bool]
-    steps: tuple[Step, ...]
+    steps: tuple[GrowthStep, ...]
     evaluated: int
 
     @property
@@ -79,7 +79,7 @@ class Family:
         ranks = [column for column in frame.columns if column.endswith(("_rank", "rank_sum"))]
         return frame.astype(dict.fromkeys(ranks, "Int64"))
 
-    def _row(self, step: Step, index: int, one: Grown) -> dict[str, Any]:
+    def _row(self, step: GrowthStep, index: int, one: Grown) -> dict[str, Any]:
         ranks = dict.fromkeys(self.higher_is_better) if one.ranks is None else one.ranks
         return {
             "step": step.number,
@@ -120,7 +120,7 @@ def grow(
 
     In every step one block is added to a stage and the width grows by 5 to 20 percent; of these (16
     at most) the candidate with the best sum of ranks over the proxies is the next model (As-ViT,
-    Algorithm 2; `tvtfast.growing.rule.GrowthRules`, `tvtfast.growing.rule.Step`).
+    Algorithm 2; `tvtfast.growing.rule.GrowthRules`, `tvtfast.growing.rule.GrowthStep`).
 
     Every score is kept in ``output_dir`` as it is computed: growth that was stopped continues when
     it is called again with the same arguments, and computes nothing twice.
@@ -167,7 +167,7 @@ def grow(
         def family() -> Family:
             return Family(resolved, setup.options, directions, tuple(steps), scorer.evaluated)
 
-        steps: list[Step] = []
+        steps: list[GrowthStep] = []
         with tqdm(desc="growing", unit="step", disable=not given.progress) as bar:
             for step in grow_steps(
                 start,

@@ -35,7 +35,7 @@ class GrowthRules:
         width_ratios: Widths of a step over the width before, ascending.
         stop_params: Growth ends with the first model that has as many parameters.
         max_params: Larger candidates are left out; growth ends where none is left.
-        paper: Break ties as the published code does, see `Step`.
+        paper: Break ties as the published code does, see `GrowthStep`.
 
     Raises:
         ValueError: A number out of range.
@@ -117,7 +117,7 @@ class Grown:
 
 
 @dataclass(frozen=True)
-class Step:
+class GrowthStep:
     """One step of growth: the candidate with the least sum of ranks is the next model.
 
     Of several with the same sum the best in one proxy is taken: the one whose scores differ most,
@@ -149,7 +149,7 @@ def grow_steps(
     higher_is_better: Mapping[str, bool],
     params: Count,
     flops: Count,
-) -> Iterator[Step]:
+) -> Iterator[GrowthStep]:
     """Grow step by step, until the rules say that it is enough.
 
     Args:
@@ -190,7 +190,7 @@ def grow_steps(
 
 def _ranked(
     number: int, grown: Sequence[Grown], higher_is_better: Mapping[str, bool], paper: bool
-) -> Step:
+) -> GrowthStep:
     from scipy.stats import rankdata
 
     values = np.array([[one.scores[name] for name in higher_is_better] for one in grown])
@@ -208,7 +208,7 @@ def _ranked(
         candidates[index] = replace(candidates[index], ranks=own)
     sums = ranks.sum(axis=1)
     chosen = _tie_break(values[scored], signs, sums, paper)
-    return Step(number, tuple(candidates), int(scored[chosen]))
+    return GrowthStep(number, tuple(candidates), int(scored[chosen]))
 
 
 def _tie_break(

@@ -8,6 +8,7 @@ from tvtfast.models.attention_stats import attention_stats
 from tvtfast.models.autoformer import AutoFormer
 from tvtfast.models.builder import blank, build, parameter_rule
 from tvtfast.models.candidate import CandidateModel
+from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.checkpoint import CheckpointError
 from tvtfast.models.cifar_resnet import CifarResNet
 from tvtfast.models.features import (
@@ -22,7 +23,6 @@ from tvtfast.models.features import (
 from tvtfast.models.modes import IdentityNorms, temporary_mode
 from tvtfast.models.pit import PiT
 from tvtfast.models.registry import register_model
-from tvtfast.models.segments import Segment, SegmentedModel
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
 from tvtfast.models.tangents import jvp
 from tvtfast.models.teacher import Teacher, load_teacher
@@ -34,13 +34,13 @@ __all__ = [
     "AsViT",
     "AutoFormer",
     "CandidateModel",
+    "ChainedModel",
     "CheckpointError",
     "CifarResNet",
     "FeatureFn",
     "IdentityNorms",
+    "Link",
     "PiT",
-    "Segment",
-    "SegmentedModel",
     "SpatialFeatures",
     "Student",
     "StudentCard",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import safetensors.torch
 from torch import nn
 
-from tvtfast.common.files import write_durably
+from tvtfast.common.files import write_durably, write_json
 from tvtfast.common.normalization import Normalization
 from tvtfast.models.checkpoint import CheckpointError
 
@@ -24,12 +23,6 @@ def write_weights(path: Path, module: nn.Module) -> None:
     """All parameters and buffers as safetensors; the file replaces the one before it at once."""
     weights = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
     write_durably(path, lambda target: target.write_bytes(safetensors.torch.save(weights)))
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Plain values; the file replaces the one before it at once."""
-    text = json.dumps(content, indent=2) + "\n"
-    write_durably(path, lambda target: target.write_text(text, encoding="utf-8"))
 
 
 def write_card(path: Path, card: Any, kind: str) -> None:

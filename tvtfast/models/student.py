@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from tvtfast.common.files import write_json
 from tvtfast.common.normalization import Normalization
 from tvtfast.models.builder import build
 from tvtfast.models.checkpoint import fit, load_weights
-from tvtfast.models.model_folder import read_card, write_card, write_json, write_weights
+from tvtfast.models.model_folder import read_card, write_card, write_weights
 from tvtfast.models.timm_config import timm_config
 
 CARD = "student.json"

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from tvtfast.common.files import write_json
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.models.checkpoint import CheckpointError, fit, load_weights
 from tvtfast.models.cifar_resnet import CifarResNet
-from tvtfast.models.model_folder import write_json, write_weights
+from tvtfast.models.model_folder import write_weights
 
 _CARD = "teacher.json"
 _WEIGHTS = "model.safetensors"

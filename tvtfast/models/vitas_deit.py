@@ -12,13 +12,13 @@ from tvtfast.initialization import ParameterInit
 from tvtfast.models.autoformer import AutoFormer
 from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
 from tvtfast.models.candidate import PatchEmbed, drop_path_rates
+from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.registry import register_model
-from tvtfast.models.segments import Segment, SegmentedModel
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 
 
-class VitasDeit(SegmentedModel):
+class VitasDeit(ChainedModel):
     """A subnet of a ViTAS space over DeiT, stand-alone.
 
     Patch embedding, learned absolute positions over all tokens, pre-norm blocks whose q, k and v
@@ -54,11 +54,11 @@ class VitasDeit(SegmentedModel):
         """As in `AutoFormer.parameter_init`."""
         return AutoFormer.parameter_init(name, owner)
 
-    def segments(self) -> Iterator[Segment]:
+    def links(self) -> Iterator[Link]:
         stem = ("patch_embed.", "cls_token", "dist_token", "pos_embed")
-        yield Segment(stem, self._embedded)
+        yield Link(stem, self._embedded)
         for place, block in enumerate(self.blocks):
-            yield Segment((f"blocks.{place}.",), partial(block, grid=self.grid), self.grid)
+            yield Link((f"blocks.{place}.",), partial(block, grid=self.grid), self.grid)
 
     def _embedded(self, images: Tensor) -> Tensor:
         x = self.patch_embed(images).flatten(2).transpose(1, 2)

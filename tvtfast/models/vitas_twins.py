@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.blocks import LAYER_NORM_EPS, Block
 from tvtfast.models.candidate import drop_path_rates
+from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.features import SpatialFeatures
 from tvtfast.models.registry import register_model
-from tvtfast.models.segments import Segment, SegmentedModel
 from tvtfast.models.stages import chosen_stages, stage_features
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_twins import (
@@ -30,7 +30,7 @@ MERGING_NORM_EPS = 1e-5
 """Of the norms after convolutions, as in timm."""
 
 
-class VitasTwins(SegmentedModel):
+class VitasTwins(ChainedModel):
     """A subnet of a ViTAS space over Twins-SVT, stand-alone.
 
     Four stages: merging of patches and a norm, then blocks with local or global attention; after
@@ -118,14 +118,14 @@ class VitasTwins(SegmentedModel):
                 self.head_dist = nn.Identity()
         return chosen
 
-    def segments(self) -> Iterator[Segment]:
+    def links(self) -> Iterator[Link]:
         for stage, (blocks, grid) in enumerate(zip(self.blocks, self.grids, strict=False)):
-            yield Segment((f"patch_embeds.{stage}.",), partial(self._merged, stage))
+            yield Link((f"patch_embeds.{stage}.",), partial(self._merged, stage))
             for place in range(len(list(blocks.children()))):
                 names = [f"blocks.{stage}.{place}."]
                 if place == 0:
                     names.append(f"pos_block.{stage}.")
-                yield Segment(tuple(names), partial(self._attended, stage, place), grid)
+                yield Link(tuple(names), partial(self._attended, stage, place), grid)
 
     def _merged(self, stage: int, x: Tensor) -> Tensor:
         if stage:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tvtfast.common.files import write_durably
+from tvtfast.common.files import write_json
 from tvtfast.common.machine import machine, versions
 from tvtfast.models import CheckpointError
 from tvtfast.scoring.store import StoreError
@@ -64,8 +64,7 @@ class Record:
             "machine": machine(),
             **more,
         }
-        text = json.dumps(content, indent=2) + "\n"
-        write_durably(self.path, lambda path: path.write_text(text, encoding="utf-8"))
+        write_json(self.path, content)
 
 
 @contextmanager

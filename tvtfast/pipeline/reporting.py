@@ -26,8 +26,6 @@ from tvtfast.pipeline.stages import BASELINE, EXPORT, PLAIN, SEARCH, STUDENT, TE
 from tvtfast.report import RunReport, TrainedNetwork, write_run_report
 from tvtfast.searching.report import attention_panel, shown
 
-"""Name of the command line's own record of a run, in the run folder."""
-
 _SHOWN_IMAGES = 6
 
 

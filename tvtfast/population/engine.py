@@ -12,7 +12,7 @@ from torch import Tensor
 from tvtfast.population.bank import WeightBank
 from tvtfast.population.layers import Write, outputs
 from tvtfast.population.memory import MemoryPlan
-from tvtfast.population.schedule import IMAGES, Batch, Run, release, schedule
+from tvtfast.population.schedule import IMAGES, Stretch, Wave, release, schedule
 from tvtfast.population.tree import Node
 from tvtfast.population.workers import Share, Started, Task, Workers
 
@@ -35,24 +35,24 @@ def forward(
         ``[len(nodes), B, T, dim]``; every such node once.
     """
     held: dict[int, Tensor] = {IMAGES: images}
-    ended: list[Batch] = []
-    read: list[int] = []  # sources that the last batch was the last to read
+    ended: list[Wave] = []
+    read: list[int] = []  # sources that the last wave was the last to read
     before: Started = ()
     try:
-        for batch in schedule(root, plan.nodes_per_batch, plan.ends_per_reading):
-            source = held[batch.source]
-            target = held[batch.number] = _target(batch, source, plan)
-            started = workers.start(_tasks(batch, source, target, bank, plan))
+        for wave in schedule(root, plan.nodes_per_wave, plan.ends_per_reading):
+            source = held[wave.source]
+            target = held[wave.number] = _target(wave, source, plan)
+            started = workers.start(_tasks(wave, source, target, bank, plan))
             del source, target
             workers.wait(before)
             release(held, read)
-            before, read = started, [batch.source] if batch.last_of_source else []
-            if batch.has_ends:
-                ended.append(batch)
-            if plan.workers == 1 or batch.reads:
+            before, read = started, [wave.source] if wave.last_of_source else []
+            if wave.has_ends:
+                ended.append(wave)
+            if plan.workers == 1 or wave.reads:
                 workers.finish()
                 release(held, read)
-            if batch.reads:
+            if wave.reads:
                 for done in ended:
                     yield done.nodes, held[done.number]
                     if done.is_leaf:
@@ -62,32 +62,32 @@ def forward(
         workers.settle()
 
 
-def _target(batch: Batch, source: Tensor, plan: MemoryPlan) -> Tensor:
-    images = len(source) if batch.source == IMAGES else source.shape[1]
-    step: Any = batch.nodes[0].step
-    shape = (len(batch.nodes), images, step.tokens, step.width)
+def _target(wave: Wave, source: Tensor, plan: MemoryPlan) -> Tensor:
+    images = len(source) if wave.source == IMAGES else source.shape[1]
+    step: Any = wave.nodes[0].step
+    shape = (len(wave.nodes), images, step.tokens, step.width)
     return source.new_empty(shape, dtype=plan.dtype)
 
 
 def _tasks(
-    batch: Batch, source: Tensor, target: Tensor, bank: WeightBank, plan: MemoryPlan
+    wave: Wave, source: Tensor, target: Tensor, bank: WeightBank, plan: MemoryPlan
 ) -> dict[Share, list[Task]]:
-    if batch.source == IMAGES:
+    if wave.source == IMAGES:
         source = source[None]
     tasks: dict[Share, list[Task]] = {}
-    for run in batch.runs:
-        for rows, part in plan.slices(run.stop - run.start, *target.shape[1:3]):
-            task = partial(_run, run, rows, part, source, target, bank)
+    for stretch in wave.stretches:
+        for rows, part in plan.slices(stretch.stop - stretch.start, *target.shape[1:3]):
+            task = partial(_compute, stretch, rows, part, source, target, bank)
             tasks.setdefault((part.start, part.stop), []).append(task)
     return tasks
 
 
-def _run(
-    run: Run, rows: slice, part: slice, source: Tensor, target: Tensor, bank: WeightBank
+def _compute(
+    stretch: Stretch, rows: slice, part: slice, source: Tensor, target: Tensor, bank: WeightBank
 ) -> None:
-    """Some images of some parents of a run, through its next steps."""
-    x = source[run.start + rows.start : run.start + rows.stop, part].flatten(0, 1)
-    for targets, write in zip(run.targets, outputs(bank, x, run.steps), strict=True):
+    """Some images of some parents of a stretch, through its next steps."""
+    x = source[stretch.start + rows.start : stretch.start + rows.stop, part].flatten(0, 1)
+    for targets, write in zip(stretch.targets, outputs(bank, x, stretch.steps), strict=True):
         _store(target[:, part], targets[rows], write)
 
 

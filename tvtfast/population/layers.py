@@ -1,6 +1,6 @@
 """What each kind of step computes, for many candidates at once.
 
-Activations are ``[N, T, dim]``: images of all candidates of a batch, tokens, channels. What several
+Activations are ``[N, T, dim]``: images of all candidates of a wave, tokens, channels. What several
 steps of one parent share (the norm and the first projection) is computed once, at the largest width
 asked for: a narrower step reads a slice of it, since weights are shared by index.
 """

@@ -11,7 +11,7 @@ import torch
 
 from tvtfast.common.memory import available_memory
 from tvtfast.population.layers import layer_of
-from tvtfast.population.schedule import IMAGES, Batch, release, schedule
+from tvtfast.population.schedule import IMAGES, Wave, release, schedule
 from tvtfast.population.tree import Node
 
 _CPU_TOKENS = 4096
@@ -26,7 +26,7 @@ class MemoryPlan:
     """How a prefix tree is cut.
 
     Args:
-        nodes_per_batch: Nodes whose activations are made together; at least all children of one.
+        nodes_per_wave: Nodes whose activations are made together; at least all children of one.
         tokens_per_call: Tokens that go through one layer at once.
         dtype: Of activations.
         workers: Threads that make calls at the same time.
@@ -34,7 +34,7 @@ class MemoryPlan:
             the workers wait for each other then.
     """
 
-    nodes_per_batch: int
+    nodes_per_wave: int
     tokens_per_call: int
     dtype: torch.dtype
     workers: int = 1
@@ -43,13 +43,13 @@ class MemoryPlan:
     @property
     def smallest(self) -> bool:
         """Whether it cannot be halved."""
-        return self.nodes_per_batch == 1 and self.tokens_per_call == 1
+        return self.nodes_per_wave == 1 and self.tokens_per_call == 1
 
     def halved(self) -> MemoryPlan:
         """A plan that takes about half the memory."""
         return replace(
             self,
-            nodes_per_batch=max(1, self.nodes_per_batch // 2),
+            nodes_per_wave=max(1, self.nodes_per_wave // 2),
             tokens_per_call=max(1, self.tokens_per_call // 2),
             ends_per_reading=max(1, self.ends_per_reading // 2),
         )
@@ -113,25 +113,25 @@ def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
     """Bytes of activations and temporaries that are held at once, at most; weights, and the images
     themselves, come on top."""
     held = {IMAGES: 0}
-    ended: list[Batch] = []
+    ended: list[Wave] = []
     read: list[int] = []
     peak = before = 0
-    for batch in schedule(root, plan.nodes_per_batch, plan.ends_per_reading):
-        step: Any = batch.nodes[0].step
-        held[batch.number] = (
-            len(batch.nodes) * images * step.tokens * step.width * plan.dtype.itemsize
+    for wave in schedule(root, plan.nodes_per_wave, plan.ends_per_reading):
+        step: Any = wave.nodes[0].step
+        held[wave.number] = (
+            len(wave.nodes) * images * step.tokens * step.width * plan.dtype.itemsize
         )
-        temporary = _temporary_bytes(batch, images, plan)
-        # some workers may still be at the batch before
+        temporary = _temporary_bytes(wave, images, plan)
+        # some workers may still be at the wave before
         peak = max(peak, sum(held.values()) + max(before, temporary))
         release(held, read)
-        before, read = temporary, [batch.source] if batch.last_of_source else []
-        if batch.has_ends:
-            ended.append(batch)
-        if plan.workers == 1 or batch.reads:
+        before, read = temporary, [wave.source] if wave.last_of_source else []
+        if wave.has_ends:
+            ended.append(wave)
+        if plan.workers == 1 or wave.reads:
             release(held, read)
             before = 0
-        if batch.reads and ended:
+        if wave.reads and ended:
             # features of some of the nodes may be copied for their reader
             peak = max(peak, sum(held.values()) + max(held[done.number] for done in ended))
             for done in ended:
@@ -141,10 +141,10 @@ def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
     return peak
 
 
-def _temporary_bytes(batch: Batch, images: int, plan: MemoryPlan) -> int:
-    steps: list[Any] = [step for run in batch.runs for step in run.steps]
-    alternatives = max(len(run.steps) for run in batch.runs)
-    rows = max(run.stop - run.start for run in batch.runs)
+def _temporary_bytes(wave: Wave, images: int, plan: MemoryPlan) -> int:
+    steps: list[Any] = [step for stretch in wave.stretches for step in stretch.steps]
+    alternatives = max(len(stretch.steps) for stretch in wave.stretches)
+    rows = max(stretch.stop - stretch.start for stretch in wave.stretches)
     tokens = max(step.tokens for step in steps)
     at_once = min(plan.workers * max(plan.tokens_per_call, tokens), images * rows * tokens)
     values = max(layer_of(step).values_per_token(step, alternatives) for step in steps)

@@ -44,7 +44,7 @@ class Population:
     Candidates that begin with the same layers share their activations, and all nodes of one layer
     and shape go through one matrix product and one attention call. No module is built. Results are
     those of modules built one by one with `tvtfast.build`: equal up to the rounding of matrix
-    products, whatever the order of candidates and the size of batches.
+    products, whatever the order of candidates and the size of waves.
 
     Args:
         archs: Architectures of the space, in any of its encodings.

@@ -1,6 +1,6 @@
 """In which order the nodes of a prefix tree are computed, and what is in memory meanwhile.
 
-The tree is walked depth first, a batch of nodes of one shape at a time: the activations of a node
+The tree is walked depth first, a wave of nodes of one shape at a time: the activations of a node
 are held until its last child has been computed, and no longer.
 """
 
@@ -17,21 +17,21 @@ from tvtfast.population.tree import Node
 from tvtfast.spaces.steps import Step
 
 IMAGES = -1
-"""Number of the batch that stands for the images."""
+"""Number of the wave that stands for the images."""
 
 _Parents = list[tuple[int, list[Node]]]
 """Rows, with the children to compute from them."""
 
 
 @dataclass(frozen=True)
-class Run:
+class Stretch:
     """Consecutive parents that have the same next steps.
 
     Args:
-        start: Row of the first parent in its batch of activations.
+        start: Row of the first parent in its wave of activations.
         stop: Row after the last.
         steps: Next steps of each.
-        targets: Per step, the row of the new batch that each parent's child goes to.
+        targets: Per step, the row of the new wave that each parent's child goes to.
     """
 
     start: int
@@ -41,23 +41,23 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One computation: children of parents that lie in one batch of activations.
+class Wave:
+    """One computation: children of parents that lie in one wave of activations.
 
     Args:
-        source: Number of the batch the parents lie in, or ``IMAGES``.
-        runs: What to compute from them.
+        source: Number of the wave the parents lie in, or ``IMAGES``.
+        stretches: What to compute from them.
         nodes: The new nodes, in the order of their rows.
-        number: Number of the new batch.
+        number: Number of the new wave.
         last_of_source: Whether nothing else is computed from the source.
-        is_leaf: Whether nothing is computed from the new batch.
+        is_leaf: Whether nothing is computed from the new wave.
         reads: Whether the nodes so far that candidates end with are read now. Everything must be
             complete for it, so they wait for each other; but those that more is computed from do
             not wait, and are read before it is.
     """
 
     source: int
-    runs: tuple[Run, ...]
+    stretches: tuple[Stretch, ...]
     nodes: tuple[Node, ...]
     number: int
     last_of_source: bool
@@ -70,15 +70,15 @@ class Batch:
         return any(node.candidates for node in self.nodes)
 
 
-def schedule(root: Node, nodes_per_batch: int, ends_per_reading: int = 1) -> Iterator[Batch]:
-    """Batches of at most ``nodes_per_batch`` new nodes (or all children of one parent), read when
+def schedule(root: Node, nodes_per_wave: int, ends_per_reading: int = 1) -> Iterator[Wave]:
+    """Waves of at most ``nodes_per_wave`` new nodes (or all children of one parent), read when
     candidates end with ``ends_per_reading`` of them.
 
     New nodes are ordered by their own next steps, so that those with equal ones lie side by side.
     """
     waiting = 0
     counter = itertools.count()
-    stack = [(IMAGES, deque(_batches([root], nodes_per_batch)))]
+    stack = [(IMAGES, deque(_waves([root], nodes_per_wave)))]
     while stack:
         source, pending = stack[-1]
         parents = pending.popleft()
@@ -89,7 +89,7 @@ def schedule(root: Node, nodes_per_batch: int, ends_per_reading: int = 1) -> Ite
             key=lambda node: node.choices,
         )
         number = next(counter)
-        following = deque(_batches(nodes, nodes_per_batch))
+        following = deque(_waves(nodes, nodes_per_wave))
         if following:
             stack.append((number, following))
         ends = sum(bool(node.candidates) for node in nodes)
@@ -97,9 +97,9 @@ def schedule(root: Node, nodes_per_batch: int, ends_per_reading: int = 1) -> Ite
         reads = waiting >= ends_per_reading or bool(ends and following) or not stack
         if reads:
             waiting = 0
-        yield Batch(
+        yield Wave(
             source,
-            _runs(parents, nodes),
+            _stretches(parents, nodes),
             tuple(nodes),
             number,
             last_of_source=not pending,
@@ -115,7 +115,7 @@ def release(held: dict[int, Any], numbers: list[int]) -> None:
     numbers.clear()
 
 
-def _batches(nodes: Sequence[Node], limit: int) -> Iterator[_Parents]:
+def _waves(nodes: Sequence[Node], limit: int) -> Iterator[_Parents]:
     """Parents, as rows with their next steps, whose children are layers of one kind and shape."""
     layers: dict[tuple[object, ...], _Parents] = {}
     for row, node in enumerate(nodes):
@@ -127,15 +127,15 @@ def _batches(nodes: Sequence[Node], limit: int) -> Iterator[_Parents]:
         for layer, children in split.items():
             layers.setdefault(layer, []).append((row, children))
     for parents in layers.values():
-        batch: _Parents = []
+        wave: _Parents = []
         size = 0
         for row, children in parents:
-            if batch and size + len(children) > limit:
-                yield batch
-                batch, size = [], 0
-            batch.append((row, children))
+            if wave and size + len(children) > limit:
+                yield wave
+                wave, size = [], 0
+            wave.append((row, children))
             size += len(children)
-        yield batch
+        yield wave
 
 
 @cache
@@ -144,22 +144,22 @@ def _layer(step: Step) -> tuple[object, ...]:
     return type(step), step.name, step.dim, step.width, getattr(step, "tokens", 0)
 
 
-def _runs(parents: _Parents, nodes: Sequence[Node]) -> tuple[Run, ...]:
+def _stretches(parents: _Parents, nodes: Sequence[Node]) -> tuple[Stretch, ...]:
     place = {node: row for row, node in enumerate(nodes)}
-    runs: list[tuple[int, list[list[Node]]]] = []
+    stretches: list[tuple[int, list[list[Node]]]] = []
     numbers: list[int] | None = None
     for row, children in parents:
         wanted = [child.number for child in children]
-        if wanted != numbers or row != runs[-1][0] + len(runs[-1][1]):
-            runs.append((row, []))
+        if wanted != numbers or row != stretches[-1][0] + len(stretches[-1][1]):
+            stretches.append((row, []))
             numbers = wanted
-        runs[-1][1].append(children)
+        stretches[-1][1].append(children)
     return tuple(
-        Run(
+        Stretch(
             start,
             start + len(rows),
             tuple(child.step for child in rows[0] if child.step is not None),
             tuple(tuple(place[child] for child in column) for column in zip(*rows, strict=True)),
         )
-        for start, rows in runs
+        for start, rows in stretches
     )

@@ -1,4 +1,4 @@
-"""Threads that share the work of batches on a CPU.
+"""Threads that share the work of waves on a CPU.
 
 Each worker takes some images through a whole layer with one thread of its own: no operator waits
 for the threads of another, and what a worker has just made is still in its cache. A share of the

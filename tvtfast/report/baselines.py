@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-BASELINES = ("params", "flops", "weight_norm")
+COUNTS = ("params", "flops")
+"""What every architecture has exactly, without a score."""
+
+BASELINES = (*COUNTS, "weight_norm")
 """Scores that need no forward pass; a proxy is worth its cost only where it beats them."""
 
 

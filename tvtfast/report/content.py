@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-_DESCRIPTION = ("arch", "params", "flops")
+from tvtfast.report.baselines import COUNTS
+
+_DESCRIPTION = ("arch", *COUNTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,7 @@ class SearchReport:
     trace: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
-        check_candidates(self.frame, ("arch", "params", "flops"))
+        check_candidates(self.frame, _DESCRIPTION)
         for name, index in (("status", self.status.index), ("score", self.score.index)):
             if not index.equals(self.frame.index):
                 raise ValueError(

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 STORE = "scores.sqlite"
-"""Name of the file in a run folder."""
 
 STATUSES = ("ok", "partial", "infeasible", "nan", "unsupported", "error", "oom")
 """What a table says of its cells. ``infeasible`` is no status of a score, but of a value outside

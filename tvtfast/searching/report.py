@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from tvtfast.scoring.table import ScoreTable
     from tvtfast.searching.result import SearchResult
 
-"""Name of the command line's own record of a search, in the run folder."""
-
 _PANEL_IMAGES = 6
 
 

@@ -200,9 +200,9 @@ class Space(ABC, Generic[A]):
         raise self._no_superformer()
 
     def genes(self, arch: A) -> Genes:
-        """The decisions of an architecture by the segment that takes them up.
+        """The decisions of an architecture by the link that takes them up.
 
-        Candidates with equal genes up to some segment are the same network on the same slices up to
+        Candidates with equal genes up to some link are the same network on the same slices up to
         there: what a slice is private to, and the widths it is cut by, are among them. Genes of two
         architectures can be compared by order.
 

@@ -22,7 +22,7 @@ Partial: TypeAlias = "tuple[int, Any]"
 """Negated score, and the choices as ``((..., first), second)``: of equal scores the first choices
 come first."""
 
-_COUNTS = {"params": lambda step: step.params, "flops": lambda step: 2 * step.macs}
+_COUNT_OF = {"params": lambda step: step.params, "flops": lambda step: 2 * step.macs}
 _BEST = 10
 
 
@@ -40,7 +40,7 @@ def exact(space: Space[Any], budget: Budget) -> Proposals:
     skeletons = list(space.skeletons(**budget.options))
     steps = list(dict.fromkeys(step for skeleton in skeletons for step in _steps_of(skeleton)))
     values = dict(zip(steps, _integers(budget.step_values(steps)), strict=True))
-    costs = {step: tuple(_COUNTS[metric](step) for metric in windows) for step in steps}
+    costs = {step: tuple(_COUNT_OF[metric](step) for metric in windows) for step in steps}
     best = sorted(
         (negated, number, path)
         for number, skeleton in enumerate(skeletons)

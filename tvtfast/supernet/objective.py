@@ -10,7 +10,7 @@ from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.supernet.sampling import Subnets
 from tvtfast.supernet.superformer import Superformer
 from tvtfast.training.guide import Distillation, Guide
-from tvtfast.training.loading import Batch
+from tvtfast.training.loading import TrainingBatch
 from tvtfast.training.losses import DistillationLoss
 from tvtfast.training.objective import Objective
 
@@ -60,7 +60,7 @@ class SuperformerObjective(Objective):
         model: Any = self.model
         model.subnet = self.subnets(step)
 
-    def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def forward(self, batch: TrainingBatch, progress: float) -> dict[str, Tensor]:
         images, labels = batch.images, batch.labels
         if self.mix is not None:
             images, labels = self.mix(images, labels)

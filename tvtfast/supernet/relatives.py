@@ -15,13 +15,13 @@ _Genes = tuple[Any, ...]
 
 @dataclass(eq=False)
 class _Node:
-    """Candidates that begin with the same segments.
+    """Candidates that begin with the same links.
 
     Args:
         arch: One of them.
-        place: Number of the last of these segments.
+        place: Number of the last of these links.
         rows: Those that have no further one.
-        children: The next segments, by genes.
+        children: The next links, by genes.
     """
 
     arch: Any
@@ -31,11 +31,11 @@ class _Node:
 
 
 class Relatives:
-    """Candidates of a superformer as a prefix tree over their segments.
+    """Candidates of a superformer as a prefix tree over their links.
 
-    A segment's weights follow from the genes up to it (which channels it takes and what is private
+    A link's weights follow from the genes up to it (which channels it takes and what is private
     to a patch size, a kind of attention or a number of heads), so candidates with equal genes up to
-    some segment have equal activations there, whatever the way of sharing and the mode. Every node
+    some link have equal activations there, whatever the way of sharing and the mode. Every node
     of the tree runs what the module of a candidate runs, on the same images and slices: logits are
     bitwise those of the candidates one by one.
 
@@ -55,7 +55,7 @@ class Relatives:
             node.rows.append(row)
 
     def __len__(self) -> int:
-        """Segments to compute; one by one, they are those of all candidates."""
+        """Links to compute; one by one, they are those of all candidates."""
         waiting, count = [self._root], 0
         while waiting:
             children = waiting.pop()
@@ -82,7 +82,7 @@ class Relatives:
         waiting = [(node, images) for node in self._root.values()]
         while waiting:
             node, x = waiting.pop()
-            x = model.run_segment(x, node.arch, node.place, side)
+            x = model.run_link(x, node.arch, node.place, side)
             if node.rows:
                 yield node.rows, model.run_head(x, node.arch, side)
             waiting += [(child, x) for child in node.children.values()]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from tvtfast.initialization import draw_, framework_init
-from tvtfast.models import SegmentedModel, SpatialFeatures, blank, parameter_rule
+from tvtfast.models import ChainedModel, SpatialFeatures, blank, parameter_rule
 from tvtfast.spaces import QKV_MODES, Layout, ModelOptions, Piece, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.supernet.intervals import Interval, intervals, sides
@@ -33,7 +33,7 @@ class Superformer(nn.Module):
 
     Args:
         space: A space that implements `Space.largest`, `Space.genes` and `Space.layout`, such as
-            those of ViTAS, or its name. Its models are `tvtfast.models.SegmentedModel`.
+            those of ViTAS, or its name. Its models are `tvtfast.models.ChainedModel`.
         sharing: Which channels a narrower candidate takes, see `tvtfast.supernet.intervals`.
         qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`.
         seed: Seed of the weights.
@@ -99,11 +99,11 @@ class Superformer(nn.Module):
         """The module of a candidate, without weights."""
         if arch not in self._skeletons:
             model = blank(arch, space=self.space, **asdict(self.options))
-            if not isinstance(model, SegmentedModel):
+            if not isinstance(model, ChainedModel):
                 raise ValueError(
                     f"models of space {self.space.name!r} are {type(model).__name__}; a "
                     "superformer runs candidates in parts: derive them from "
-                    "tvtfast.models.SegmentedModel"
+                    "tvtfast.models.ChainedModel"
                 )
             self._skeletons[arch] = _Skeleton(model, self.space.layout(arch, self.qkv_mode))
             if len(self._skeletons) > _KEPT_SKELETONS:
@@ -155,14 +155,14 @@ class Superformer(nn.Module):
         found: tuple[list[SpatialFeatures], Tensor] = self._call(run, images, arch, side)
         return found
 
-    def run_segment(self, x: Tensor, arch: Any, place: int, side: int = 0) -> Tensor:
-        """One of the segments of a candidate (`tvtfast.models.Segment`), by its place."""
-        segment = self.skeleton(arch).segments[place]
-        after: Tensor = self._call(segment.run, x, arch, side, segment.parameters)
+    def run_link(self, x: Tensor, arch: Any, place: int, side: int = 0) -> Tensor:
+        """One of the links of a candidate (`tvtfast.models.Link`), by its place."""
+        link = self.skeleton(arch).links[place]
+        after: Tensor = self._call(link.run, x, arch, side, link.parameters)
         return after
 
     def run_head(self, tokens: Tensor, arch: Any, side: int = 0) -> Tensor:
-        """Logits ``[B, num_classes]`` from what comes after the last segment of a candidate."""
+        """Logits ``[B, num_classes]`` from what comes after the last link of a candidate."""
         model = self.skeleton(arch).model
         logits: Tensor = self._call(model.forward_head, tokens, arch, side, model.head_parameters)
         return logits
@@ -201,14 +201,14 @@ class _Skeleton(nn.Module):
     """The module of a candidate, any part of which is called with weights of the superformer.
 
     Attributes:
-        segments: Its parts.
+        links: Its parts.
         pieces: By parameter where it lies.
     """
 
-    def __init__(self, model: SegmentedModel, find: Layout) -> None:
+    def __init__(self, model: ChainedModel, find: Layout) -> None:
         super().__init__()
         self.model = model
-        self.segments = tuple(model.segments())
+        self.links = tuple(model.links())
         self.pieces = {name: find(name, p.ndim) for name, p in model.named_parameters()}
 
     def forward(self, part: Callable[[Tensor], Any], x: Tensor) -> Any:

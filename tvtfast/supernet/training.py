@@ -29,9 +29,9 @@ from tvtfast.training.guide import Distillation, Guide
 from tvtfast.training.images import images
 from tvtfast.training.processes import team
 from tvtfast.training.recipe import Recipe
-from tvtfast.training.run_folder import RunFolder
 from tvtfast.training.settings import settings
 from tvtfast.training.trainer import Trainer
+from tvtfast.training.training_folder import TrainingFolder
 
 SUPERFORMER_RECIPE = Recipe(
     batch_size=1024,
@@ -188,7 +188,7 @@ def train_superformer(
             img_size=side,
             recipe=recipe,
             seed=seed,
-            folder=RunFolder(output_dir, known),
+            folder=TrainingFolder(output_dir, known),
             keep_best=keep,
             team=processes,
             workers=workers,

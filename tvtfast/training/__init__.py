@@ -3,8 +3,8 @@
 from tvtfast.training import losses
 from tvtfast.training.guide import Distillation
 from tvtfast.training.recipe import STUDENT_RECIPE, TEACHER_RECIPE, Recipe
-from tvtfast.training.run_folder import TrainingError
 from tvtfast.training.tokens import ProgressiveTokens
+from tvtfast.training.training_folder import TrainingError
 
 __all__ = [
     "STUDENT_RECIPE",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tvtfast.common.normalization import Normalization
 from tvtfast.models import SpatialFeatures, Teacher, features_and_outputs
-from tvtfast.training.loading import Batch
+from tvtfast.training.loading import TrainingBatch
 from tvtfast.training.losses import (
     SCHEDULES,
     AttentionGuidance,
@@ -140,7 +140,7 @@ class Guide:
         return self.module.state_dict() if self.module.training else None
 
     def __call__(
-        self, batch: Batch, *, logits: bool
+        self, batch: TrainingBatch, *, logits: bool
     ) -> tuple[list[SpatialFeatures], Tensor | None]:
         """Features of every stage, and logits where asked for."""
         return self.look(batch.images, logits=logits)

@@ -16,7 +16,7 @@ from tvtfast.data.seeding import local_rng
 from tvtfast.training.processes import Team
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """Training images, and where they come from.
 
     Attributes:
@@ -31,16 +31,16 @@ class Batch(NamedTuple):
     rows: Tensor
     places: Tensor
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> TrainingBatch:
         """The batch on a device, without waiting for it."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+        return TrainingBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
-    def parts(self, count: int) -> list[Batch]:
+    def parts(self, count: int) -> list[TrainingBatch]:
         """The batch in at most ``count`` parts of about the same size."""
         if count == 1:
             return [self]
         split = (tensor.tensor_split(min(count, len(self.labels))) for tensor in self)
-        return [Batch(*tensors) for tensors in zip(*split, strict=True)]
+        return [TrainingBatch(*tensors) for tensors in zip(*split, strict=True)]
 
 
 def training_batches(
@@ -52,7 +52,7 @@ def training_batches(
     seed: int,
     workers: int,
     team: Team,
-) -> tuple[DataLoader[Batch], EpochSampler]:
+) -> tuple[DataLoader[TrainingBatch], EpochSampler]:
     """A loader of batches, and the sampler that is told the epoch.
 
     Raises:
@@ -114,7 +114,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
 
 
 class _Augmented(Dataset[tuple[Tensor, int, int, Tensor]]):
-    """Image ``(epoch, index)`` as the transform draws it with that seed; see `Batch`."""
+    """Image ``(epoch, index)`` as the transform draws it with that seed; see `TrainingBatch`."""
 
     def __init__(self, dataset: VisionDataset, transform: PlacedTransform, seed: int) -> None:
         self.dataset, self.transform, self.seed = dataset, transform, seed

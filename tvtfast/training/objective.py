@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tvtfast.initialization import initialize_
 from tvtfast.models import CandidateModel, FeatureFn, features_and_outputs
 from tvtfast.training.guide import Distillation, Guide
-from tvtfast.training.loading import Batch
+from tvtfast.training.loading import TrainingBatch
 from tvtfast.training.losses import DistillationLoss
 
 
@@ -43,7 +43,7 @@ class Objective(nn.Module):
     def prepare(self, step: int) -> None:
         """Called before every step with its number, counted over all epochs."""
 
-    def forward(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def forward(self, batch: TrainingBatch, progress: float) -> dict[str, Tensor]:
         images, labels = batch.images, batch.labels
         if self.guide is None:
             losses: dict[str, Tensor] = self.criterion(self.model(images), labels)

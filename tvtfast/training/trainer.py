@@ -15,12 +15,12 @@ from torch.utils.data import DataLoader
 
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data import VisionDataset
-from tvtfast.training.loading import Batch, evaluation_batches, training_batches
+from tvtfast.training.loading import TrainingBatch, evaluation_batches, training_batches
 from tvtfast.training.objective import Objective
 from tvtfast.training.processes import Team, together
 from tvtfast.training.recipe import DTYPES, Recipe
-from tvtfast.training.run_folder import RunFolder, TrainingError
 from tvtfast.training.summary import EpochLog
+from tvtfast.training.training_folder import TrainingError, TrainingFolder
 
 _CHECK_STEPS = 16
 """Steps between two looks at the loss, each of which waits for the device."""
@@ -55,7 +55,7 @@ class Trainer:
     img_size: int
     recipe: Recipe
     seed: int
-    folder: RunFolder
+    folder: TrainingFolder
     keep_best: KeepBest
     team: Team
     workers: int = 0
@@ -154,7 +154,7 @@ class Trainer:
         totals: dict[str, float] = {}
         for step, loaded in enumerate(batches):
             self._seed_step(state.epoch, step)
-            pending.append(state.step(wrapped, Batch(*loaded).to(self.team.device), step))
+            pending.append(state.step(wrapped, TrainingBatch(*loaded).to(self.team.device), step))
             if len(pending) == _CHECK_STEPS or step + 1 == len(batches):
                 means = self._checked(pending, state, step)
                 for name, total in means.items():
@@ -238,7 +238,7 @@ class _State:
         *before, last = (row["accuracy"] for row in self.history)
         return all(last > accuracy for accuracy in before)
 
-    def step(self, wrapped: nn.Module, batch: Batch, step: int) -> dict[str, Tensor]:
+    def step(self, wrapped: nn.Module, batch: TrainingBatch, step: int) -> dict[str, Tensor]:
         done = self.epoch * self.epoch_steps + step
         self.schedule.step_update(done)
         self.objective.prepare(done)
@@ -253,7 +253,9 @@ class _State:
             self.ema.update(self.objective.model, step=done)
         return losses
 
-    def _gradients(self, wrapped: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
+    def _gradients(
+        self, wrapped: nn.Module, batch: TrainingBatch, progress: float
+    ) -> dict[str, Tensor]:
         """Losses of a batch, whose gradients are summed up part by part."""
         parts = batch.parts(self.recipe.accumulate)
         means: dict[str, Tensor] = {}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tvtfast.report.baselines import BASELINES, ordered_proxies
+from tvtfast.report.baselines import BASELINES, COUNTS, ordered_proxies
 from tvtfast.report.figures.canvas import (
     BLUE,
     INK,
@@ -90,7 +90,7 @@ def _proxy_axis(axes: Axes, proxy: str, values: npt.NDArray[np.float64]) -> None
         axes.set_xscale("log")
     else:
         axes.locator_params(axis="x", nbins=3)
-        if proxy in ("params", "flops"):
+        if proxy in COUNTS:
             axes.xaxis.set_major_formatter(EngFormatter())
     label = f"{proxy}\n(baseline)" if proxy in BASELINES else proxy
     axes.set_xlabel(label, fontsize=fitted(proxy, 22, SMALL))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tvtfast.report.baselines import COUNTS
 from tvtfast.report.content import SearchReport
 from tvtfast.report.figures.canvas import (
     BLUE,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _SCORES = ("best", "mean")
 _COUNTERS = ("generation", "evaluations")
-_COUNTS = ("params", "flops")
 
 
 def trace_figure(trace: pd.DataFrame, score_name: str) -> Figure:
@@ -111,7 +111,7 @@ def _trade_off(axes: Axes, report: SearchReport, first: str, other: str) -> None
     axes.margins(0.05)
     axes.locator_params(axis="x", nbins=6)
     for axis, name in ((axes.xaxis, other), (axes.yaxis, first)):
-        if name in _COUNTS:
+        if name in COUNTS:
             axis.set_major_formatter(EngFormatter())
     style(axes)
 

@@ -14,12 +14,12 @@ from tvtfast.models.features import SpatialFeatures
 
 
 @dataclass(frozen=True)
-class Segment:
+class Link:
     """A stretch of the forward pass of a candidate.
 
     Args:
         parameters: What the names of its parameters begin with.
-        run: What it computes: of the first segment from images ``[B, C, H, W]``, else from the
+        run: What it computes: of the first link from images ``[B, C, H, W]``, else from the
             tokens before it, tokens ``[B, P+N, D]``.
         grid: Height and width of the token grid after it where it is a block; else ``None``.
     """
@@ -29,23 +29,23 @@ class Segment:
     grid: tuple[int, int] | None = None
 
 
-class SegmentedModel(CandidateModel):
-    """A candidate that is its segments one after another, and then ``forward_head``.
+class ChainedModel(CandidateModel):
+    """A candidate that is its links one after another, and then ``forward_head``.
 
     Attributes:
-        head_parameters: What the names of the parameters behind the last segment begin with.
+        head_parameters: What the names of the parameters behind the last link begin with.
     """
 
     head_parameters: ClassVar[tuple[str, ...]] = ("norm.", "head.", "head_dist.")
 
     @abstractmethod
-    def segments(self) -> Iterator[Segment]:
-        """The segments, first to last."""
+    def links(self) -> Iterator[Link]:
+        """The links, first to last."""
 
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
         self._check_images(images)
         x = images
-        for segment in self.segments():
-            x = segment.run(x)
-            if segment.grid is not None:
-                yield SpatialFeatures(x, segment.grid, self.num_prefix_tokens)
+        for link in self.links():
+            x = link.run(x)
+            if link.grid is not None:
+                yield SpatialFeatures(x, link.grid, self.num_prefix_tokens)

@@ -25,7 +25,7 @@ class TrainingError(RuntimeError):
     """Training stopped; the message says why, and what was kept."""
 
 
-class RunFolder:
+class TrainingFolder:
     """The state after the last epoch (``last.pt``), and ``log.csv``.
 
     ``last.pt`` is one file, so that weights, optimiser and history always belong together, and
