@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -79,6 +80,43 @@ assert not torch.cuda.is_initialized()
     assert result.returncode == 0, result.stderr
 
 
+def read(*flags: str) -> str:
+    """What cuobjdump, which comes with triton, says of the extension that is installed."""
+    found = importlib.util.find_spec("triton")
+    if found is None or found.origin is None:
+        pytest.skip("triton, whose cuobjdump reads the extension, is not installed")
+    tool = Path(found.origin).parent / "backends/nvidia/bin/cuobjdump"
+    path = _extension.extension().__file__
+    assert path is not None
+    return subprocess.run([tool, *flags, path], capture_output=True, text=True, check=True).stdout
+
+
+def of_unit(name: str, unit: str) -> bool:
+    """Whether a mangled name lies in the anonymous namespace of a file."""
+    stem = unit.removesuffix(".cu")
+    return f"_{len(stem) + 3}_{stem}_cu_" in name
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_installed_kernels_do_not_spill(built: None, architecture: str) -> None:
+    said = "".join(
+        part
+        for part in read("--dump-resource-usage").split("Fatbin ")
+        if f"arch = {architecture}" in part
+    )
+    kernels_used = re.findall(
+        r"Function (\S+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)", said
+    )
+    for unit in UNITS:
+        assert any(of_unit(name, unit) for name, *_ in kernels_used), unit
+    assert len(kernels_used) >= 50
+    for name, registers, stack, shared, local in kernels_used:
+        assert stack == local == "0", name
+        assert int(registers) <= 96, name
+        assert int(shared) + DYNAMIC_SHARED <= SHARED_LIMIT, name
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("unit", UNITS or ["no sources beside the tests"])
 def test_kernels_do_not_spill(nvcc: str, tmp_path: Path, unit: str, architecture: str) -> None:
@@ -101,30 +139,23 @@ def test_kernels_do_not_spill(nvcc: str, tmp_path: Path, unit: str, architecture
     assert max(shared, default=0) + DYNAMIC_SHARED <= SHARED_LIMIT
 
 
-def ptx(nvcc: str, folder: Path, unit: str, *flags: str) -> str:
-    """Intermediate code of a file, as nvcc makes it for sm_90."""
-    target = folder / "unit.ptx"
-    command = [nvcc, "-ptx", "-arch=sm_90", "-O3", "-std=c++17", *flags]
-    command += [f"-I{SOURCES}", f"-I{SOURCES / 'cuda'}", str(SOURCES / "cuda" / unit)]
-    subprocess.run([*command, "-o", str(target)], check=True, timeout=300)
-    return target.read_text()
+def ptx(unit: str) -> str:
+    """Intermediate code of a file, as the extension carries it for devices to come."""
+    (code,) = (part for part in read("-ptx").split("Fatbin ptx code") if of_unit(part, unit))
+    return code
 
 
-def test_features_and_segments_move_16_bytes_at_a_time(nvcc: str, tmp_path: Path) -> None:
-    if not UNITS:
-        pytest.skip(f"no sources in {SOURCES}")
+def test_features_and_segments_move_16_bytes_at_a_time(built: None) -> None:
     for unit in ("attention_map.cu", "attention_map_backward.cu", "segment_norms.cu"):
-        code = ptx(nvcc, tmp_path, unit)
+        code = ptx(unit)
         assert re.search(r"ld\.global(\.nc)?\.v4\.(b32|u32|f32)", code), unit
         assert unit != "attention_map_backward.cu" or "st.global.v4" in code
         # A load of no known space must find out at run time whether it means shared memory.
         assert unit != "segment_norms.cu" or not re.search(r"\bld\.(v4|f32|u16|b16)", code)
 
 
-def test_indexed_numbers_are_rounded_after_every_step(nvcc: str, tmp_path: Path) -> None:
-    if not UNITS:
-        pytest.skip(f"no sources in {SOURCES}")
-    code = ptx(nvcc, tmp_path, "indexed.cu", "-fmad=false")
+def test_indexed_numbers_are_rounded_after_every_step(built: None) -> None:
+    code = ptx("indexed.cu")
     assert "sqrt.rn.f32" in code
     assert not re.search(r"\b(fma|mad)\S*\.f32|\.(ftz|approx)\b", code)
 
