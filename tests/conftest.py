@@ -14,15 +14,43 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
-os.environ["TVTFAST_STRICT"] = "1"  # every fallback is an error, unless a test allows it
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if WORKERS > 1:
+    # Workers and the programs they start share the cores; torch reads this as it is loaded. Two at
+    # least, since tests of threads need some.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(2, (os.cpu_count() or 1) // WORKERS)))
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ["TVTFAST_STRICT"] = "1"  # every fallback is an error here
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 import tvtfast  # noqa: E402
 from tvtfast.common.torchvision import ensure_torchvision  # noqa: E402
 
 ensure_torchvision()
+
+MOST_WORKERS = 4
+INTERPRETED = Path(__file__).parent / "triton"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """``pytest tests/triton`` interprets: nothing else is asked of this process."""
+    given = [Path(argument.split("::")[0]).resolve() for argument in config.args]
+    if given and all(path == INTERPRETED or INTERPRETED in path.parents for path in given):
+        os.environ["TRITON_INTERPRET"] = "1"
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """None for a chosen file or test, where output and debugger should be at hand."""
+    given = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    if given:
+        return int(given)
+    chosen = any(".py" in argument for argument in config.args)
+    if chosen or config.option.keyword or config.option.capture == "no":
+        return 0
+    return min(os.cpu_count() or 1, MOST_WORKERS)
 
 
 def _find_shared_data() -> Path | None:

@@ -16,6 +16,7 @@ from tvtfast.kernels import dispatch
 from tvtfast.kernels.spec import OPERATORS
 from tvtfast.kernels.triton import capability
 
+INTERPRETED = Path(__file__).parents[1] / "triton"
 ALLOWED = "allowed: cuda, or cpu under TRITON_INTERPRET=1"
 
 
@@ -55,15 +56,15 @@ assert "triton" not in sys.modules
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
-def test_interpreted_kernels(tmp_path: Path) -> None:
-    """``tests/triton`` in a process whose triton interprets."""
+@pytest.mark.parametrize("name", sorted(path.name for path in INTERPRETED.glob("test_*.py")))
+def test_interpreted_kernels(tmp_path: Path, name: str) -> None:
+    """A file of ``tests/triton`` in a process whose triton interprets."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip(capability.missing()[0])
-    folder = Path(__file__).parents[1] / "triton"
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *("-o", "addopts=--import-mode=importlib --strict-markers", str(folder)),
+            *("-o", "addopts=--import-mode=importlib --strict-markers", str(INTERPRETED / name)),
         ],
         cwd=tmp_path,
         env={**os.environ, "TRITON_INTERPRET": "1"},

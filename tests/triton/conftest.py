@@ -2,7 +2,8 @@
 
 The interpreter is chosen when triton is imported, for the whole process. These tests therefore run
 under ``TRITON_INTERPRET=1``, in a process of their own: ``tests/kernels/test_triton.py`` starts
-one, so a plain ``pytest`` covers them.
+one per file, so a plain ``pytest`` covers them and does not collect them a second time.
+``pytest tests/triton`` interprets by itself.
 
 The interpreter computes bf16 on raw bits and truncates bf16 stores; kernels convert to fp32 right
 after every load, so bf16 inputs are tested and bf16 outputs are left to the GPU tests.
@@ -21,6 +22,11 @@ from tvtfast.kernels.triton import capability
 
 GUARD = 64
 CANARY = 123.0
+
+
+def pytest_ignore_collect() -> bool | None:
+    """Not a second time, as skips, beside the runs of ``tests/kernels/test_triton.py``."""
+    return None if capability.interpreting() else True
 
 
 def _unfit() -> str | None:
