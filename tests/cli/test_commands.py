@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -25,23 +26,24 @@ def teacher(tmp_path_factory):
     return str(folder)
 
 
-@pytest.fixture
-def finished(teacher, tmp_path):
-    folder = tmp_path / "run"
+@pytest.fixture(scope="module")
+def finished(teacher, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished") / "run"
     arguments = ["--trials", "4", "--teacher", teacher, "--output-dir", str(folder), *FAST]
     assert main(["search", *arguments]) == 0
     return folder
 
 
-def test_search_prints_a_summary_and_continues(finished, teacher, capsys):
+def test_search_prints_a_summary_and_continues(finished, tmp_path, capsys):
+    finished = shutil.copytree(finished, tmp_path / "run")
+    again = ["--cfg", str(finished / "config.yaml"), "--output-dir", str(finished)]
     capsys.readouterr()
-    assert main(["search", "--cfg", str(finished / "config.yaml")]) == 0
+    assert main(["search", *again]) == 0
     out = capsys.readouterr().out
     assert "best of 4 candidates of autoformer-tiny" in out
     assert "every score was in the run folder already" in out
     assert str(finished / "report.html") in out
-    more = ["--cfg", str(finished / "config.yaml"), "--trials", "5"]
-    assert main(["search", *more]) == 0
+    assert main(["search", *again, "--trials", "5"]) == 0
     assert "1 candidates scored" in capsys.readouterr().out
     assert len(pd.read_csv(finished / "scores.csv")) == 5
 

@@ -45,7 +45,10 @@ def test_a_folder_is_handed_over_without_the_state_of_training(student, tmp_path
     assert torch.equal(got.module(inputs), given.module(inputs))
 
 
-@pytest.mark.parametrize("space", ("test-small", "test-relative", "pit", "asvit"))
+SLOW = [pytest.param(space, marks=pytest.mark.slow) for space in ("test-relative", "pit", "asvit")]
+
+
+@pytest.mark.parametrize("space", ("test-small", *SLOW))
 def test_onnx_computes_the_same_for_any_batch(space, student, small, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -69,7 +69,9 @@ def long(small, tmp_path_factory):
     return small.train(tmp_path_factory.mktemp("long") / "student", epochs=8)
 
 
-@pytest.mark.parametrize(("workers", "delay"), ((0, 0.0), (2, 0.2)))
+@pytest.mark.parametrize(
+    ("workers", "delay"), ((0, 0.0), pytest.param(2, 0.2, marks=pytest.mark.slow))
+)
 def test_killed_and_continued_is_the_same_to_the_bit(
     small, tmp_path, long, workers, delay, start_program, kill_once, assert_same, last_weights
 ):

@@ -170,6 +170,7 @@ def test_stochastic_depth_rises_linearly():
     assert rates == pytest.approx([0.3 * block / steps for block in range(len(rates))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", [TINY, ORIGINAL], ids=lambda space: space.name)
 def test_candidates_train_compile_and_differentiate(space):
     model = tvtfast.build(space.sample(1)[0], space=space, img_size=16, patch_size=8).train()

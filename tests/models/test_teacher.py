@@ -26,6 +26,7 @@ def resnet():
     return tvtfast.initialize_(CifarResNet(8, 10, "pad"), seed=3).eval()
 
 
+@pytest.mark.slow
 def test_trained_resnets_reach_their_stated_accuracy(shared_data):
     """93.39 and 91.73 % on all of CIFAR-10; a subset of 2,000 has a standard error of 0.6."""
     test = load_dataset(shared_data / "cifar10_subset.npz", split="test")

@@ -89,6 +89,7 @@ def test_a_finished_stage_is_not_done_again(copied, finished, small):
     assert again.seconds == finished.seconds
 
 
+@pytest.mark.slow
 def test_killed_twice_and_continued_is_the_same_to_the_bit(
     small, tmp_path, finished, start_program, kill_once, assert_same, last_weights
 ):

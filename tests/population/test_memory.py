@@ -107,6 +107,7 @@ def assert_peak_stays_under_the_budget(archs, space, options, share):
     assert live.peak > 0.2 * budget, "the estimate is of the right size"
 
 
+@pytest.mark.slow
 def test_ends_that_wait_to_be_read_are_counted(monkeypatch):
     options = {"img_size": 64, "patch_size": 8}
     space = spaces.get("autoformer-tiny")

@@ -100,6 +100,7 @@ def stored(folder):
         return len(store)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
 def test_kill_and_continue(arguments, tmp_path, kill_once):
     """kill -9 in the middle, twice: the same final table, and no score computed twice."""

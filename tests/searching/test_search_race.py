@@ -233,6 +233,7 @@ def images_stored(folder):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs POSIX signals")
 def test_kill_and_continue(arguments, raced, folder, tmp_path, monkeypatch, kill_once):
     """kill -9 in the first rung and in a later one: the same table, and no image scored twice."""

@@ -68,8 +68,8 @@ def scored(folder):
     ("strategy", "settings"),
     [
         ("evolution", {"population": 12, "parents": 4}),
-        ("nsga2", {"population": 12}),
-        ("reinforce", {}),
+        pytest.param("nsga2", {"population": 12}, marks=pytest.mark.slow),
+        pytest.param("reinforce", {}, marks=pytest.mark.slow),
     ],
 )
 def test_kill_and_continue(strategy, settings, tmp_path, kill_once):

@@ -32,6 +32,7 @@ def test_the_folder(small, finished, assert_same, last_weights):
     assert_same(last, loaded.model.state_dict())
 
 
+@pytest.mark.slow
 def test_killed_and_continued_is_the_same_to_the_bit(
     small, tmp_path, start_program, kill_once, assert_same, last_weights
 ):
@@ -44,6 +45,7 @@ def test_killed_and_continued_is_the_same_to_the_bit(
     assert continued.superformer.fingerprint == whole.superformer.fingerprint
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_same_subnets(small, tmp_path, start_program, last_weights):
     """They are one with twice the batch: losses differ by rounding alone."""
     common = {"optimizer": "sgd", "lr": 0.02, "cutmix": 0.0, "accumulate": 2}
