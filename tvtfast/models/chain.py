@@ -15,7 +15,7 @@ from tvtfast.models.features import SpatialFeatures
 
 @dataclass(frozen=True)
 class Link:
-    """A stretch of the forward pass of a candidate.
+    """A part of the forward pass of a candidate.
 
     Args:
         parameters: What the names of its parameters begin with.
