@@ -1,8 +1,11 @@
-"""The dtype that results and sums have, and how far it rounds."""
+"""Dtypes of inputs, the dtype that results and sums have, and how far it rounds."""
 
 from __future__ import annotations
 
 import torch
+
+SUPPORTED_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+"""Input dtypes of every operator."""
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from tvtfast import kernels
-from tvtfast.kernels.reference.self_attention_stats import STATISTICS
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.backend import triton as capability
+from tvtfast.kernels.self_attention_stats.definition import STATISTICS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 HALF = (torch.float16, torch.bfloat16)

@@ -22,9 +22,10 @@ from tvtfast.kernels import (
     segment_norms,
     use_backend,
 )
-from tvtfast.kernels.cuda import _extension
-from tvtfast.kernels.spec import OPERATORS
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.attention_map_distances import triton as ragged_triton
+from tvtfast.kernels.backend import cuda as _extension
+from tvtfast.kernels.backend import triton as capability
+from tvtfast.kernels.dispatch import OPERATORS
 
 pytestmark = [
     pytest.mark.gpu,
@@ -215,7 +216,7 @@ def test_lists_are_not_captured() -> None:
     x, teacher = torch.ones(1, 2, 2, 4, device="cuda"), torch.ones(1, 4, device="cuda")
     with torch.cuda.graph(torch.cuda.CUDAGraph()):
         reasons = dispatch.IMPLEMENTATIONS["segment_norms"][0].reasons(tensors)
-        ragged = capability.attention_map_distances([x], teacher, [2, 2])
+        ragged = ragged_triton.reasons(ragged_triton.Arguments([x], teacher, [2, 2]))
     assert len(reasons) == 1 and "CUDA graph" in reasons[0]
     assert capability.missing() or (len(ragged) == 1 and "CUDA graph" in ragged[0])
 

@@ -25,16 +25,19 @@ from tvtfast.kernels import (
     self_attention_stats,
     slice_norms,
 )
-from tvtfast.kernels.reference import angle_distance as reference_angle_distance
-from tvtfast.kernels.reference import attention_block as reference_attention_block
-from tvtfast.kernels.reference import attention_jvp as reference_jvp
-from tvtfast.kernels.reference import attention_map as reference
-from tvtfast.kernels.reference import mlp_block as reference_block
-from tvtfast.kernels.reference import self_attention_stats as reference_attention
-from tvtfast.kernels.reference.self_attention_stats import STATISTICS
-from tvtfast.kernels.spec import OPERATORS
-from tvtfast.kernels.tolerances import attention_jvp_tolerance, attention_tolerance
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.angle_distance import reference as reference_angle_distance
+from tvtfast.kernels.attention_block import reference as reference_attention_block
+from tvtfast.kernels.attention_jvp import reference as reference_jvp
+from tvtfast.kernels.attention_jvp.definition import tolerance as attention_jvp_tolerance
+from tvtfast.kernels.attention_map import reference
+from tvtfast.kernels.attention_map_backward import reference as reference_backward
+from tvtfast.kernels.attention_map_distance import reference as reference_distance
+from tvtfast.kernels.backend import triton as capability
+from tvtfast.kernels.dispatch import OPERATORS
+from tvtfast.kernels.mlp_block import reference as reference_block
+from tvtfast.kernels.self_attention_stats import reference as reference_attention
+from tvtfast.kernels.self_attention_stats.definition import STATISTICS
+from tvtfast.kernels.self_attention_stats.definition import tolerance as attention_tolerance
 
 pytestmark = pytest.mark.gpu
 
@@ -83,7 +86,7 @@ def test_attention_maps(
 
     ops = torch.ops.tvtfast
     distance, values, norm = ops.attention_map_distance(x, teacher, target, backend="triton")
-    exact = reference.distance(x.double(), teacher.double(), target)
+    exact = reference_distance.distance(x.double(), teacher.double(), target)
     error = (values - exact[1]).abs().amax(dim=1)
     assert (error <= bound("attention_map") * exact[1].amax(dim=1)).all()
     limit = bound("attention_map_distance") / teacher.shape[1]
@@ -92,7 +95,7 @@ def test_attention_maps(
     grad_map = random(*values.shape)
     gradient = ops.attention_map_backward(x, values, norm, grad_map, target, backend="triton")
     arguments = (t.double() for t in (x, values, norm, grad_map))
-    expected = reference.backward(*arguments, target)
+    expected = reference_backward.backward(*arguments, target)
     bounds = bound("attention_map_backward") * expected.abs().amax(dim=(1, 2, 3))
     assert ((gradient - expected).abs().amax(dim=(1, 2, 3)) <= bounds).all()
     assert gradient.dtype == dtype
@@ -525,7 +528,7 @@ def test_offsets_beyond_32_bits(layout: str) -> None:
     gradient = torch.ops.tvtfast.attention_map_backward(
         view, values, norm, grad_map, [grid, grid], backend="triton"
     )
-    exact = reference.backward(
+    exact = reference_backward.backward(
         view[-1:].float(), values[-1:], norm[-1:], grad_map[-1:], [grid, grid]
     )
     bound = OPERATORS["attention_map_backward"].tolerance(torch.bfloat16, channels)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tvtfast import kernels
-from tvtfast.kernels.native._extension import INSTRUCTION_SETS, instruction_sets, missing
-from tvtfast.kernels.triton.capability import INTERPRETER_VARIABLE
+from tvtfast.kernels.backend.native import INSTRUCTION_SETS, instruction_sets, missing
+from tvtfast.kernels.backend.triton import INTERPRETER_VARIABLE
 
 
 @pytest.fixture(params=["reference", "native"])

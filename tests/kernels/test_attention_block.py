@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tvtfast.kernels import BackendError, attention_block, linear, packed_attention
-from tvtfast.kernels.native import attention_block as native_attention_block
-from tvtfast.kernels.native import linear as native_linear
-from tvtfast.kernels.native import packed_attention as native_attention
-from tvtfast.kernels.native._extension import DTYPE_CODES, missing
-from tvtfast.kernels.reference import attention_block as reference
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.attention_block import native as native_attention_block
+from tvtfast.kernels.attention_block import reference
+from tvtfast.kernels.backend.native import DTYPE_CODES, missing
+from tvtfast.kernels.dispatch import OPERATORS
+from tvtfast.kernels.linear import native as native_linear
+from tvtfast.kernels.packed_attention import native as native_attention
 
 DTYPES = tuple(DTYPE_CODES)
 EPS = 1e-6
@@ -121,14 +121,19 @@ def one_after_the_other(
     dim = w_proj.shape[1] // heads[-1]
     rows, every = x.flatten(0, 1), {"instruction_set": name}
     qkv = x.new_full((len(rows), len(w_qkv)), torch.nan)
-    native_linear.write(qkv, rows, w_qkv, b_qkv, None, EPS, False, **every)
+    native_linear.run(native_linear.Arguments(qkv, rows, w_qkv, b_qkv, None, EPS, False), **every)
     qkv = qkv.unflatten(0, x.shape[:2])
-    mixed = native_attention.forward(qkv, heads[-1], dim**-0.5, **every).flatten(0, 1)
+    mixed = native_attention.run(
+        native_attention.Arguments(qkv, heads[-1], dim**-0.5), **every
+    ).flatten(0, 1)
     results = x.new_full((len(heads), *x.shape), torch.nan)
     for count, result in zip(heads, results.flatten(1, 2).unbind(0), strict=True):
         own = slice(count * dim)
-        native_linear.write(
-            result, mixed[:, own], w_proj[:, own], b_proj, rows, None, False, **every
+        native_linear.run(
+            native_linear.Arguments(
+                result, mixed[:, own], w_proj[:, own], b_proj, rows, None, False
+            ),
+            **every,
         )
     return results
 
@@ -160,8 +165,9 @@ def test_native_is_the_operators_to_the_bit(
         for count in (1, 2, 3):
             torch.set_num_threads(count)
             out = torch.full_like(exact, torch.nan)
-            native_attention_block.write(
-                *arguments, counts, EPS, out, instruction_set=instruction_set
+            native_attention_block.run(
+                native_attention_block.Arguments(*arguments, counts, EPS, out),
+                instruction_set=instruction_set,
             )
             assert torch.equal(out, exact), count
 
@@ -241,7 +247,10 @@ def test_native_reads_its_operands_and_nothing_else(instruction_set: str) -> Non
         buffer = torch.full((2 * GUARD + 2 * 3 * 19 * 21,), torch.nan, dtype=dtype)
         buffer[:GUARD] = buffer[-GUARD:] = 123
         out = buffer[GUARD:-GUARD].view(2, 3, 19, 21)
-        native_attention_block.write(*poisoned, [1, 3], EPS, out, instruction_set=instruction_set)
+        native_attention_block.run(
+            native_attention_block.Arguments(*poisoned, [1, 3], EPS, out),
+            instruction_set=instruction_set,
+        )
         assert torch.equal(out, one_after_the_other(*arguments, [1, 3], instruction_set))
         assert (buffer[:GUARD] == 123).all() and (buffer[-GUARD:] == 123).all()
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tvtfast import kernels
 from tvtfast.kernels import attention_jvp
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.dispatch import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 SERIES_LIMIT = 6.9e-4

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from tvtfast.kernels import attention_map, attention_map_distance
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.dispatch import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -310,7 +310,7 @@ def test_native_writes_its_outputs_and_nothing_else(
     native: str, dtype: torch.dtype, stride_of: str, size: tuple[int, int]
 ) -> None:
     from tvtfast import _C
-    from tvtfast.kernels.native._extension import DTYPE_CODES
+    from tvtfast.kernels.backend.native import DTYPE_CODES
 
     guard, images, channels = 32, 3, 18
     x = torch.randn(images, 4, 5, channels).to(dtype)

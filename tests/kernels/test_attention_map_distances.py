@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tvtfast import kernels
 from tvtfast.kernels import attention_map_distance, attention_map_distances
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.dispatch import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 WIDTHS = (1, 7, 16, 17, 197, 216)

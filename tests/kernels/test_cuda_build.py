@@ -15,8 +15,8 @@ import torch
 
 from tvtfast import kernels
 from tvtfast.kernels import dispatch
-from tvtfast.kernels.cuda import _extension
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.backend import cuda as _extension
+from tvtfast.kernels.dispatch import OPERATORS
 
 SOURCES = Path(__file__).parents[2] / "csrc"
 UNITS = sorted(path.name for path in (SOURCES / "cuda").glob("*.cu"))
@@ -164,7 +164,7 @@ def test_indexed_numbers_are_rounded_after_every_step(built: None) -> None:
 def test_tensors_on_the_cpu_are_declined_by_name(operator: str) -> None:
     arguments = OPERATORS[operator].example()
     (cuda,) = (i for i in dispatch.IMPLEMENTATIONS[operator] if i.backend == "cuda")
-    assert any("is on cpu (allowed: cuda)" in reason for reason in cuda.reasons(*arguments))
+    assert any("is on cpu (allowed: cuda)" in reason for reason in cuda.reasons(arguments))
     with pytest.raises(kernels.BackendError, match=rf"tvtfast::{operator}.*'cuda'.*on cpu"):
         getattr(torch.ops.tvtfast, operator)(*arguments, backend="cuda")
 

@@ -13,7 +13,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from tvtfast import kernels
 from tvtfast.kernels import gram
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.dispatch import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 

@@ -14,8 +14,8 @@ from scipy import stats
 from torch import Tensor
 
 from tvtfast.kernels import indexed_normal_, indexed_uniform_
-from tvtfast.kernels._random import index_key
-from tvtfast.kernels.reference.indexed import box_muller, philox
+from tvtfast.kernels.indexed import index_key
+from tvtfast.kernels.indexed.reference import box_muller, philox
 
 MASK = 2**32 - 1
 SHAPES = (

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tvtfast.kernels import BackendError, layer_norm
-from tvtfast.kernels.native import layer_norm as native_layer_norm
-from tvtfast.kernels.native._extension import (
+from tvtfast.kernels.backend.native import (
     DTYPE_CODES,
     INSTRUCTION_SETS,
     instruction_sets,
     missing,
 )
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.dispatch import OPERATORS
+from tvtfast.kernels.layer_norm import native as native_layer_norm
 
 DTYPES = tuple(DTYPE_CODES)
 WIDTHS = (1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 192, 240)
@@ -46,7 +46,12 @@ def assert_norm(actual: Tensor, x: Tensor, eps: float = EPS) -> None:
 def test_every_kernel(instruction_set: str, dtype: torch.dtype) -> None:
     for width in WIDTHS:
         x = (2 * torch.randn(5, width) + torch.arange(-2, 3)[:, None]).to(dtype)
-        assert_norm(native_layer_norm.forward(x, EPS, instruction_set=instruction_set), x)
+        assert_norm(
+            native_layer_norm.run(
+                native_layer_norm.Arguments(x, EPS), instruction_set=instruction_set
+            ),
+            x,
+        )
 
 
 @pytest.mark.parametrize("dtype", (*DTYPES, torch.float64))
@@ -86,7 +91,9 @@ def test_nan_and_infinity_stay_in_their_token(instruction_set: str, dtype: torch
         for column in (0, 20, 36):
             x = clean.clone()
             x[2, column] = value
-            result = native_layer_norm.forward(x, EPS, instruction_set=instruction_set)
+            result = native_layer_norm.run(
+                native_layer_norm.Arguments(x, EPS), instruction_set=instruction_set
+            )
             assert result[2].isnan().all()
             assert_norm(result[[0, 1, 3]], clean[[0, 1, 3]])
 
@@ -111,8 +118,8 @@ def test_properties(data: st.DataObject) -> None:
     dtype, name = data.draw(st.sampled_from(DTYPES)), data.draw(st.sampled_from(instruction_sets()))
     torch.manual_seed(data.draw(st.integers(0, 99)))
     x = (4 * torch.randn(tokens, width)).to(dtype)
-    together = native_layer_norm.forward(x, EPS, instruction_set=name)
-    alone = native_layer_norm.forward(x[-1:], EPS, instruction_set=name)
+    together = native_layer_norm.run(native_layer_norm.Arguments(x, EPS), instruction_set=name)
+    alone = native_layer_norm.run(native_layer_norm.Arguments(x[-1:], EPS), instruction_set=name)
     assert torch.equal(alone, together[-1:])
 
 
@@ -147,7 +154,12 @@ def test_native_reads_its_input_and_nothing_else(instruction_set: str) -> None:
         padded = torch.full((4, 60), torch.nan, dtype=dtype)
         padded[:, 20:39] = torch.randn(4, 19).to(dtype)
         x = padded[:, 20:39]
-        assert_norm(native_layer_norm.forward(x, EPS, instruction_set=instruction_set), x)
+        assert_norm(
+            native_layer_norm.run(
+                native_layer_norm.Arguments(x, EPS), instruction_set=instruction_set
+            ),
+            x,
+        )
 
 
 def test_gradients_of_layer_norm_are_those_of_the_formula() -> None:
@@ -206,7 +218,7 @@ def test_wrong_arguments() -> None:
 
 
 def test_cpus_without_a_kernel_are_declined(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tvtfast.kernels.native._extension.instruction_sets", lambda: ())
+    monkeypatch.setattr("tvtfast.kernels.backend.native.instruction_sets", lambda: ())
     x = torch.randn(2, 9)
     assert_norm(layer_norm(x, eps=EPS), x)
     with pytest.raises(BackendError, match="no kernel here.*AVX2"):

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tvtfast.kernels import BackendError, linear
-from tvtfast.kernels.native import linear as native_linear
-from tvtfast.kernels.native._extension import (
+from tvtfast.kernels.backend.native import (
     DTYPE_CODES,
     instruction_sets,
     missing,
 )
-from tvtfast.kernels.spec import OPERATORS
-from tvtfast.kernels.tolerances import layer_norm_tolerance
+from tvtfast.kernels.dispatch import OPERATORS
+from tvtfast.kernels.layer_norm.definition import tolerance as layer_norm_tolerance
+from tvtfast.kernels.linear import native as native_linear
 
 DTYPES = tuple(DTYPE_CODES)
 EPS = 1e-6
@@ -79,7 +79,10 @@ def assert_linear(
 def run(name: str, x: Tensor, weight: Tensor, *rest: object) -> Tensor:
     out = torch.full((len(x), len(weight)), torch.nan, dtype=x.dtype)
     bias, residual, norm_eps, gelu = (*rest, *(None, None, None, False)[len(rest) :])
-    native_linear.write(out, x, weight, bias, residual, norm_eps, gelu, instruction_set=name)
+    native_linear.run(
+        native_linear.Arguments(out, x, weight, bias, residual, norm_eps, gelu),
+        instruction_set=name,
+    )
     return out
 
 
@@ -237,7 +240,9 @@ def test_native_writes_its_output_and_nothing_else(instruction_set: str) -> None
             buffer[:GUARD] = buffer[-GUARD:] = 123
             place = buffer[GUARD:-GUARD].view(rows, outputs)
             every = bias, residual, EPS, True
-            native_linear.write(place, x, weight, *every, instruction_set=instruction_set)
+            native_linear.run(
+                native_linear.Arguments(place, x, weight, *every), instruction_set=instruction_set
+            )
             assert_linear(place, x, weight, *every)
             assert (buffer[:GUARD] == 123).all() and (buffer[-GUARD:] == 123).all()
 
@@ -339,6 +344,6 @@ def test_cpus_that_others_serve_better_are_declined(
     with pytest.raises(BackendError, match="AMX"):
         linear(x, weight, backend="native")
     assert_linear(linear(x, weight), x, weight)
-    monkeypatch.setattr("tvtfast.kernels.native._extension.instruction_sets", lambda: ())
+    monkeypatch.setattr("tvtfast.kernels.backend.native.instruction_sets", lambda: ())
     with pytest.raises(BackendError, match="no kernel here.*AVX2"):
         linear(x.float(), weight.float(), backend="native")

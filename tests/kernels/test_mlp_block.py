@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tvtfast.kernels import BackendError, mlp_block
-from tvtfast.kernels.native import linear as native_linear
-from tvtfast.kernels.native import mlp_block as native_mlp_block
-from tvtfast.kernels.reference import mlp_block as reference
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.dispatch import OPERATORS
+from tvtfast.kernels.linear import native as native_linear
+from tvtfast.kernels.mlp_block import native as native_mlp_block
+from tvtfast.kernels.mlp_block import reference
 
 EPS = 1e-6
 
@@ -93,15 +93,17 @@ def test_native_is_the_two_layers_to_the_bit(
         x, w1, b1, w2, b2 = operands(rows, channels, hidden=widths[-1], dtype=dtype)
         every = {"instruction_set": instruction_set}
         active = x.new_empty(rows, widths[-1])
-        native_linear.write(active, x, w1, b1, None, EPS, True, **every)
+        native_linear.run(native_linear.Arguments(active, x, w1, b1, None, EPS, True), **every)
         expected = x.new_empty(len(widths), rows, channels)
         for width, result in zip(widths, expected, strict=True):
             hidden = active[:, :width], w2[:, :width]
-            native_linear.write(result, *hidden, b2, x, None, False, **every)
+            native_linear.run(native_linear.Arguments(result, *hidden, b2, x, None, False), **every)
         for count in (1, 2, 3):
             torch.set_num_threads(count)
             actual = torch.full_like(expected, torch.nan)
-            native_mlp_block.write(x, w1, b1, w2, b2, widths, EPS, actual, **every)
+            native_mlp_block.run(
+                native_mlp_block.Arguments(x, w1, b1, w2, b2, widths, EPS, actual), **every
+            )
             assert torch.equal(actual, expected)
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tvtfast.kernels import BackendError, packed_attention
-from tvtfast.kernels.native import packed_attention as native_module
-from tvtfast.kernels.native._extension import DTYPE_CODES, missing
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.backend.native import DTYPE_CODES, missing
+from tvtfast.kernels.dispatch import OPERATORS
+from tvtfast.kernels.packed_attention import native as native_module
 
 DTYPES = tuple(DTYPE_CODES)
 TOKENS = (1, 7, 8, 15, 16, 17, 31, 33, 47, 48, 49, 97, 197)
@@ -50,7 +50,9 @@ def assert_attention(actual: Tensor, qkv: Tensor, heads: int, scale: float | Non
 
 def run(instruction_set: str, qkv: Tensor, heads: int, scale: float | None = None) -> Tensor:
     factor = (qkv.shape[-1] // (3 * heads)) ** -0.5 if scale is None else scale
-    return native_module.forward(qkv, heads, factor, instruction_set=instruction_set)
+    return native_module.run(
+        native_module.Arguments(qkv, heads, factor), instruction_set=instruction_set
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -280,7 +282,7 @@ def test_wrong_arguments() -> None:
 
 
 def test_cpus_without_a_kernel_are_declined(native: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tvtfast.kernels.native._extension.instruction_sets", lambda: ())
+    monkeypatch.setattr("tvtfast.kernels.backend.native.instruction_sets", lambda: ())
     qkv = torch.randn(2, 9, 24)
     assert_attention(packed_attention(qkv, 2), qkv, 2)
     with pytest.raises(BackendError, match="no kernel here.*AVX2"):

@@ -15,7 +15,7 @@ from torch.autograd import gradcheck
 from torch.nn.functional import normalize
 
 from tvtfast import kernels
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.dispatch import OPERATORS
 
 Relation = Callable[[Tensor, Tensor], Tensor]
 

@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tvtfast import kernels
 from tvtfast.kernels import SelfAttentionStats, self_attention_stats
-from tvtfast.kernels.reference import self_attention_stats as reference
-from tvtfast.kernels.reference.self_attention_stats import STATISTICS
-from tvtfast.kernels.spec import OPERATORS
-from tvtfast.kernels.tolerances import attention_tolerance
+from tvtfast.kernels.dispatch import OPERATORS
+from tvtfast.kernels.self_attention_stats import reference
+from tvtfast.kernels.self_attention_stats.definition import STATISTICS
+from tvtfast.kernels.self_attention_stats.definition import tolerance as attention_tolerance
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 TINY = torch.finfo(torch.float32).tiny
@@ -348,7 +348,10 @@ def test_wrong_arguments() -> None:
 
 def test_traffic_counts_what_is_asked_for() -> None:
     q, k, _, scale, _ = OPERATORS["self_attention_stats"].example()
-    traffic = OPERATORS["self_attention_stats"].traffic
-    least = traffic(q, k, None, scale, ["class_row"])
+    operator = OPERATORS["self_attention_stats"]
+    traffic, arguments = operator.traffic, operator.arguments
+    least = traffic(arguments(q, k, None, scale, ["class_row"]))
     assert least == q.nbytes + k.nbytes + 4 * 2 * 3 * 197
-    assert traffic(q, k, None, scale, ["class_row", "head_mean"]) == least + 4 * 2 * 197**2
+    assert (
+        traffic(arguments(q, k, None, scale, ["class_row", "head_mean"])) == least + 4 * 2 * 197**2
+    )

@@ -6,15 +6,24 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tvtfast import kernels
 from tvtfast.kernels import dispatch
-from tvtfast.kernels.spec import OPERATORS
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.backend import triton as capability
+from tvtfast.kernels.dispatch import OPERATORS
+
+
+def triton_of(operator: str) -> Callable[[Any], tuple[str, ...]]:
+    """The reasons of one operator."""
+    (found,) = (i for i in dispatch.IMPLEMENTATIONS[operator] if i.backend == "triton")
+    return found.reasons
+
 
 INTERPRETED = Path(__file__).parents[1] / "triton"
 ALLOWED = "allowed: cuda, or cpu under TRITON_INTERPRET=1"
@@ -40,10 +49,15 @@ def test_missing_triton(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_interpreter_accepts_cpu_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     x = torch.ones(1, 2, 2, 2)
-    assert capability.attention_map(x, [2, 2]) == capability.missing()
-    (reason,) = capability.segment_norms([x, x.double()])[len(capability.missing()) :]
+    maps, norms, indexed = (
+        triton_of(name) for name in ("attention_map", "segment_norms", "indexed_normal_")
+    )
+    assert maps(OPERATORS["attention_map"].call(x, [2, 2])) == capability.missing()
+    found = norms(OPERATORS["segment_norms"].call([x, x.double()]))
+    (reason,) = found[len(capability.missing()) :]
     assert reason == "a tensor is float64 (allowed: float32, float16, bfloat16)"
-    assert capability.indexed(x.double(), 0, 0.0, 1.0) == capability.missing()
+    fill = OPERATORS["indexed_normal_"].call(x.double(), 0, 0.0, 1.0)
+    assert indexed(fill) == capability.missing()
 
 
 def test_explaining_a_device_imports_no_triton(tmp_path: Path) -> None:

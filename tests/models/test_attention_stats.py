@@ -10,7 +10,7 @@ from torch import nn
 
 import tvtfast
 from tvtfast import spaces
-from tvtfast.kernels.reference.self_attention_stats import STATISTICS
+from tvtfast.kernels.self_attention_stats.definition import STATISTICS
 from tvtfast.models import UnsupportedModelError, attention_stats
 from tvtfast.models.blocks import relative_distances
 

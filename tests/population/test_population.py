@@ -8,7 +8,7 @@ import torch
 
 import tvtfast
 from tvtfast import kernels, proxies, spaces
-from tvtfast.kernels.native._extension import missing
+from tvtfast.kernels.backend.native import missing
 from tvtfast.models import last_features
 from tvtfast.population import Population, engine, layers
 from tvtfast.population import memory as memory_module

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.backend import triton as capability
 
 GUARD = 64
 CANARY = 123.0

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from tvtfast.kernels import BackendError, attention_block
-from tvtfast.kernels.reference import attention_block as reference
-from tvtfast.kernels.tolerances import attention_block_tolerance
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.attention_block import reference
+from tvtfast.kernels.attention_block import triton as backend
+from tvtfast.kernels.attention_block.definition import tolerance as attention_block_tolerance
 
 pytest.importorskip("triton")
 
@@ -154,7 +154,7 @@ def test_large_logits_and_means() -> None:
 def test_what_is_declined() -> None:
     def reasons(x: Tensor, dim: int, heads: tuple[int, ...]) -> tuple[str, ...]:
         w_proj = x.new_ones(x.shape[-1], heads[-1] * dim)
-        return capability.attention_block(x, x, None, w_proj, None, heads, EPS)
+        return backend.reasons(backend.Arguments(x, x, None, w_proj, None, heads, EPS, x))
 
     x = torch.ones(1, 2, 256, dtype=HALF)
     assert reasons(x, 80, (1, 2, 3, 4)) == ()

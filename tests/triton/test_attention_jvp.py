@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from tvtfast.kernels import attention_jvp
-from tvtfast.kernels.reference import attention_jvp as reference
-from tvtfast.kernels.tolerances import attention_jvp_tolerance
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.attention_jvp import reference
+from tvtfast.kernels.attention_jvp import triton as backend
+from tvtfast.kernels.attention_jvp.definition import tolerance as attention_jvp_tolerance
 
 DTYPES = (torch.float32, torch.float16)
 """The interpreter truncates what is stored in bf16."""
@@ -86,4 +86,6 @@ def test_nans(poisoned: None) -> None:
 
 def test_what_is_declined() -> None:
     wide = [torch.ones(1, 1, 2, 129)] * 6
-    assert capability.attention_jvp(*wide, 1.0) == ("a head has 129 channels (allowed: up to 128)",)
+    assert backend.reasons(backend.Arguments(*wide, 1.0)) == (
+        "a head has 129 channels (allowed: up to 128)",
+    )

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from tvtfast.kernels import attention_map, attention_map_distance
-from tvtfast.kernels.reference import attention_map as reference
-from tvtfast.kernels.spec import OPERATORS
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.attention_map import reference
+from tvtfast.kernels.attention_map import triton as backend
+from tvtfast.kernels.attention_map_backward import reference as reference_backward
+from tvtfast.kernels.attention_map_distance import reference as reference_distance
+from tvtfast.kernels.dispatch import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 RESIZES = [((2, 3), (3, 4)), ((5, 4), (2, 3)), ((1, 3), (2, 1)), ((3, 1), (1, 2))]
@@ -34,7 +36,7 @@ LAYOUTS = tuple(layouts(torch.empty(1, 1, 1, 1)))
 
 
 def assert_maps(x: Tensor, size: tuple[int, int], dtype: torch.dtype) -> None:
-    from tvtfast.kernels.triton import attention_map as triton
+    from tvtfast.kernels.attention_map import triton_kernels as triton
 
     teacher, _ = reference.forward(torch.rand(1, *size, 2), size)
     extent = 0 if size == tuple(x.shape[1:3]) else max(x.shape[1:3])
@@ -43,7 +45,7 @@ def assert_maps(x: Tensor, size: tuple[int, int], dtype: torch.dtype) -> None:
         return OPERATORS[operator].tolerance(dtype, x.shape[3], extent)
 
     distance, values, norm = triton.distance(x, teacher, size)
-    exact = reference.distance(x.double(), teacher.double(), size)
+    exact = reference_distance.distance(x.double(), teacher.double(), size)
     error = (values - exact[1]).abs().amax(dim=1)
     assert (error <= bound("attention_map") * exact[1].amax(dim=1)).all()
     assert ((norm - exact[2]).abs() <= bound("attention_map") * exact[2]).all()
@@ -103,20 +105,20 @@ def test_gradient_in_half_precision(poisoned: None) -> None:
 
 
 def assert_gradient(x: Tensor, size: tuple[int, int]) -> None:
-    from tvtfast.kernels.triton import attention_map_backward as triton
+    from tvtfast.kernels.attention_map_backward import triton_kernels as triton
 
     values, norm = reference.forward(x, size)
     grad_map = torch.randn(values.shape)
     actual = triton.backward(x, values, norm, grad_map, size)
     arguments = (t.double() for t in (x, values, norm, grad_map))
-    expected = reference.backward(*arguments, size)
+    expected = reference_backward.backward(*arguments, size)
     source, channels = tuple(x.shape[1:3]), x.shape[3]
     extent = 0 if source == size else max(source)
     bound = OPERATORS["attention_map_backward"].tolerance(x.dtype, channels, extent)
     # A map of equal values has no gradient; what remains is rounding of the terms that cancel.
     terms = 2 / channels * grad_map.abs().max() * x.abs().max() / norm.min()
     assert actual.dtype == x.dtype
-    assert actual.stride() == reference.backward(x, values, norm, grad_map, size).stride()
+    assert actual.stride() == reference_backward.backward(x, values, norm, grad_map, size).stride()
     assert (actual - expected).abs().max() <= bound * torch.maximum(expected.abs().max(), terms)
 
 
@@ -124,9 +126,9 @@ def test_public_functions_and_autograd(poisoned: None) -> None:
     tokens = torch.randn(2, 3, 1 + 12, 8, requires_grad=True)
     teacher = torch.rand(3, 12)
     grads = []
-    for backend in ("triton", "reference"):
+    for name in ("triton", "reference"):
         distance = attention_map_distance(
-            tokens, teacher, prefix_tokens=1, grid=(3, 4), backend=backend
+            tokens, teacher, prefix_tokens=1, grid=(3, 4), backend=name
         )
         assert distance.shape == (2, 3)
         grads.append(torch.autograd.grad(distance.sum(), tokens)[0])
@@ -169,6 +171,6 @@ def test_large_maps_treat_nans_alike(grid: tuple[int, int]) -> None:
 
 def test_what_is_declined() -> None:
     x = torch.ones(1, 2, 2, 2)
-    assert capability.attention_map(x, [2, 2]) == ()
-    (reason,) = capability.attention_map(x.double(), [2, 2])
+    assert backend.reasons(backend.Arguments(x, [2, 2])) == ()
+    (reason,) = backend.reasons(backend.Arguments(x.double(), [2, 2]))
     assert reason == "x is float64 (allowed: float32, float16, bfloat16)"

@@ -7,16 +7,17 @@ import torch
 from torch import Tensor
 
 from tvtfast.kernels import BackendError, mlp_block
-from tvtfast.kernels.reference import mlp_block as reference
-from tvtfast.kernels.tolerances import gelu_tolerance, mlp_block_tolerance
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.linear.definition import gelu_tolerance
+from tvtfast.kernels.mlp_block import reference
+from tvtfast.kernels.mlp_block import triton as backend
+from tvtfast.kernels.mlp_block.definition import tolerance as mlp_block_tolerance
 
 pytest.importorskip("triton")
 
 import triton
 import triton.language as tl
 
-from tvtfast.kernels.triton import mlp_block as module
+from tvtfast.kernels.mlp_block import triton_kernels as module
 
 HALF = torch.float16
 """The interpreter truncates what is stored in bf16."""
@@ -149,7 +150,7 @@ def test_gelu() -> None:
 
 def test_what_is_declined() -> None:
     def reasons(x: Tensor, hidden: tuple[int, ...]) -> tuple[str, ...]:
-        return capability.mlp_block(x, x, None, x, None, hidden, EPS, x)
+        return backend.reasons(backend.Arguments(x, x, None, x, None, hidden, EPS, x))
 
     x = torch.ones(2, 256, dtype=HALF)
     assert reasons(x, (4, 8, 12, 16)) == ()

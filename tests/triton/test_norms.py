@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tvtfast.kernels import pack_segments, pack_slices, segment_norms, slice_norms
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.dispatch import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 CHUNK, BLOCK = 1 << 14, 2048
@@ -100,7 +100,7 @@ def test_more_slices_than_a_block(poisoned: None) -> None:
 
 
 def test_a_table_is_packed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tvtfast.kernels.triton import slice_norms as triton
+    from tvtfast.kernels.slice_norms import triton_kernels as triton
 
     table = pack_slices(SIZES)
     weights = [torch.randn(70, 197), torch.randn(100, 200).half(), torch.randn(197, 70).t()]

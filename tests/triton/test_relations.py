@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from tvtfast.kernels import gram, relation_rkd_angle
-from tvtfast.kernels.reference import angle_distance as reference
-from tvtfast.kernels.spec import OPERATORS
+from tvtfast.kernels.angle_distance import reference
+from tvtfast.kernels.dispatch import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 STEP, SPAN, TILE, BLOCK = 64, 128, 64, 32
@@ -72,7 +72,7 @@ def test_more_columns_than_a_tile(poisoned: None) -> None:
 
 
 def test_long_rows_are_split_for_the_number_of_programs() -> None:
-    from tvtfast.kernels.triton.gram import LONGEST_SPAN, PROGRAMS, pick
+    from tvtfast.kernels.gram.triton_kernels import LONGEST_SPAN, PROGRAMS, pick
 
     def span(matrices: int, wide: bool) -> int:
         config = pick(matrices, 64, 64, 64 * 588, wide)

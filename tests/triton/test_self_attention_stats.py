@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from tvtfast.kernels import self_attention_stats
-from tvtfast.kernels.reference import self_attention_stats as reference
-from tvtfast.kernels.reference.self_attention_stats import STATISTICS
-from tvtfast.kernels.tolerances import attention_tolerance
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.self_attention_stats import reference
+from tvtfast.kernels.self_attention_stats import triton as backend
+from tvtfast.kernels.self_attention_stats.definition import STATISTICS
+from tvtfast.kernels.self_attention_stats.definition import tolerance as attention_tolerance
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 TINY = torch.finfo(torch.float32).tiny
@@ -114,8 +114,8 @@ def test_nans_and_certainty(poisoned: None) -> None:
 
 def test_what_is_declined() -> None:
     x = torch.ones(1, 1, 2, 257)
-    (reason,) = capability.self_attention_stats(x, x, None, 1.0, [])
+    (reason,) = backend.reasons(backend.Arguments(x, x, None, 1.0, []))
     assert reason == "a head has 257 channels (allowed: up to 256)"
     x = torch.ones(1, 1, 2, 4, dtype=torch.float64)
-    (reason,) = capability.self_attention_stats(x, x, None, 1.0, [])
+    (reason,) = backend.reasons(backend.Arguments(x, x, None, 1.0, []))
     assert reason == "q is float64 (allowed: float32, float16, bfloat16)"

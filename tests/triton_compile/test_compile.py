@@ -19,8 +19,8 @@ from torch import Tensor
 
 from tvtfast.files import cache_dir
 from tvtfast.kernels import pack_segments, pack_slices
-from tvtfast.kernels.reference.self_attention_stats import STATISTICS
-from tvtfast.kernels.triton import capability
+from tvtfast.kernels.backend import triton as capability
+from tvtfast.kernels.self_attention_stats.definition import STATISTICS
 
 if capability.missing():
     pytest.skip(capability.missing()[0], allow_module_level=True)
@@ -33,20 +33,18 @@ if capability.interpreting():
 import triton
 from triton.backends.compiler import GPUTarget
 
-from tvtfast.kernels.triton import (
-    angle_distance,
-    attention_block,
-    attention_jvp,
-    attention_map,
-    attention_map_backward,
-    attention_map_distances,
-    gram,
-    indexed,
-    mlp_block,
-    segment_norms,
-    self_attention_stats,
-    slice_norms,
-)
+from tvtfast.kernels.angle_distance import triton_kernels as angle_distance
+from tvtfast.kernels.attention_block import triton_kernels as attention_block
+from tvtfast.kernels.attention_jvp import triton_kernels as attention_jvp
+from tvtfast.kernels.attention_map import triton_kernels as attention_map
+from tvtfast.kernels.attention_map_backward import triton_kernels as attention_map_backward
+from tvtfast.kernels.attention_map_distances import triton_kernels as attention_map_distances
+from tvtfast.kernels.gram import triton_kernels as gram
+from tvtfast.kernels.indexed import triton_kernels as indexed
+from tvtfast.kernels.mlp_block import triton_kernels as mlp_block
+from tvtfast.kernels.segment_norms import triton_kernels as segment_norms
+from tvtfast.kernels.self_attention_stats import triton_kernels as self_attention_stats
+from tvtfast.kernels.slice_norms import triton_kernels as slice_norms
 
 SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024}
 STACKS = {"_span_kernel": 32, "_block_kernel": 72, "_attend_kernel": 144}

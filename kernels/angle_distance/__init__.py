@@ -1,0 +1,1 @@
+"""The mean squared difference of all angles between samples, an operator of relations."""

@@ -1,0 +1,1 @@
+"""Triton code that operators share; importing a file of this folder may import triton."""
