@@ -243,7 +243,10 @@ def extensions() -> list[Extension]:
 def packages() -> list[str]:
     operators = find_packages(str(ROOT / "kernels"))
     return [
-        *find_packages(str(ROOT), include=["tvtfast", "tvtfast.*"]),
+        # tvtfast/kernels is a link to kernels, for checkers and source checkouts
+        *find_packages(
+            str(ROOT), ["tvtfast.kernels", "tvtfast.kernels.*"], ["tvtfast", "tvtfast.*"]
+        ),
         "tvtfast.kernels",
         *(f"tvtfast.kernels.{name}" for name in operators),
     ]

@@ -10,12 +10,12 @@ NEEDED = (
     "tvtfast/py.typed",
     "tvtfast/kernels/__init__.py",
     "tvtfast/kernels/py.typed",
-    "tvtfast/kernels/reference/__init__.py",
-    "tvtfast/kernels/native/__init__.py",
-    "tvtfast/kernels/triton/__init__.py",
+    "tvtfast/kernels/__init__.pyi",
+    "tvtfast/kernels/backend/native.py",
+    "tvtfast/kernels/gram/definition.py",
+    "tvtfast/kernels/gram/triton_kernels.py",
     "tvtfast/_C.pyi",
     "tvtfast/_cuda.pyi",
-    "tvtfast/kernels/cuda/__init__.py",
     "tvtfast/report/templates/report.html.j2",
     "tvtfast/cli/main.py",
 )
@@ -55,7 +55,10 @@ def check_wheel(path: str) -> list[str]:
 def check_sdist(path: str) -> list[str]:
     with tarfile.open(path) as archive:
         names = {name.split("/", 1)[-1] for name in archive.getnames()}
-    return [f"missing {name}" for name in SOURCES if name not in names]
+    problems = [f"missing {name}" for name in SOURCES if name not in names]
+    if any(name.startswith("tvtfast/kernels") for name in names):
+        problems.append("the kernels twice")
+    return problems
 
 
 def main(paths: list[str]) -> int:

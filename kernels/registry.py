@@ -12,8 +12,10 @@ import os
 import pkgutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from . import dispatch, flops, library
+from .definition import Operator
 
 PARENT = __name__.rpartition(".")[0]
 
@@ -38,7 +40,7 @@ def register(folder: str | os.PathLike[str]) -> tuple[str, ...]:
         ValueError: Its name or that of an operator or function is taken.
     """
     path = Path(os.path.abspath(folder))
-    parent = sys.modules[PARENT]
+    parent: Any = sys.modules[PARENT]
     if str(path.parent) not in parent.__path__:
         parent.__path__.append(str(path.parent))
     name = f"{PARENT}.{path.name}"
@@ -49,7 +51,7 @@ def register(folder: str | os.PathLike[str]) -> tuple[str, ...]:
     taken = sorted(set(exported) & set(parent.__all__))
     if taken:
         raise ValueError(f"{path}: tvtfast.kernels has {', '.join(taken)} already")
-    operators = ()
+    operators: tuple[Operator, ...] = ()
     if importlib.util.find_spec(f"{name}.definition") is not None:
         operators = importlib.import_module(f"{name}.definition").OPERATORS
     for operator in operators:

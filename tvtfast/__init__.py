@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tvtfast import (
         data,
         distill,
+        kernels,
         models,
         pipeline,
         population,
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
         supernet,
         training,
     )
-
-    kernels: Any
     from tvtfast.common.fallbacks import FallbackError, FallbackWarning
     from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
@@ -83,11 +82,10 @@ __all__ = [
     "training",
 ]
 
-_root = os.path.dirname(__path__[0])
-if os.path.isfile(os.path.join(_root, "csrc", "bindings.cpp")):
-    # Python started in a source checkout finds this folder before the installed package: the
-    # operators lie beside it, and compiled extensions in the installed copy.
-    __path__ = [*pkgutil.extend_path([*__path__, _root], __name__)]
+if os.path.isfile(os.path.join(os.path.dirname(__path__[0]), "csrc", "bindings.cpp")):
+    # Python started in a source checkout finds this folder before the installed package, which
+    # holds the compiled extensions; nothing plainer than a second folder on the path finds them.
+    __path__ = [*pkgutil.extend_path(__path__, __name__)]
 
 _HOMES = {
     "FallbackError": "common.fallbacks",

@@ -4,38 +4,20 @@ functions that build the cases by name. Building one allocates its memory.
 
 from __future__ import annotations
 
-from bench.case import Builder
-from bench.cases import (
-    attention_block,
-    attention_guidance,
-    attention_jvp,
-    attention_map_distance,
-    attention_map_distances,
-    indexed,
-    layers,
-    mlp_block,
-    packed_attention,
-    relations,
-    segment_norms,
-    self_attention_stats,
-    slice_norms,
-)
+import importlib
+import pkgutil
+from typing import Any
 
-GROUPS = {
-    "attention_map_distance": attention_map_distance,
-    "attention_map_distances": attention_map_distances,
-    "segment_norms": segment_norms,
-    "slice_norms": slice_norms,
-    "indexed": indexed,
-    "self_attention_stats": self_attention_stats,
-    "packed_attention": packed_attention,
-    "attention_block": attention_block,
-    "attention_jvp": attention_jvp,
-    "layers": layers,
-    "mlp_block": mlp_block,
-    "relations": relations,
-    "attention_guidance": attention_guidance,
+from bench.case import Builder
+
+_MODULES = {
+    module.name: importlib.import_module(f"{__name__}.{module.name}")
+    for module in pkgutil.iter_modules(__path__)
 }
+GROUPS: dict[str, Any] = {
+    name: module for name, module in _MODULES.items() if hasattr(module, "cases")
+}
+"""Every file here that has cases."""
 
 
 def builders(device: str) -> dict[str, dict[str, Builder]]:

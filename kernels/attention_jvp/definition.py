@@ -53,7 +53,8 @@ def flops(call: Arguments) -> int:
 
 
 def example(device: Device = "cpu") -> Arguments:
-    return Arguments(*torch.ones(6, 2, 3, 197, 64, device=device).unbind(0), 0.125)
+    q, k, v, dq, dk, dv = torch.ones(6, 2, 3, 197, 64, device=device)
+    return Arguments(q, k, v, dq, dk, dv, 0.125)
 
 
 OPERATORS = (

@@ -249,7 +249,11 @@ def _attention(
     operands = (q, k, v)
     _need(all(isinstance(x, Dual) for x in operands) and not dropout_p and not is_causal, function)
     if attn_mask is None and q.ndim == 4 and q.shape == k.shape == v.shape:
-        return kernels.attention_jvp(*map(_value, operands), *map(_tangent, operands), scale)
+        values, tangents = (
+            (_value(q), _value(k), _value(v)),
+            (_tangent(q), _tangent(k), _tangent(v)),
+        )
+        return kernels.attention_jvp(*values, *tangents, scale)
     scores = (q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-2, -1)
     if attn_mask is not None:
         hidden = attn_mask.dtype == torch.bool
