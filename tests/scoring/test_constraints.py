@@ -73,6 +73,17 @@ def test_distances_by_hand():
     assert violations(frame, {}).tolist() == [0.0] * 5
 
 
+def test_the_former_name_of_constraints():
+    table = tvtfast.score(
+        tvtfast.spaces.get("pit").sample(2, 0),
+        space="pit",
+        proxies=["params"],
+        constraints={"flops": (0, None)},
+    )
+    with pytest.warns(DeprecationWarning, match="constraints now"):
+        assert table.limits == table.constraints == {"flops": (0.0, math.inf)}
+
+
 @pytest.mark.parametrize("strategy", ("random", "evolution", "nsga2", "reinforce", "exhaustive"))
 def test_the_winner_is_inside(strategy, measured, tmp_path):
     most = middle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,14 @@ class ScoreTable:
         self.constraints = dict(constraints or {})
         self.violations = violations(values, self.constraints)
         self.fallbacks = tuple(fallbacks)
+
+    @property
+    def limits(self) -> dict[str, Window]:
+        """`constraints`, as it was called before."""
+        warnings.warn(
+            "ScoreTable.limits is called constraints now", DeprecationWarning, stacklevel=2
+        )
+        return self.constraints
 
     def to_pandas(self) -> pd.DataFrame:
         """A copy of the values: ``arch`` (canonical JSON, or the name of a module), ``params``,
