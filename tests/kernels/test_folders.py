@@ -15,93 +15,7 @@ from tvtfast.kernels.dispatch import IMPLEMENTATIONS, OPERATORS
 
 ROOT = Path(__file__).parents[2]
 HELPERS = ("backend", "features", "tiles")
-FILES = {
-    "__init__.py": '''"""Twice a tensor."""
-
-from torch import Tensor
-
-from ..calls import execute
-from .definition import Arguments
-
-__all__ = ["twice"]
-
-
-def twice(x: Tensor, *, backend: str | None = None) -> Tensor:
-    """``2 x``."""
-    return execute("twice", Arguments(x), backend, x)
-''',
-    "definition.py": '''"""The definition of twice."""
-
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
-
-from ..definition import Device, Operator, exact
-
-
-class Arguments(NamedTuple):
-    """Any tensor."""
-
-    x: Tensor
-
-
-def fake(call: Arguments) -> Tensor:
-    return torch.empty_like(call.x)
-
-
-def traffic(call: Arguments) -> int:
-    return 2 * call.x.nbytes
-
-
-def flops(call: Arguments) -> int:
-    return call.x.numel()
-
-
-def example(device: Device = "cpu") -> Arguments:
-    return Arguments(torch.ones(3, 4, device=device))
-
-
-OPERATORS = (
-    Operator(
-        name="twice",
-        arguments=Arguments,
-        returns="Tensor",
-        backends=("native", "reference"),
-        tolerance=exact,
-        traffic=traffic,
-        flops=flops,
-        example=example,
-        fake=fake,
-    ),
-)
-''',
-    "reference.py": '''"""Twice a tensor in plain PyTorch."""
-
-from torch import Tensor
-
-from .definition import Arguments
-
-
-def run(call: Arguments) -> Tensor:
-    return call.x + call.x
-''',
-    "native.py": '''"""Twice a tensor, in fp32."""
-
-from torch import Tensor
-
-from ..backend.native import tensor_reasons
-from .definition import Arguments
-
-
-def reasons(call: Arguments) -> tuple[str, ...]:
-    return tensor_reasons("x", call.x)
-
-
-def run(call: Arguments) -> Tensor:
-    return 2 * call.x
-''',
-}
+PAGE = ROOT / "docs" / "extending.md"
 CODE = """
 import sys, torch
 from tvtfast import kernels
@@ -130,10 +44,15 @@ else:
 """
 
 
-def test_a_folder_from_outside_is_an_operator(tmp_path: Path) -> None:
+def test_the_page_makes_an_operator(tmp_path: Path) -> None:
+    """The files of the section «An operator», as they stand there, registered from outside."""
+    if not PAGE.exists():
+        pytest.skip(f"{PAGE} does not lie beside the tests")
+    files = re.findall(r"`twice/(\w+\.py)`:\n\n```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert {name for name, _ in files} >= {"__init__.py", "definition.py", "reference.py"}
     folder = tmp_path / "twice"
     folder.mkdir()
-    for name, text in FILES.items():
+    for name, text in files:
         (folder / name).write_text(text)
     command = [sys.executable, "-c", CODE, str(folder)]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
