@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tvtfast.files import cache_dir
+from tvtfast.common.files import cache_dir
 from tvtfast.kernels import pack_segments, pack_slices
 from tvtfast.kernels.backend import triton as capability
 from tvtfast.kernels.self_attention_stats.definition import STATISTICS
