@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tvtfast import spaces
+from tvtfast.spaces import asvit, autoformer, pit, vitas_cell, vitas_deit, vitas_twins
 
-ALL = [spaces.get(name) for name in spaces.available()]
+MODULES = (asvit, autoformer, pit, vitas_cell, vitas_deit, vitas_twins)
+ALL = [space for module in MODULES for space in module.SPACES]
 every_space = pytest.mark.parametrize("space", ALL, ids=lambda space: space.name)
 seeds = st.integers(min_value=0, max_value=2**32)
 
