@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+
+from tvtfast.kernels.dispatch import OPERATORS
 
 COLD_BYTES = 256 * 2**20
 """More than any last-level cache holds."""
@@ -27,8 +30,8 @@ class Case:
         ours: The call that is measured.
         baselines: What it is compared with, by name; names hold no comma.
         check: Raises ``AssertionError`` where a result is wrong.
-        bytes: Bytes one call must read and write.
-        flops: Floating-point operations of one call, where they rather than bytes decide.
+        bytes: Bytes one call must read and write, as :func:`costs` says.
+        flops: Floating-point operations of one call, likewise.
         cold: Whether caches must not hold the data. On CUDA the timer sees to it; on the CPU the
             calls must take turns over :data:`COLD_BYTES` of buffers.
     """
@@ -50,6 +53,21 @@ class Case:
     @property
     def label(self) -> str:
         return f"{self.operator} {self.shape}"
+
+
+def costs(operator: str, *arguments: Any) -> tuple[int, int]:
+    """Bytes and floating-point operations that the definition of an operator counts for a call.
+
+    Arguments are all those of the schema; tensors may be on the ``meta`` device.
+    """
+    definition = OPERATORS[operator]
+    call = definition.arguments(*arguments)
+    return definition.traffic(call), definition.flops(call)
+
+
+def together(*calls: tuple[int, int]) -> tuple[int, int]:
+    """Costs of several operators that one call runs."""
+    return sum(nbytes for nbytes, _ in calls), sum(flops for _, flops in calls)
 
 
 def buffers_needed(device: str, cold: bool, nbytes: int) -> int:

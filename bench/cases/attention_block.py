@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.case import Builder, Case
+from bench.case import Builder, Case, costs
 from tvtfast import kernels
 
 FORMS = ("torch", "torch.compile", "three operators")
@@ -64,6 +64,7 @@ def case(device: str, dtype: torch.dtype, name: str) -> Case:
         actual = ours().double().flatten(1, 2)
         torch.testing.assert_close(actual, exact, rtol=0, atol=atol)
 
+    out = x.new_empty((len(heads), *x.shape), device="meta")
     return Case(
         "attention_block",
         f"{images}x{TOKENS}x{channels}, {' and '.join(map(str, heads))} heads of {dim},"
@@ -75,8 +76,7 @@ def case(device: str, dtype: torch.dtype, name: str) -> Case:
             "three operators": lambda: operators(x, w_qkv, w_proj, heads),
         },
         check,
-        (1 + len(heads)) * x.nbytes + w_qkv.nbytes + w_proj.nbytes,
-        images * TOKENS * inner * (8 * channels + 4 * TOKENS),
+        *costs("attention_block", x, w_qkv, None, w_proj, None, heads, 1e-5, out),
     )
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from bench.case import Builder, Case
+from bench.case import Builder, Case, costs, together
 from tvtfast.models import SpatialFeatures
 from tvtfast.training.losses import AttentionGuidance
 
@@ -46,6 +46,21 @@ def eager_guidance(tokens: list[Tensor], stages: list[Tensor], form: Map) -> Ten
 @cache
 def compiled_guidance() -> Callable[[list[Tensor], list[Tensor], Map], Tensor]:
     return torch.compile(eager_guidance)
+
+
+def call_costs(tokens: list[Tensor], stages: list[Tensor]) -> tuple[int, int]:
+    """Of the operators of every pair: the teacher's map, the distance and its gradient."""
+    calls = []
+    for x, stage in zip(tokens, stages, strict=True):
+        student, teacher = x[:, 1:].unflatten(1, GUIDED_GRID), stage.permute(0, 2, 3, 1)
+        size = [max(sides) for sides in zip(GUIDED_GRID, teacher.shape[1:3], strict=True)]
+        maps = x.new_empty(len(x), size[0] * size[1])
+        calls += [
+            costs("attention_map", teacher, size),
+            costs("attention_map_distance", student, maps, size),
+            costs("attention_map_backward", student, maps, maps[:, 0], maps, size),
+        ]
+    return together(*calls)
 
 
 def case(device: str, images: int) -> Case:
@@ -91,7 +106,7 @@ def case(device: str, images: int) -> Case:
         measured(ours),
         {name: measured(form) for name, form in forms.items()},
         check,
-        sum(x.nbytes * 3 for x in tokens) + sum(x.nbytes for x in stages),
+        *call_costs(tokens, stages),
     )
 
 

@@ -8,7 +8,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from bench.case import Builder, Case
+from bench.case import Builder, Case, costs
 from tvtfast import kernels
 
 FORMS = ("eager", "torch.compile", "torch.func.jvp")
@@ -62,7 +62,7 @@ def case(device: str, name: str) -> Case:
             "torch.func.jvp": lambda: torch.func.jvp(attention, primals, duals),
         },
         check,
-        8 * operands[0].nbytes,
+        *costs("attention_jvp", *operands, channels**-0.5),
     )
 
 

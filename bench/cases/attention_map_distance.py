@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.case import Builder, Case, buffers_needed, need_memory
+from bench.case import Builder, Case, buffers_needed, costs, need_memory, together
 from bench.cases.forms import (
     GRIDS,
     WIDTHS,
@@ -22,6 +22,16 @@ from tvtfast import kernels
 
 FORMS = ("pow/mean/normalize", "vector_norm", "torch.compile")
 CHECKED = 64  # images
+
+
+def call_costs(x: Tensor, teacher: Tensor, backward: bool) -> tuple[int, int]:
+    """Of the distance, and of the operator that its derivative calls."""
+    size = x.shape[1:3]
+    forward = costs("attention_map_distance", x, teacher, size)
+    if not backward:
+        return forward
+    gradient = costs("attention_map_backward", x, teacher, teacher[:, 0], teacher, size)
+    return together(forward, gradient)
 
 
 def case(
@@ -82,7 +92,9 @@ def case(
         measured(ours),
         {name: measured(form) for name, form in forms.items()},
         check,
-        nbytes * (3 if backward else 1),
+        *call_costs(
+            torch.empty(images, grid, grid, channels, dtype=dtype, device="meta"), teacher, backward
+        ),
         cold=cold,
     )
 

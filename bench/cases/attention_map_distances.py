@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.case import Builder, Case, need_memory
+from bench.case import Builder, Case, costs, need_memory
 from bench.cases.forms import as_features, eager_distance, published_distance, random_teacher
 from tvtfast import kernels
 
@@ -47,7 +47,12 @@ def case(device: str, candidates: int, images: int, dtype: torch.dtype) -> Case:
             "vector_norm": lambda: [eager_distance(as_features(x, GRID), teacher) for x in xs],
         },
         check,
-        nbytes,
+        *costs(
+            "attention_map_distances",
+            [x.unflatten(1, (GRID, GRID)) for x in xs],
+            teacher,
+            (GRID, GRID),
+        ),
         cold=True,
     )
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from bench.case import Builder, Case
+from bench.case import Builder, Case, costs
 from tvtfast import kernels
 
 FORMS = ("torch",)
@@ -30,7 +30,7 @@ def case(device: str, kind: str) -> Case:
         lambda: fill(tensor, seed=3, name="w"),
         {"torch": lambda: baseline(tensor)},
         check,
-        tensor.nbytes,
+        *costs(f"indexed_{kind}_", tensor, 0, 0.0, 1.0),
     )
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.case import Builder, Case
+from bench.case import Builder, Case, costs
 from tvtfast import kernels
 
 FORMS = ("torch",)
@@ -31,14 +31,15 @@ def layer_norm_case(dtype: torch.dtype, width: int) -> Case:
         # with ones and zeros PyTorch's kernel is faster than without
         {"torch": lambda: F.layer_norm(x, (width,), ones, zeros)},
         check,
-        2 * x.nbytes,
+        *costs("layer_norm", x, 1e-5),
     )
 
 
 def linear_case(dtype: torch.dtype, kind: str) -> Case:
     """The two layers of an MLP 240 wide, each with what stands around it."""
     tokens, width, hidden = 10 * 197, 240, 960
-    inputs, outputs = (width, hidden) if kind == "first" else (hidden, width)
+    first = kind == "first"
+    inputs, outputs = (width, hidden) if first else (hidden, width)
     x, weight = torch.randn(tokens, inputs).to(dtype), torch.randn(outputs, inputs).to(dtype)
     weight *= inputs**-0.5
     bias, residual = torch.randn(outputs).to(dtype), torch.randn(tokens, outputs).to(dtype)
@@ -46,19 +47,19 @@ def linear_case(dtype: torch.dtype, kind: str) -> Case:
     out = torch.empty_like(residual)
 
     def ours() -> Tensor:
-        if kind == "first":
+        if first:
             return kernels.linear(x, weight, bias, norm_eps=1e-6, gelu=True)
         return kernels.linear(x, weight, bias, residual=residual, out=out)
 
     def torch_operators() -> Tensor:
-        if kind == "first":
+        if first:
             normed = F.layer_norm(x, (inputs,), ones, zeros, 1e-6)
             return torch.ops.aten.gelu_(F.linear(normed, weight, bias))
         return torch.addmm(residual + bias, x, weight.t(), out=out)
 
     def check() -> None:
         wide = x.double()
-        if kind == "first":
+        if first:
             exact = F.linear(
                 F.layer_norm(wide, (inputs,), eps=1e-6), weight.double(), bias.double()
             )
@@ -68,14 +69,18 @@ def linear_case(dtype: torch.dtype, kind: str) -> Case:
         atol = 2e-5 if dtype == torch.float32 else 0.08
         torch.testing.assert_close(ours().double(), exact, rtol=0, atol=atol)
 
-    around = "norm and GELU" if kind == "first" else "residual"
+    around = "norm and GELU" if first else "residual"
     return Case(
         "linear",
         f"{tokens}x{inputs} to {outputs}, {around}, {str(dtype).removeprefix('torch.')}",
         ours,
         {"torch": torch_operators},
         check,
-        x.nbytes + weight.nbytes + bias.nbytes + (1 + (kind == "second")) * residual.nbytes,
+        *costs(
+            "linear",
+            *(out, x, weight, bias),
+            *((None, 1e-6, True) if first else (residual, None, False)),
+        ),
     )
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.case import Builder, Case
+from bench.case import Builder, Case, costs
 from tvtfast import kernels
 
 FORMS = ("eager", "torch.compile")
@@ -50,6 +50,7 @@ def case(device: str, name: str) -> Case:
         atol = 1e-4 if dtype == torch.float32 else 0.1
         torch.testing.assert_close(ours().double(), exact, rtol=0, atol=atol)
 
+    out = x.new_empty((len(hidden), *x.shape), device="meta")
     return Case(
         "mlp_block",
         f"{tokens}x{channels}, hidden {' and '.join(map(str, hidden))}",
@@ -59,8 +60,7 @@ def case(device: str, name: str) -> Case:
             "torch.compile": lambda: compiled()(x, w1, w2, hidden),
         },
         check,
-        (1 + len(hidden)) * x.nbytes + w1.nbytes + w2.nbytes,
-        4 * x.numel() * hidden[-1],
+        *costs("mlp_block", x, w1, None, w2, None, hidden, 1e-5, out),
     )
 
 

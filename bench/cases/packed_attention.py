@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.case import Builder, Case
+from bench.case import Builder, Case, costs
 from tvtfast import kernels
 
 FORMS = ("SDPA", "bmm/softmax/bmm")
@@ -40,7 +40,7 @@ def case(device: str, dtype: torch.dtype, tokens: int, width: int, heads: int) -
             "bmm/softmax/bmm": lambda: eager_attention(qkv, heads),
         },
         check,
-        qkv.nbytes * 4 // 3,
+        *costs("packed_attention", qkv, heads, (width // heads) ** -0.5),
     )
 
 

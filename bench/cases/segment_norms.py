@@ -6,7 +6,7 @@ from functools import cache, partial
 
 import torch
 
-from bench.case import Builder, Case, need_memory
+from bench.case import Builder, Case, costs, need_memory
 from tvtfast import kernels
 from tvtfast.common.torchvision import ensure_torchvision
 
@@ -46,7 +46,7 @@ def case(device: str, model: str, candidates: int, packed: bool) -> Case:
             "_foreach_norm": lambda: torch._foreach_norm(tensors),
         },
         check,
-        nbytes,
+        *costs("segment_norms", tensors),
         cold=candidates > 1,
     )
 

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.case import Builder, Case
+from bench.case import Builder, Case, costs
 from tvtfast import kernels
 
+STATISTICS = ("class_row", "column_sums", "row_entropy")
 FORMS = ("softmax", "log_softmax", "torch.compile", "SDPA and map")
 
 
@@ -49,7 +50,7 @@ def case(device: str, images: int, tokens: int) -> Case:
     scale = channels**-0.5
 
     def check() -> None:
-        actual = kernels.self_attention_stats(q, k)
+        actual = kernels.self_attention_stats(q, k, statistics=STATISTICS)
         exact = softmax_stats(q.double(), k.double(), scale)
         for value, expected in zip(actual[:3], exact, strict=True):
             torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=0)
@@ -57,7 +58,7 @@ def case(device: str, images: int, tokens: int) -> Case:
     return Case(
         "self_attention_stats",
         f"{images}x{heads}x{tokens}x{channels}",
-        lambda: kernels.self_attention_stats(q, k),
+        lambda: kernels.self_attention_stats(q, k, statistics=STATISTICS),
         {
             "softmax": lambda: softmax_stats(q, k, scale),
             "log_softmax": lambda: log_softmax_stats(q, k, scale),
@@ -65,7 +66,7 @@ def case(device: str, images: int, tokens: int) -> Case:
             "SDPA and map": lambda: attention_and_map(q, k, v, scale),
         },
         check,
-        q.nbytes + k.nbytes + 3 * 4 * images * heads * tokens,
+        *costs("self_attention_stats", q, k, None, scale, STATISTICS),
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.case import Builder, Case
+from bench.case import Builder, Case, costs
 from tvtfast import kernels
 
 FORMS = (".norm() loop", "cumsum table")
@@ -45,7 +45,7 @@ def case(device: str, sizes: Tensor, packed: bool) -> Case:
         lambda: kernels.slice_norms(weight, slices),
         baselines,
         check,
-        weight.nbytes + (4 + 2 * sizes.itemsize) * len(sizes),
+        *costs("slice_norms", weight, sizes),
     )
 
 
