@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bench.case import Case, Skip
-from bench.cases import builders
-from bench.targets import DEVICE, TARGETS, verdict
+from bench.cases import builders, targets
+from bench.targets import DEVICE, verdict
 from bench.timing import Timer, Times, measure
 
 COLUMNS = (
@@ -51,7 +51,7 @@ def lines(
                 continue
             cells = row(case, times, copied)
             if aimed:
-                target = TARGETS.get(f"{group}/{which}")
+                target = targets(group).get(which)
                 share = case.bytes / times["ours"].work / copied
                 cells.append(verdict(target, times, share) if target else "")
             yield _line(cells)

@@ -27,19 +27,6 @@ class Target:
     memory: Mapping[str, float] = field(default_factory=dict)
 
 
-TARGETS = {
-    "attention_map_distance/64-candidates": Target(share=0.85, speedup={"pow/mean/normalize": 5}),
-    "segment_norms/ViT-Ti-64-packed": Target(
-        share=0.8, speedup={".norm() loop": 20, "_foreach_norm": 3}
-    ),
-    "slice_norms/1M": Target(seconds=0.1),
-    "self_attention_stats/197-tokens": Target(
-        speedup={"SDPA and map": 1}, memory={"SDPA and map": 0.1}
-    ),
-}
-"""By group and name of the case."""
-
-
 def verdict(target: Target, times: Mapping[str, Times], share: float) -> str:
     """Every part of a target, what was reached, and whether that is enough."""
     ours = times["ours"]

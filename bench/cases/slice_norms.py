@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from bench.case import Builder, Case, costs
+from bench.targets import Target
 from tvtfast import kernels
 
 FORMS = (".norm() loop", "cumsum table")
+TARGETS = {"1M": Target(seconds=0.1)}
 WIDTHS = (192, 216, 240, 320, 384, 448, 528, 576, 624, 1024)
 """Of the AutoFormer spaces."""
 LOOPED = 1000  # slices; more would take minutes one by one
