@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .definition import Arguments
 from .reference import COINCIDENCE
 
 BLOCK = 32
@@ -17,10 +18,10 @@ WARPS = 4
 COINCIDENT = tl.constexpr(COINCIDENCE * 2.0**-24)
 
 
-def forward(student: Tensor, teacher: Tensor) -> Tensor:
+def forward(call: Arguments) -> Tensor:
     """Distance ``[K]``; matrix ``k`` of the student ``[K, B, B]`` meets ``k % T`` of the teacher
     ``[T, B, B]``."""
-    student, teacher = (gram.to(torch.float32).contiguous() for gram in (student, teacher))
+    student, teacher = (gram.to(torch.float32).contiguous() for gram in call)
     matrices, samples, _ = student.shape
     sums = torch.empty(matrices, samples, dtype=torch.float64, device=student.device)
     if sums.numel():

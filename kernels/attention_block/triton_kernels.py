@@ -20,6 +20,7 @@ from ..tiles.alignment import readable, shared_unit
 from ..tiles.heads import LOG2_E, load_tokens
 from ..tiles.normed import load_normed
 from ..tiles.types import factor_type
+from .definition import Arguments
 from .triton import EVEN, MOST_HEADS
 
 MOST_TOKENS = 128
@@ -37,24 +38,17 @@ STAGES = 2
 WARPS = 8
 
 
-def write(
-    x: Tensor,
-    w_qkv: Tensor,
-    b_qkv: Tensor | None,
-    w_proj: Tensor,
-    b_proj: Tensor | None,
-    heads: Sequence[int],
-    eps: float,
-    out: Tensor,
-) -> None:
+def write(call: Arguments) -> None:
     """Fill ``out`` ``[K, N, T, C]`` from ``[N, T, C]``."""
+    x, w_qkv, w_proj = call.x, call.w_qkv, call.w_proj
     if x.numel() == 0:
         return
     rows = readable(x.flatten(0, 1), MOST_TOKENS, EVEN)
     qkv = torch.empty(len(rows), len(w_qkv), dtype=x.dtype, device=x.device)
     with torch.cuda.device_of(x):
-        _project(rows, readable(w_qkv, len(w_qkv), EVEN), b_qkv, eps, qkv)
-        _attend(rows, qkv, readable(w_proj, len(w_proj), EVEN), b_proj, heads, out)
+        _project(rows, readable(w_qkv, len(w_qkv), EVEN), call.b_qkv, call.eps, qkv)
+        weight = readable(w_proj, len(w_proj), EVEN)
+        _attend(rows, qkv, weight, call.b_proj, call.heads, call.out)
 
 
 def _project(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float, out: Tensor) -> None:

@@ -18,6 +18,7 @@ from ..layout import empty_tokens_first
 from ..tiles.alignment import shared_unit
 from ..tiles.heads import LOG2_E, load_tokens
 from ..tiles.types import factor_type
+from .definition import Arguments
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,14 @@ def pick(tokens: int, channels: int, itemsize: int) -> Config:
     return Config(block, min(block, 32), padded, padded if itemsize == 2 else 16, 4)
 
 
-def forward(
-    q: Tensor, k: Tensor, v: Tensor, dq: Tensor, dk: Tensor, dv: Tensor, scale: float
-) -> tuple[Tensor, Tensor]:
+def forward(call: Arguments) -> tuple[Tensor, Tensor]:
     """Attention and its tangent, ``[B, H, N, D]`` as views of ``[B, N, H, D]``."""
+    q, scale = call.q, call.scale
     out, tangent = empty_tokens_first(q), empty_tokens_first(q)
     images, heads, tokens, channels = q.shape
     if q.numel() == 0:
         return out, tangent
-    values, tangents = _alike((q, k, v)), _alike((dq, dk, dv))
+    values, tangents = _alike(call[:3]), _alike(call[3:6])
     config = pick(tokens, channels, q.element_size())
     counts = [*_strides(values[0]), *_strides(tangents[0]), channels]
     unit = shared_unit((*values, *tangents, out), counts)

@@ -14,8 +14,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..attention_map_distance.definition import Arguments as DistanceArguments
 from ..features.layout import walkable
 from ..features.tiles import LAYOUT, Tile, channel_means, layout
+from .definition import Arguments
 
 ONE_PROGRAM = 1024
 FINISH_BLOCK = 512
@@ -45,15 +47,15 @@ def scaling(channels: int) -> tuple[float, float]:
     return shrink, float(np.float32(1 / (shrink * channels)))
 
 
-def forward(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+def forward(call: Arguments) -> tuple[Tensor, Tensor]:
     """Map ``[B, H* W*]`` and norm ``[B]`` of features ``[B, H, W, C]``."""
-    _, values, norm = _forward(x, None, size)
+    _, values, norm = _forward(call.x, None, call.size)
     return values, norm
 
 
-def distance(x: Tensor, teacher: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+def distance(call: DistanceArguments) -> tuple[Tensor, Tensor, Tensor]:
     """Distance ``[B]``, map and norm; image ``b`` meets row ``b % T`` of the teacher ``[T, N]``."""
-    return _forward(x, teacher.to(torch.float32).contiguous(), size)
+    return _forward(call.x, call.teacher.to(torch.float32).contiguous(), call.size)
 
 
 def _forward(

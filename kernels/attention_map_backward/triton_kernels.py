@@ -7,8 +7,6 @@ and applied to all channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import triton
 import triton.language as tl
@@ -17,6 +15,7 @@ from torch import Tensor
 from ..attention_map.triton_kernels import NORM_FLOOR
 from ..features.layout import empty_gradient, is_walkable
 from ..features.tiles import LAYOUT, Tile, bilinear_tap, layout, load, offset
+from .definition import Arguments
 
 STENCIL = 9
 WEIGHT_WARPS = 4
@@ -29,15 +28,16 @@ def pick(positions: int, channels: int) -> Tile:
     return Tile(rows, columns, 4)
 
 
-def backward(x: Tensor, map: Tensor, norm: Tensor, grad_map: Tensor, size: Sequence[int]) -> Tensor:
+def backward(call: Arguments) -> Tensor:
     """Gradient ``[B, H, W, C]`` of the features, in their dtype."""
+    x, size = call.x, call.size
     if not is_walkable(x):
-        return empty_gradient(x).copy_(backward(x.contiguous(), map, norm, grad_map, size))
+        return empty_gradient(x).copy_(backward(call._replace(x=x.contiguous())))
     gradient = empty_gradient(x)
     images, height, width, channels = x.shape
     if images == 0:
         return gradient
-    map, norm, grad_map = (t.to(torch.float32).contiguous() for t in (map, norm, grad_map))
+    map, norm, grad_map = (t.to(torch.float32).contiguous() for t in call[1:4])
     resized = (height, width) != tuple(size)
     positions, taps = height * width, STENCIL if resized else 1
     weights = torch.empty(images, taps, positions, device=x.device)

@@ -7,7 +7,7 @@ device as a table on every call, which a CUDA graph cannot capture.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +18,12 @@ from torch import Tensor
 
 from ..attention_map import triton_kernels as attention_map
 from ..attention_map.triton_kernels import factor, squared_difference
+from ..attention_map_distance.definition import Arguments as DistanceArguments
 from ..features.layout import walkable
 from ..features.tiles import LAYOUT, Tile, channel_means, layout
 from ..tiles.alignment import VECTOR_BYTES
 from ..tiles.types import TYPES
+from .definition import Arguments
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,20 @@ class Kind:
     tile: Tile
 
 
-def distances(xs: Sequence[Tensor], teacher: Tensor, size: Sequence[int]) -> Tensor:
+def distances(call: Arguments) -> Tensor:
     """Distance ``[K, B]`` of features ``[B, H, W, C_k]``; image ``b`` meets row ``b % T``.
 
     Maps too large for one program are worth launches of their own, and get them.
     """
+    xs, teacher, size = call
     images, height, width = xs[0].shape[:3]
     positions = size[0] * size[1]
     result = torch.empty(len(xs), images, device=xs[0].device)
     if images == 0:
         return result
     if positions > attention_map.ONE_PROGRAM:
-        return torch.stack([attention_map.distance(x, teacher, size)[0] for x in xs])
+        calls = (DistanceArguments(x, teacher, size) for x in xs)
+        return torch.stack([attention_map.distance(one)[0] for one in calls])
     xs = [walkable(x) for x in xs]
     teacher = teacher.to(torch.float32).contiguous()
     resized = (height, width) != tuple(size)

@@ -45,7 +45,7 @@ def missing() -> tuple[str, ...]:
 
 def launcher(folder: str, function: str) -> Callable[[Any], Any]:
     """``function`` of ``triton_kernels.py`` in the package ``folder``, imported when it is first
-    called; it takes the arguments of the call one by one."""
+    called; it takes the call."""
 
     @functools.cache
     def load() -> Callable[..., Any]:
@@ -54,7 +54,7 @@ def launcher(folder: str, function: str) -> Callable[[Any], Any]:
         return found
 
     def launch(call: tuple[Any, ...]) -> Any:
-        return load()(*call)
+        return load()(call)
 
     return launch
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..backend import triton as capability
 from ..tiles.alignment import common_unit
+from .definition import Arguments
 
 PROGRAMS = 256
 """Programs of the first launch that are worth splitting for."""
@@ -50,8 +51,9 @@ def pick(matrices: int, rows: int, columns: int, length: int, wide: bool) -> Con
     return Config(tile[0], tile[1], step, triton.cdiv(span, step), warps)
 
 
-def forward(x: Tensor, y: Tensor | None, relative: bool) -> Tensor:
+def forward(call: Arguments) -> Tensor:
     """``[K, n, m]`` from ``[K, n, M]`` and ``[T, m, M]``; matrix ``k`` of x meets ``k % T``."""
+    x, y, relative = call
     matrices, rows, length = x.shape
     columns = rows if y is None else y.shape[1]
     if x.numel() == 0 or columns == 0:

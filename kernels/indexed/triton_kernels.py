@@ -14,20 +14,21 @@ import triton.language as tl
 from torch import Tensor
 
 from ..tiles.alignment import common_unit
+from .definition import NormalArguments, UniformArguments
 
 COUNTERS = 256
 """Philox counters of one program; each makes four numbers."""
 WARPS = 4
 
 
-def normal_(tensor: Tensor, key: int, mean: float, std: float) -> None:
+def normal_(call: NormalArguments) -> None:
     """Fill with ``mean + std z``, z standard normal by Box and Muller."""
-    _fill(tensor, key, std, mean, normal=True)
+    _fill(call.tensor, call.key, call.std, call.mean, normal=True)
 
 
-def uniform_(tensor: Tensor, key: int, low: float, high: float) -> None:
+def uniform_(call: UniformArguments) -> None:
     """Fill with ``low + (high - low) u``, u a multiple of 2^-24 in [0, 1)."""
-    _fill(tensor, key, high - low, low, normal=False)
+    _fill(call.tensor, call.key, call.high - call.low, call.low, normal=False)
 
 
 def tile(counters: int) -> tuple[int, int]:

@@ -6,18 +6,17 @@ its beginnings, so their results are what the sum is where they end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import triton
 import triton.language as tl
-from torch import Tensor
 
 from ..backend.triton import WIDEST_BLOCK
 from ..tiles.alignment import readable, shared_unit
 from ..tiles.normed import load_normed
 from ..tiles.types import factor_type
+from .definition import Arguments
 from .triton import MOST_HIDDEN, NARROWEST_UNIT
 
 MOST_TOKENS = 128
@@ -43,17 +42,9 @@ def pick(tokens: int, channels: int, unit: int) -> Config:
     return Config(min(most, max(64, triton.next_power_of_2(tokens))), padded, 64)
 
 
-def write(
-    x: Tensor,
-    w1: Tensor,
-    b1: Tensor | None,
-    w2: Tensor,
-    b2: Tensor | None,
-    hidden: Sequence[int],
-    eps: float,
-    out: Tensor,
-) -> None:
+def write(call: Arguments) -> None:
     """Fill ``out`` ``[K, M, C]`` from rows ``[M, C]``."""
+    x, w1, b1, w2, b2, hidden, eps, out = call
     rows, channels = x.shape
     if rows == 0:
         return

@@ -20,6 +20,7 @@ from ..dtypes import SUPPORTED_DTYPES
 from ..layout import is_dense
 from ..tiles.alignment import VECTOR_BYTES
 from ..tiles.types import TYPES
+from .definition import Arguments
 from .table import SegmentTable
 
 CHUNK = 1 << 14
@@ -87,12 +88,13 @@ def pack(table: SegmentTable) -> DeviceTable:
 _packed: WeakKeyDictionary[SegmentTable, DeviceTable] = WeakKeyDictionary()
 
 
-def norms(tensors: Sequence[Tensor] | SegmentTable) -> Tensor:
+def norms(call: Arguments) -> Tensor:
     """L2 norm of each tensor ``[n]`` fp32, summed in fp64 over fixed chunks.
 
     A :class:`SegmentTable` is copied to the device on its first call; later calls copy nothing and
     can be captured in a CUDA graph. A list is packed and copied every time.
     """
+    tensors = call.tensors
     if isinstance(tensors, SegmentTable):
         tensors.check()
         table = _packed.get(tensors)

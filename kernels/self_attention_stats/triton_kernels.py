@@ -7,7 +7,6 @@ over queries (a block of keys resident, queries in order) or over heads. Exponen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from ..tiles.alignment import shared_unit
 from ..tiles.heads import LOG2_E, load_tokens
 from ..tiles.types import factor_type
+from .definition import Arguments
 
 LN_2 = tl.constexpr(0.6931471805599453)
 NO_WEIGHT = tl.constexpr(-1024.0)
@@ -47,11 +47,10 @@ def pick(tokens: int, channels: int, itemsize: int) -> Config:
     return Config(block, block, padded, padded if itemsize == 2 else 16, 4 if block > 16 else 2)
 
 
-def stats(
-    q: Tensor, k: Tensor, teacher: Tensor | None, scale: float, statistics: Sequence[str]
-) -> list[Tensor]:
+def stats(call: Arguments) -> list[Tensor]:
     """The statistics asked for, in their order, then the teacher products."""
-    q, k = (t if t.stride(3) == 1 else t.contiguous() for t in (q, k))
+    teacher, statistics = call.teacher, call.statistics
+    q, k = (t if t.stride(3) == 1 else t.contiguous() for t in (call.q, call.k))
     images, heads, tokens, channels = q.shape
     per_head = ("class_row", "column_sums", "row_entropy")
     results = {name: _empty(q, images, heads, tokens) for name in per_head if name in statistics}
@@ -63,7 +62,7 @@ def stats(
         order.append("teacher_products")
     if images and heads and tokens:
         with torch.cuda.device_of(q):
-            _launch(q, k, teacher, scale, results)
+            _launch(q, k, teacher, call.scale, results)
     elif "head_mean" in results:
         results["head_mean"].fill_(torch.nan)
     return [results[name] for name in order]

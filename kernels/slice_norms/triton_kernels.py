@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..backend.triton import NAME
 from ..tiles.alignment import common_unit
+from .definition import Prepared
 from .table import SliceTable
 
 ROWS = 32
@@ -46,12 +47,13 @@ class DeviceTable:
     entries: Tensor
 
 
-def norms(weight: Tensor, table: SliceTable) -> Tensor:
+def norms(call: Prepared) -> Tensor:
     """``||W[:o, :i]||`` for every row ``(o, i)`` of the table; ``[n]`` fp32.
 
     The table is copied to the device on its first call there; later calls copy nothing and can be
     captured in a CUDA graph.
     """
+    weight, table = call
     device = weight.device
     key = (NAME, str(device))
     cuts = table.packed.get(key)

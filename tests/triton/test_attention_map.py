@@ -9,8 +9,11 @@ from torch import Tensor
 from tvtfast.kernels import attention_map, attention_map_distance
 from tvtfast.kernels.attention_map import reference
 from tvtfast.kernels.attention_map import triton as backend
+from tvtfast.kernels.attention_map.definition import Arguments
 from tvtfast.kernels.attention_map_backward import reference as reference_backward
+from tvtfast.kernels.attention_map_backward.definition import Arguments as BackwardArguments
 from tvtfast.kernels.attention_map_distance import reference as reference_distance
+from tvtfast.kernels.attention_map_distance.definition import Arguments as DistanceArguments
 from tvtfast.kernels.dispatch import OPERATORS
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -44,16 +47,16 @@ def assert_maps(x: Tensor, size: tuple[int, int], dtype: torch.dtype) -> None:
     def bound(operator: str) -> float:
         return OPERATORS[operator].tolerance(dtype, x.shape[3], extent)
 
-    distance, values, norm = triton.distance(x, teacher, size)
+    distance, values, norm = triton.distance(DistanceArguments(x, teacher, size))
     exact = reference_distance.distance(x.double(), teacher.double(), size)
     error = (values - exact[1]).abs().amax(dim=1)
     assert (error <= bound("attention_map") * exact[1].amax(dim=1)).all()
     assert ((norm - exact[2]).abs() <= bound("attention_map") * exact[2]).all()
     limit = bound("attention_map_distance") / teacher.shape[1]
     assert ((distance - exact[0]).abs() <= limit).all()
-    again = triton.distance(x, teacher, size)
+    again = triton.distance(DistanceArguments(x, teacher, size))
     assert all(torch.equal(a, b) for a, b in zip(again, (distance, values, norm), strict=True))
-    assert torch.equal(triton.forward(x, size)[0], values)
+    assert torch.equal(triton.forward(Arguments(x, size))[0], values)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -109,7 +112,7 @@ def assert_gradient(x: Tensor, size: tuple[int, int]) -> None:
 
     values, norm = reference.forward(x, size)
     grad_map = torch.randn(values.shape)
-    actual = triton.backward(x, values, norm, grad_map, size)
+    actual = triton.backward(BackwardArguments(x, values, norm, grad_map, size))
     arguments = (t.double() for t in (x, values, norm, grad_map))
     expected = reference_backward.backward(*arguments, size)
     source, channels = tuple(x.shape[1:3]), x.shape[3]

@@ -20,7 +20,9 @@ from torch import Tensor
 from tvtfast.common.files import cache_dir
 from tvtfast.kernels import pack_segments, pack_slices
 from tvtfast.kernels.backend import triton as capability
+from tvtfast.kernels.dispatch import OPERATORS
 from tvtfast.kernels.self_attention_stats.definition import STATISTICS
+from tvtfast.kernels.slice_norms.definition import Prepared
 
 if capability.missing():
     pytest.skip(capability.missing()[0], allow_module_level=True)
@@ -82,6 +84,11 @@ class NoGpu:
 
     def get_current_stream(self, device: int | None = None) -> int:
         return 0
+
+
+def arguments_of(operator: str, *arguments: Any) -> Any:
+    """What a launch function takes."""
+    return OPERATORS[operator].arguments(*arguments)
 
 
 class Compiled(dict[str, list[Any]]):
@@ -158,8 +165,12 @@ def features(dtype: torch.dtype, layout: str, grid: int, channels: int) -> Tenso
 def test_attention_map(compiled: Compiled, dtype: torch.dtype, layout: str, grid: int) -> None:
     x = features(dtype, layout, grid, 216)
     teacher = torch.empty(1, grid * grid)
-    _, values, norm = attention_map.distance(x, teacher, (grid, grid))
-    attention_map_backward.backward(x, values, norm, values, (grid, grid))
+    _, values, norm = attention_map.distance(
+        arguments_of("attention_map_distance", x, teacher, (grid, grid))
+    )
+    attention_map_backward.backward(
+        arguments_of("attention_map_backward", x, values, norm, values, (grid, grid))
+    )
     # Positions of NCHW features need not be a whole number of vectors.
     if layout == "tokens" or grid * grid * dtype.itemsize % 16 == 0:
         assert vector_loads(compiled.ptx("_map_kernel"))
@@ -174,8 +185,10 @@ def test_resized_attention_map(
     compiled: Compiled, dtype: torch.dtype, layout: str, grid: int, size: int
 ) -> None:
     x = features(dtype, layout, grid, 216)
-    values, norm = attention_map.forward(x, (size, size))
-    attention_map_backward.backward(x, values, norm, values, (size, size))
+    values, norm = attention_map.forward(arguments_of("attention_map", x, (size, size)))
+    attention_map_backward.backward(
+        arguments_of("attention_map_backward", x, values, norm, values, (size, size))
+    )
     if layout == "tokens":
         # The tile of many positions has four channels: 16 bytes in fp32 alone.
         assert vector_loads(compiled.ptx("_map_kernel")) or size == 32
@@ -185,8 +198,10 @@ def test_resized_attention_map(
 def test_attention_map_of_one_channel(compiled: Compiled) -> None:
     x = features(torch.bfloat16, "tokens", 14, 1)
     for size in ((14, 14), (9, 9)):
-        values, norm = attention_map.forward(x, size)
-        attention_map_backward.backward(x, values, norm, values, size)
+        values, norm = attention_map.forward(arguments_of("attention_map", x, size))
+        attention_map_backward.backward(
+            arguments_of("attention_map_backward", x, values, norm, values, size)
+        )
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -198,8 +213,10 @@ def test_attention_map_distances(
     """One launch for all widths, whose sums are laid out, and so rounded, as in the dense form."""
     xs = [features(dtype, layout, grid, channels) for channels in (192, 216, 240)]
     teacher = torch.empty(1, size * size)
-    attention_map_distances.distances(xs, teacher, (size, size))
-    attention_map.distance(xs[1], teacher, (size, size))
+    attention_map_distances.distances(
+        arguments_of("attention_map_distances", xs, teacher, (size, size))
+    )
+    attention_map.distance(arguments_of("attention_map_distance", xs[1], teacher, (size, size)))
     if layout == "tokens":
         assert vector_loads(compiled.ptx("_distance_kernel"))
     (ragged,), (dense,) = compiled["_distance_kernel"], compiled["_map_kernel"]
@@ -218,7 +235,7 @@ def reductions(kernel: Any) -> list[str]:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_segment_norms(compiled: Compiled, dtype: torch.dtype) -> None:
     tensors = [torch.empty(100, dtype=dtype), torch.empty(100, dtype=dtype)[1:]]
-    segment_norms.norms(pack_segments(tensors))
+    segment_norms.norms(arguments_of("segment_norms", pack_segments(tensors)))
     aligned, other = compiled["_chunk_kernel"]
     assert vector_loads(aligned.asm["ptx"]) and not vector_loads(other.asm["ptx"])
 
@@ -226,9 +243,9 @@ def test_segment_norms(compiled: Compiled, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_slice_norms(compiled: Compiled, dtype: torch.dtype) -> None:
     weight = torch.empty(640, 640, dtype=dtype)
-    slice_norms.norms(weight, pack_slices([[192, 216], [640, 640]]))
+    slice_norms.norms(Prepared(weight, pack_slices([[192, 216], [640, 640]])))
     assert vector_loads(compiled.ptx("_tile_kernel"))
-    slice_norms.norms(weight.t(), pack_slices([[3, 5]]))
+    slice_norms.norms(Prepared(weight.t(), pack_slices([[3, 5]])))
     assert len({kernel.hash for kernel in compiled["_scan_kernel"]}) == 1
 
 
@@ -238,7 +255,8 @@ def test_slice_norms(compiled: Compiled, dtype: torch.dtype) -> None:
     [((5, 3), torch.float32), *(((640, 216), dtype) for dtype in (*DTYPES, torch.float64))],
 )
 def test_indexed(compiled: Compiled, dtype: torch.dtype, fill: Any, shape: tuple[int, ...]) -> None:
-    fill(torch.empty(shape, dtype=dtype), -5, 0.5, 2.0)
+    call = arguments_of(f"indexed_{fill.__name__}", torch.empty(shape, dtype=dtype), -5, 0.5, 2.0)
+    fill(call)
     (kernel,) = compiled["_fill_kernel"]
     ptx = kernel.asm["ptx"]
     assert not re.search(r"\bfma\.", ptx) and not kernel.metadata.enable_fp_fusion
@@ -269,7 +287,7 @@ def test_gram(compiled: Compiled, dtype: torch.dtype, operands: str, relative: b
     x, y = gram_operands(dtype)[operands]
     if y is not None and relative:
         pytest.skip("relative rows are those of one operand")
-    gram.forward(x, y, relative)
+    gram.forward(arguments_of("gram", x, y, relative))
     ptx = compiled.ptx("_span_kernel")
     on_tensor_cores = "mma" in ptx
     assert on_tensor_cores == (dtype != torch.float32 and not relative) and "tf32" not in ptx
@@ -279,21 +297,33 @@ def test_gram(compiled: Compiled, dtype: torch.dtype, operands: str, relative: b
 
 def test_angle_distance(compiled: Compiled) -> None:
     for samples in (17, 128):
-        angle_distance.forward(torch.empty(2, samples, samples), torch.empty(1, samples, samples))
+        angle_distance.forward(
+            arguments_of(
+                "angle_distance", torch.empty(2, samples, samples), torch.empty(1, samples, samples)
+            )
+        )
     assert len({kernel.hash for kernel in compiled["_angle_kernel"]}) == 1
 
 
 def test_keys_share_one_kernel(compiled: Compiled) -> None:
     for key in (1, 16, -(2**63), 2**40):
-        indexed.normal_(torch.empty(8, 8), key, 0.0, 1.0)
+        indexed.normal_(arguments_of("indexed_normal_", torch.empty(8, 8), key, 0.0, 1.0))
     assert len({kernel.hash for kernel in compiled["_fill_kernel"]}) == 1
 
 
 def test_widths_share_one_kernel(compiled: Compiled) -> None:
     """Candidates differ in width; every new width must not cost a compilation."""
     for channels in (192, 216, 240, 256):
-        attention_map.forward(features(torch.bfloat16, "tokens", 14, channels), (14, 14))
-        gram.forward(torch.empty(1, 32, 196 * channels, dtype=torch.bfloat16), None, False)
+        attention_map.forward(
+            arguments_of(
+                "attention_map", features(torch.bfloat16, "tokens", 14, channels), (14, 14)
+            )
+        )
+        gram.forward(
+            arguments_of(
+                "gram", torch.empty(1, 32, 196 * channels, dtype=torch.bfloat16), None, False
+            )
+        )
     for name in ("_map_kernel", "_span_kernel"):
         assert len({kernel.hash for kernel in compiled[name]}) == 1, name
 
@@ -314,7 +344,9 @@ def test_self_attention_stats(
 ) -> None:
     q, k = queries_and_keys(dtype, tokens, channels)
     teacher = torch.empty(2, tokens)
-    self_attention_stats.stats(q, k, teacher, 0.125, STATISTICS)
+    self_attention_stats.stats(
+        arguments_of("self_attention_stats", q, k, teacher, 0.125, STATISTICS)
+    )
     for name in KERNELS[self_attention_stats]:
         ptx = compiled.ptx(name)
         assert re.search(r"\b(?:mma|wgmma\.mma_async)\.sync\.", ptx), "no tensor cores"
@@ -323,7 +355,9 @@ def test_self_attention_stats(
 
 def test_self_attention_stats_of_odd_strides(compiled: Compiled) -> None:
     q, k = queries_and_keys(torch.float32, 50, 65)
-    self_attention_stats.stats(q[..., 1:], k[..., :-1], None, 0.125, ["class_row"])
+    self_attention_stats.stats(
+        arguments_of("self_attention_stats", q[..., 1:], k[..., :-1], None, 0.125, ["class_row"])
+    )
     assert not compiled["_mean_kernel"]
 
 
@@ -331,7 +365,9 @@ def test_numbers_of_tokens_and_heads_share_one_kernel(compiled: Compiled) -> Non
     for tokens in (65, 197, 208):
         for heads in (1, 3, 16):
             q, k = queries_and_keys(torch.bfloat16, tokens, 64, heads)
-            self_attention_stats.stats(q, k, None, 0.125, STATISTICS)
+            self_attention_stats.stats(
+                arguments_of("self_attention_stats", q, k, None, 0.125, STATISTICS)
+            )
     for name in KERNELS[self_attention_stats]:
         assert len({kernel.hash for kernel in compiled[name]}) == 1, name
 
@@ -347,7 +383,9 @@ def dual_operands(dtype: torch.dtype, tokens: int, channels: int, heads: int = 3
     ("tokens", "channels"), [(7, 64), (784, 8), (49, 16), (197, 80), (196, 128)]
 )
 def test_attention_jvp(compiled: Compiled, dtype: torch.dtype, tokens: int, channels: int) -> None:
-    attention_jvp.forward(*dual_operands(dtype, tokens, channels), 0.125)
+    attention_jvp.forward(
+        arguments_of("attention_jvp", *dual_operands(dtype, tokens, channels), 0.125)
+    )
     ptx = compiled.ptx("_dual_kernel")
     assert re.search(r"\b(?:mma|wgmma\.mma_async)\.sync\.", ptx), "no tensor cores"
     assert re.search(r"cp\.async\.cg|ld\.global\S*\.v4\.b32", ptx), "no 16-byte accesses"
@@ -356,7 +394,11 @@ def test_attention_jvp(compiled: Compiled, dtype: torch.dtype, tokens: int, chan
 def test_windows_and_heads_share_one_dual_kernel(compiled: Compiled) -> None:
     for tokens in (65, 196, 784):
         for heads in (1, 4):
-            attention_jvp.forward(*dual_operands(torch.bfloat16, tokens, 8, heads), 0.35)
+            attention_jvp.forward(
+                arguments_of(
+                    "attention_jvp", *dual_operands(torch.bfloat16, tokens, 8, heads), 0.35
+                )
+            )
     assert len({kernel.hash for kernel in compiled["_dual_kernel"]}) == 1
 
 
@@ -396,7 +438,7 @@ def spills_in_loop(cubin: bytes) -> list[str]:
 def test_mlp_block(
     compiled: Compiled, dtype: torch.dtype, channels: int, hidden: tuple[int, ...], biases: bool
 ) -> None:
-    mlp_block.write(*block_operands(dtype, channels, hidden, biases))
+    mlp_block.write(arguments_of("mlp_block", *block_operands(dtype, channels, hidden, biases)))
     (kernel,) = compiled["_block_kernel"]
     ptx = kernel.asm["ptx"]
     assert re.search(r"\b(?:mma|wgmma\.mma_async)\.sync\.", ptx), "no tensor cores"
@@ -409,7 +451,9 @@ def test_mlp_block(
 def test_widths_share_one_block_kernel(compiled: Compiled) -> None:
     for channels in (192, 216, 240, 256):
         for hidden in ((4 * channels,), (3 * channels, 4 * channels)):
-            mlp_block.write(*block_operands(torch.bfloat16, channels, hidden, False))
+            mlp_block.write(
+                arguments_of("mlp_block", *block_operands(torch.bfloat16, channels, hidden, False))
+            )
     assert len({kernel.hash for kernel in compiled["_block_kernel"]}) == 1
 
 
@@ -444,7 +488,9 @@ def test_attention_block(
     heads: tuple[int, ...],
     biases: bool,
 ) -> None:
-    attention_block.write(*attention_operands(dtype, channels, dim, heads, biases))
+    attention_block.write(
+        arguments_of("attention_block", *attention_operands(dtype, channels, dim, heads, biases))
+    )
     for name in KERNELS[attention_block]:
         (kernel,) = compiled[name]
         ptx = kernel.asm["ptx"]
@@ -459,6 +505,6 @@ def test_attention_block(
 def test_widths_share_attention_kernels(compiled: Compiled) -> None:
     for channels, dim, heads in ((192, 64, (3,)), (216, 64, (3, 4)), (240, 48, (4,))):
         arguments = attention_operands(torch.bfloat16, channels, dim, heads, False)
-        attention_block.write(*arguments)
+        attention_block.write(arguments_of("attention_block", *arguments))
     for name in KERNELS[attention_block]:
         assert len({kernel.hash for kernel in compiled[name]}) == 1, name
