@@ -15,11 +15,6 @@ from .definition import Arguments
 Attend = Callable[[Tensor, int, float], Tensor]
 
 
-def run(call: Arguments) -> None:
-    """The definition of the operator."""
-    write(*call)
-
-
 def forward(
     x: Tensor,
     w_qkv: Tensor,
@@ -43,17 +38,9 @@ def forward(
         return torch.stack(results).unflatten(1, x.shape[:2])
 
 
-def write(
-    x: Tensor,
-    w_qkv: Tensor,
-    b_qkv: Tensor | None,
-    w_proj: Tensor,
-    b_proj: Tensor | None,
-    heads: Sequence[int],
-    eps: float,
-    out: Tensor,
-) -> None:
+def run(call: Arguments) -> None:
     """The same into ``out``, without a copy."""
+    x, w_qkv, b_qkv, w_proj, b_proj, heads, eps, out = call
     with torch.autocast(x.device.type, enabled=False):
         mixed = _mixed(packed_attention.forward, x, w_qkv, b_qkv, heads, eps).flatten(0, 1)
         rows = x.flatten(0, 1)

@@ -15,18 +15,11 @@ CHUNK_ELEMENTS = 1 << 19
 
 
 def run(call: Arguments) -> tuple[Tensor, Tensor]:
-    """The definition of the operator."""
-    return forward(*call)
-
-
-def forward(
-    q: Tensor, k: Tensor, v: Tensor, dq: Tensor, dk: Tensor, dv: Tensor, scale: float
-) -> tuple[Tensor, Tensor]:
     """Attention and its tangent, ``[B, H, N, D]`` as views of ``[B, N, H, D]``."""
-    operands = (q, k, v, dq, dk, dv)
-    images, heads, tokens, _ = q.shape
+    *operands, scale = call
+    images, heads, tokens, _ = call.q.shape
     chunk = max(1, CHUNK_ELEMENTS // max(heads * tokens * tokens, 1))
-    with torch.autocast(q.device.type, enabled=False):
+    with torch.autocast(call.q.device.type, enabled=False):
         chunks = [
             _chunk([x[begin : begin + chunk] for x in operands], scale)
             for begin in range(0, max(images, 1), chunk)

@@ -15,21 +15,9 @@ NORM_FLOOR = 1e-12
 
 
 def run(call: Arguments) -> tuple[Tensor, Tensor]:
-    """The definition of the operator."""
-    return forward(*call)
-
-
-def forward(x: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Map and norm of every image.
-
-    Args:
-        x: Features ``[B, H, W, C]``, any strides.
-        size: Height and width ``(H*, W*)`` of the map.
-
-    Returns:
-        Map ``[B, H* W*]`` and norm of the channel means of squares ``[B]``, before its floor.
-    """
-    resized = resize(x.to(accumulation_dtype(x.dtype)), size)
+    """Map ``[B, H* W*]`` and norm of the channel means of squares ``[B]``, before its floor, of
+    every image."""
+    resized = resize(call.x.to(accumulation_dtype(call.x.dtype)), call.size)
     mean_square = resized.square().mean(dim=-1).flatten(1)
     norm = torch.linalg.vector_norm(mean_square, dim=-1, dtype=torch.float64)
     values = mean_square / norm.clamp_min(NORM_FLOOR).unsqueeze(-1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -13,17 +11,13 @@ from .definition import Arguments
 
 
 def run(call: Arguments) -> Tensor:
-    """The definition of the operator."""
-    return backward(*call)
-
-
-def backward(x: Tensor, map: Tensor, norm: Tensor, grad_map: Tensor, size: Sequence[int]) -> Tensor:
     """Gradient of the features.
 
     With s the mean of squares, n its norm and a = s / max(n, floor):
     ``ds = (g - a (g . a)) / n`` above the floor and ``g / floor`` at it; ``dx = (2 / C) x ds``,
     through the adjoint of the resize.
     """
+    x, map, norm, grad_map, size = call
     wide = x.to(map.dtype)
     resized = resize(wide, size)
     projection = (grad_map * map).sum(dim=-1, keepdim=True) * (norm > NORM_FLOOR).unsqueeze(-1)

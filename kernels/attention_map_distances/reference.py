@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from ..attention_map_distance.reference import distance
+from ..attention_map_distance import reference as attention_map_distance
+from ..attention_map_distance.definition import Arguments as OneArguments
 from .definition import Arguments
 
 
 def run(call: Arguments) -> Tensor:
-    """The definition of the operator."""
-    return distances(*call)
-
-
-def distances(xs: Sequence[Tensor], teacher: Tensor, size: Sequence[int]) -> Tensor:
     """Distance ``[K, B]`` of features ``[B, H, W, C_k]``."""
-    return torch.stack([distance(x, teacher, size)[0] for x in xs])
+    calls = (OneArguments(x, call.teacher, call.size) for x in call.xs)
+    return torch.stack([attention_map_distance.run(one)[0] for one in calls])

@@ -16,21 +16,8 @@ if TYPE_CHECKING:
 
 
 def run(call: Arguments) -> Tensor:
-    """The definition of the operator."""
-    return forward(*call)
-
-
-def forward(x: Tensor, y: Tensor | None, relative: bool) -> Tensor:
-    """Inner products of rows.
-
-    Args:
-        x: ``[K, n, M]``, any strides.
-        y: ``[T, m, M]``, matrix ``k`` of ``x`` meets ``k % T``; ``x`` itself where there is none.
-        relative: Take rows relative to the first one of ``x``.
-
-    Returns:
-        ``[K, n, m]``.
-    """
+    """Inner products of rows ``[K, n, m]``; matrix ``k`` of x meets ``k % T`` of y."""
+    x, y, relative = call
     wide = _relative(x.to(accumulation_dtype(x.dtype)), relative)
     with _no_autocast(x):
         if y is None:

@@ -47,8 +47,9 @@ def layer_norm(x: Tensor, *, eps: float = 1e-5, backend: str | None = None) -> T
             f"layer_norm: x has shape {tuple(x.shape)}; pass [*, channels] with one channel or more"
         )
     rows = x if x.dim() == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    call = Arguments(rows, eps)
     if transforms.takes_reference("layer_norm", backend, x):
-        result = reference.forward(rows, eps)
+        result = reference.run(call)
     else:
-        result = execute("layer_norm", Arguments(rows, eps), backend, x)
+        result = execute("layer_norm", call, backend, x)
     return result.reshape(x.shape)

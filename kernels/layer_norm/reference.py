@@ -10,11 +10,7 @@ from .definition import Arguments
 
 
 def run(call: Arguments) -> Tensor:
-    """The definition of the operator."""
-    return forward(*call)
-
-
-def forward(x: Tensor, eps: float) -> Tensor:
     """Rows ``[N, C]``, each normalised."""
+    x = call.x
     with torch.autocast(x.device.type, enabled=False):
-        return layer_norm(x, x.shape[-1:], eps=eps).contiguous()
+        return layer_norm(x, x.shape[-1:], eps=call.eps).contiguous()

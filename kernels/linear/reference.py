@@ -9,11 +9,6 @@ from torch import Tensor
 from .definition import Arguments
 
 
-def run(call: Arguments) -> None:
-    """The definition of the operator."""
-    write(*call)
-
-
 def forward(
     x: Tensor,
     weight: Tensor,
@@ -29,18 +24,11 @@ def forward(
         return active if residual is None else residual + active
 
 
-def write(
-    out: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    residual: Tensor | None,
-    norm_eps: float | None,
-    gelu: bool,
-) -> None:
+def run(call: Arguments) -> None:
     """The same, to ``out``; without GELU everything is added where the product is."""
+    out, x, weight, bias, residual, norm_eps, gelu = call
     if gelu and residual is not None:
-        out.copy_(forward(x, weight, bias, residual, norm_eps, gelu))
+        out.copy_(forward(*call[1:]))
         return
     terms = [term for term in (residual, bias) if term is not None]
     with torch.autocast(x.device.type, enabled=False):

@@ -11,11 +11,6 @@ from torch.nn.functional import gelu, layer_norm, linear
 from .definition import Arguments
 
 
-def run(call: Arguments) -> None:
-    """The definition of the operator."""
-    write(*call)
-
-
 def forward(
     x: Tensor,
     w1: Tensor,
@@ -34,17 +29,9 @@ def forward(
         )
 
 
-def write(
-    x: Tensor,
-    w1: Tensor,
-    b1: Tensor | None,
-    w2: Tensor,
-    b2: Tensor | None,
-    hidden: Sequence[int],
-    eps: float,
-    out: Tensor,
-) -> None:
+def run(call: Arguments) -> None:
     """The same into ``out``, without a copy."""
+    x, w1, b1, w2, b2, hidden, eps, out = call
     with torch.autocast(x.device.type, enabled=False):
         active = _active(x, w1, b1, hidden, eps)
         start = x if b2 is None else x + b2

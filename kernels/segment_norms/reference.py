@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -12,12 +10,8 @@ from .definition import Arguments
 
 
 def run(call: Arguments) -> Tensor:
-    """The definition of the operator."""
-    return norms(*call)
-
-
-def norms(tensors: Sequence[Tensor]) -> Tensor:
     """L2 norm of each tensor ``[n]``, summed in fp64; fp64 if any tensor is, else fp32."""
+    tensors = call.tensors
     values = [torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors]
     wide = any(tensor.dtype == torch.float64 for tensor in tensors)
     return torch.stack(values).to(accumulation_dtype(torch.float64 if wide else torch.float32))

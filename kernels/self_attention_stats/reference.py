@@ -15,24 +15,11 @@ CHUNK_ELEMENTS = 1 << 19
 
 
 def run(call: Arguments) -> list[Tensor]:
-    """The definition of the operator."""
-    return stats(*call)
-
-
-def stats(
-    q: Tensor, k: Tensor, teacher: Tensor | None, scale: float, statistics: Sequence[str]
-) -> list[Tensor]:
     """The statistics asked for, in their order, then the teacher products where there is a teacher.
-
-    Args:
-        q: ``[B, H, N, D]``.
-        k: ``[B, H, N, D]``.
-        teacher: ``[B, N]`` or None.
-        scale: Factor of the scores.
-        statistics: Of :data:`~.definition.STATISTICS`.
 
     Nothing is larger than the weights of :data:`CHUNK_ELEMENTS` pairs of tokens, or of one image.
     """
+    q, k, teacher, scale, statistics = call
     images, heads, tokens, _ = q.shape
     chunk = max(1, CHUNK_ELEMENTS // max(heads * tokens * tokens, 1))
     chunks = [

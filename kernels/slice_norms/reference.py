@@ -7,20 +7,15 @@ from torch import Tensor
 
 from ..dtypes import accumulation_dtype
 from .definition import Prepared
-from .table import SliceTable
 
 
 def run(call: Prepared) -> Tensor:
-    """The definition of the operator."""
-    return norms(*call)
-
-
-def norms(weight: Tensor, table: SliceTable) -> Tensor:
     """``norms[k] = ||W[:o_k, :i_k]||`` for rows ``(o_k, i_k)`` of the table.
 
     The summed-area table is fp64 and all blocks begin at the origin, so every norm is one entry of
     it: nothing is subtracted, and nothing cancels.
     """
+    weight, table = call
     squares = weight.to(torch.float64).square()
     sums = torch.nn.functional.pad(squares.cumsum(0).cumsum(1), (1, 0, 1, 0))
     sizes = table.sizes.to(weight.device)

@@ -78,7 +78,7 @@ def test_attention_maps(
     dtype: torch.dtype, layout: str, channels: int, grid: int, size: int
 ) -> None:
     x, target = feature_view(dtype, layout, grid, channels), [size, size]
-    teacher, _ = reference.forward(random(5, size, size, 3), target)
+    teacher, _ = reference.run(OPERATORS["attention_map"].call(random(5, size, size, 3), target))
     extent = 0 if grid == size else grid
 
     def bound(operator: str) -> float:
@@ -86,7 +86,9 @@ def test_attention_maps(
 
     ops = torch.ops.tvtfast
     distance, values, norm = ops.attention_map_distance(x, teacher, target, backend="triton")
-    exact = reference_distance.distance(x.double(), teacher.double(), target)
+    exact = reference_distance.run(
+        OPERATORS["attention_map_distance"].call(x.double(), teacher.double(), target)
+    )
     error = (values - exact[1]).abs().amax(dim=1)
     assert (error <= bound("attention_map") * exact[1].amax(dim=1)).all()
     limit = bound("attention_map_distance") / teacher.shape[1]
@@ -95,7 +97,7 @@ def test_attention_maps(
     grad_map = random(*values.shape)
     gradient = ops.attention_map_backward(x, values, norm, grad_map, target, backend="triton")
     arguments = (t.double() for t in (x, values, norm, grad_map))
-    expected = reference_backward.backward(*arguments, target)
+    expected = reference_backward.run(OPERATORS["attention_map_backward"].call(*arguments, target))
     bounds = bound("attention_map_backward") * expected.abs().amax(dim=(1, 2, 3))
     assert ((gradient - expected).abs().amax(dim=(1, 2, 3)) <= bounds).all()
     assert gradient.dtype == dtype
@@ -228,13 +230,16 @@ def test_self_attention_stats(dtype: torch.dtype, channels: int, tokens: int) ->
     actual = self_attention_stats(q, k, teacher=teacher, statistics=STATISTICS, backend="triton")
     wide = q.double(), k.double(), teacher.double()
     names = (*STATISTICS, "teacher_products")
-    exact = dict(zip(names, reference_attention.stats(*wide, scale, STATISTICS), strict=True))
+    call = OPERATORS["self_attention_stats"].call(*wide, scale, STATISTICS)
+    exact = dict(zip(names, reference_attention.run(call), strict=True))
     extent = scale * float(wide[0].norm(dim=-1).max() * wide[1].norm(dim=-1).max())
     bound = attention_tolerance(dtype, channels, extent, tokens)
     units = {
         **exact,
         "row_entropy": 1 + wide[2].new_tensor(tokens).log(),
-        "teacher_products": reference_attention.stats(*wide[:2], wide[2].abs(), scale, [])[0],
+        "teacher_products": reference_attention.run(
+            call._replace(teacher=wide[2].abs(), statistics=[])
+        )[0],
     }
     for name in names:
         error = (getattr(actual, name) - exact[name]).abs()
@@ -249,7 +254,7 @@ def test_attention_jvp(dtype: torch.dtype, channels: int, tokens: int) -> None:
     dual = list(both.permute(0, 3, 1, 4, 2, 5).flatten(0, 1).unbind(0))
     q, k, v, dq, dk, dv = wide = [x.double() for x in dual]
     scale = channels**-0.5
-    exact = reference_jvp.forward(*wide, scale)
+    exact = reference_jvp.run(OPERATORS["attention_jvp"].call(*wide, scale))
     extent = scale * float((q.abs() @ k.abs().mT).max())
     change = scale * float((dq.abs() @ k.abs().mT + q.abs() @ dk.abs().mT).max())
     bound = attention_jvp_tolerance(dtype, max(tokens, channels), extent)
@@ -528,8 +533,10 @@ def test_offsets_beyond_32_bits(layout: str) -> None:
     gradient = torch.ops.tvtfast.attention_map_backward(
         view, values, norm, grad_map, [grid, grid], backend="triton"
     )
-    exact = reference_backward.backward(
-        view[-1:].float(), values[-1:], norm[-1:], grad_map[-1:], [grid, grid]
+    exact = reference_backward.run(
+        OPERATORS["attention_map_backward"].call(
+            view[-1:].float(), values[-1:], norm[-1:], grad_map[-1:], [grid, grid]
+        )
     )
     bound = OPERATORS["attention_map_backward"].tolerance(torch.bfloat16, channels)
     assert (gradient[-1:] - exact).abs().max() <= bound * exact.abs().max()

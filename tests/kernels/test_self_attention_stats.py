@@ -16,7 +16,7 @@ from tvtfast import kernels
 from tvtfast.kernels import SelfAttentionStats, self_attention_stats
 from tvtfast.kernels.dispatch import OPERATORS
 from tvtfast.kernels.self_attention_stats import reference
-from tvtfast.kernels.self_attention_stats.definition import STATISTICS
+from tvtfast.kernels.self_attention_stats.definition import STATISTICS, Arguments
 from tvtfast.kernels.self_attention_stats.definition import tolerance as attention_tolerance
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -248,7 +248,7 @@ class LargestTensor(TorchDispatchMode):
 def test_reference_never_holds_all_weights() -> None:
     q, k = parts(torch.randn(64, 101, 3, 3, 4))
     with LargestTensor() as largest:
-        reference.stats(q, k, None, 0.5, STATISTICS)
+        reference.run(Arguments(q, k, None, 0.5, STATISTICS))
     assert largest.elements <= max(reference.CHUNK_ELEMENTS, 64 * 101 * 101)
     assert largest.elements < 64 * 3 * 101 * 101 / 2
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from tvtfast.kernels import attention_jvp
 from tvtfast.kernels.attention_jvp import reference
 from tvtfast.kernels.attention_jvp import triton as backend
+from tvtfast.kernels.attention_jvp.definition import Arguments
 from tvtfast.kernels.attention_jvp.definition import tolerance as attention_jvp_tolerance
 
 DTYPES = (torch.float32, torch.float16)
@@ -24,7 +25,7 @@ def operands(*shape: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
 
 def assert_dual(dual: list[Tensor], scale: float) -> None:
     q, k, v, dq, dk, dv = wide = [x.double() for x in dual]
-    exact = reference.forward(*wide, scale)
+    exact = reference.run(Arguments(*wide, scale))
     actual = attention_jvp(*dual, scale, backend="triton")
     extent = abs(scale) * float((q.abs() @ k.abs().mT).max())
     change = abs(scale) * float((dq.abs() @ k.abs().mT + q.abs() @ dk.abs().mT).max())

@@ -41,14 +41,14 @@ LAYOUTS = tuple(layouts(torch.empty(1, 1, 1, 1)))
 def assert_maps(x: Tensor, size: tuple[int, int], dtype: torch.dtype) -> None:
     from tvtfast.kernels.attention_map import triton_kernels as triton
 
-    teacher, _ = reference.forward(torch.rand(1, *size, 2), size)
+    teacher, _ = reference.run(Arguments(torch.rand(1, *size, 2), size))
     extent = 0 if size == tuple(x.shape[1:3]) else max(x.shape[1:3])
 
     def bound(operator: str) -> float:
         return OPERATORS[operator].tolerance(dtype, x.shape[3], extent)
 
     distance, values, norm = triton.distance(DistanceArguments(x, teacher, size))
-    exact = reference_distance.distance(x.double(), teacher.double(), size)
+    exact = reference_distance.run(DistanceArguments(x.double(), teacher.double(), size))
     error = (values - exact[1]).abs().amax(dim=1)
     assert (error <= bound("attention_map") * exact[1].amax(dim=1)).all()
     assert ((norm - exact[2]).abs() <= bound("attention_map") * exact[2]).all()
@@ -110,18 +110,19 @@ def test_gradient_in_half_precision(poisoned: None) -> None:
 def assert_gradient(x: Tensor, size: tuple[int, int]) -> None:
     from tvtfast.kernels.attention_map_backward import triton_kernels as triton
 
-    values, norm = reference.forward(x, size)
+    values, norm = reference.run(Arguments(x, size))
     grad_map = torch.randn(values.shape)
-    actual = triton.backward(BackwardArguments(x, values, norm, grad_map, size))
+    call = BackwardArguments(x, values, norm, grad_map, size)
+    actual = triton.backward(call)
     arguments = (t.double() for t in (x, values, norm, grad_map))
-    expected = reference_backward.backward(*arguments, size)
+    expected = reference_backward.run(BackwardArguments(*arguments, size))
     source, channels = tuple(x.shape[1:3]), x.shape[3]
     extent = 0 if source == size else max(source)
     bound = OPERATORS["attention_map_backward"].tolerance(x.dtype, channels, extent)
     # A map of equal values has no gradient; what remains is rounding of the terms that cancel.
     terms = 2 / channels * grad_map.abs().max() * x.abs().max() / norm.min()
     assert actual.dtype == x.dtype
-    assert actual.stride() == reference_backward.backward(x, values, norm, grad_map, size).stride()
+    assert actual.stride() == reference_backward.run(call).stride()
     assert (actual - expected).abs().max() <= bound * torch.maximum(expected.abs().max(), terms)
 
 

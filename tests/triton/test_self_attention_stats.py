@@ -11,7 +11,7 @@ from torch import Tensor
 from tvtfast.kernels import self_attention_stats
 from tvtfast.kernels.self_attention_stats import reference
 from tvtfast.kernels.self_attention_stats import triton as backend
-from tvtfast.kernels.self_attention_stats.definition import STATISTICS
+from tvtfast.kernels.self_attention_stats.definition import STATISTICS, Arguments
 from tvtfast.kernels.self_attention_stats.definition import tolerance as attention_tolerance
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -34,13 +34,14 @@ def assert_stats(q: Tensor, k: Tensor, scale: float) -> None:
         q, k, scale=scale, teacher=teacher, statistics=STATISTICS, backend="triton"
     )
     wide = q.double(), k.double(), teacher.double()
-    exact = dict(zip(NAMES, reference.stats(*wide, scale, STATISTICS), strict=True))
+    call = Arguments(*wide, scale, STATISTICS)
+    exact = dict(zip(NAMES, reference.run(call), strict=True))
     extent = scale * float(wide[0].norm(dim=-1).max() * wide[1].norm(dim=-1).max())
     bound = attention_tolerance(q.dtype, channels, extent, tokens)
     units = {
         **exact,
         "row_entropy": torch.tensor(1 + math.log(tokens)),
-        "teacher_products": reference.stats(*wide[:2], wide[2].abs(), scale, [])[0],
+        "teacher_products": reference.run(call._replace(teacher=wide[2].abs(), statistics=[]))[0],
     }
     for name in NAMES:
         value = getattr(actual, name)
