@@ -75,13 +75,15 @@ def test_interpreted_kernels(tmp_path: Path, name: str) -> None:
     """A file of ``tests/triton`` in a process whose triton interprets."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip(capability.missing()[0])
+    # options of this session, such as its coverage, are not those of that process
+    inherited = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
             *("-o", "addopts=--import-mode=importlib --strict-markers", str(INTERPRETED / name)),
         ],
         cwd=tmp_path,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
+        env={**inherited, "TRITON_INTERPRET": "1"},
         capture_output=True,
         text=True,
     )
