@@ -75,7 +75,7 @@ def test_interpreted_kernels(tmp_path: Path, name: str) -> None:
     """A file of ``tests/triton`` in a process whose triton interprets."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip(capability.missing()[0])
-    # options of this session, such as its coverage, are not those of that process
+    # pytest options of the outer run, such as its coverage, are not for that process
     inherited = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
     result = subprocess.run(
         [
