@@ -55,16 +55,19 @@ def test_timm_builds_a_candidate_by_name(student):
     assert torch.equal(model.eval()(images), trained.module(images))
 
 
-def test_models_are_registered_by_importing_the_models():
-    for modules in (
-        "tvtfast.models, timm, tvtfast.models.timm_student",
-        "tvtfast.models.timm_student, timm",
-    ):
-        code = (
-            f"import tvtfast, sys; assert 'timm' not in sys.modules; import {modules}; "
-            "assert timm.is_model('tvtfast_student')"
-        )
-        subprocess.run([sys.executable, "-c", code], check=True)
+@pytest.mark.parametrize("order", ["models, timm", "timm, models"])
+def test_models_are_registered_once_timm_and_the_models_are_imported(order):
+    imports = {"models": "import tvtfast.models", "timm": "import timm"}
+    code = "; ".join(
+        [
+            "import tvtfast, sys; assert 'timm' not in sys.modules",
+            # beside a CPU build of torch, timm cannot be imported without it
+            "from tvtfast.common.torchvision import ensure_torchvision; ensure_torchvision()",
+            *(imports[name] for name in order.split(", ")),
+            "assert timm.is_model('tvtfast_student')",
+        ]
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_models_load_timm_when_a_candidate_is_built():

@@ -1,6 +1,8 @@
 """Candidate models, teachers, and how to read spatial features from either."""
 
-import sys
+import importlib
+
+import wrapt
 
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.models.asvit import AsViT
@@ -67,5 +69,6 @@ __all__ = [
 ]
 
 ensure_torchvision()  # for whoever imports timm next
-if "timm" in sys.modules:
-    from tvtfast.models import timm_student  # noqa: F401, it registers candidates with timm
+wrapt.register_post_import_hook(
+    lambda timm: importlib.import_module("tvtfast.models.timm_student"), "timm"
+)

@@ -10,8 +10,6 @@ from typing import Any
 
 from torch import nn
 
-from tvtfast.common.torchvision import ensure_torchvision
-
 
 def drop_path(rate: float) -> nn.Module:
     """Stochastic depth; the identity at rate 0."""
@@ -33,9 +31,6 @@ def is_timm_attention(module: nn.Module) -> bool:
 
 
 def _layers() -> Any:
-    ensure_torchvision()
     import timm.layers
-
-    from tvtfast.models import timm_student  # noqa: F401, it registers candidates with timm
 
     return timm.layers

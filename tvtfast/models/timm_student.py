@@ -1,8 +1,8 @@
 """Candidates under a name that ``timm.create_model`` knows.
 
-Importing this module registers ``tvtfast_student``. `tvtfast.models` imports it where timm is there
-already, and so does the first candidate that is built. ``import tvtfast`` alone loads neither torch
-nor timm and registers nothing.
+Importing this module registers ``tvtfast_student``. Once `tvtfast.models` and timm are both
+imported, in whatever order, this module is. ``import tvtfast`` alone loads neither torch nor timm
+and registers nothing.
 """
 
 from __future__ import annotations
