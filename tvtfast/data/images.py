@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from tvtfast.common.foreign import reading
+
 
 class ImageSource(Protocol):
     """Indexable images: ``source[index]`` is an RGB PIL image, ``len(source)`` their number."""
@@ -71,11 +73,9 @@ class ImageFiles:
 
     def __getitem__(self, index: int) -> Image.Image:
         path = self.paths[index]
-        try:
-            with Image.open(path) as image:
-                rgb: Image.Image = image.convert("RGB")
-        except (OSError, SyntaxError) as error:
-            raise ValueError(
-                f"{path} cannot be read as an image ({error}); replace the file or remove it"
-            ) from error
+        with (
+            reading(path, "an image", advice="replace the file or remove it"),
+            Image.open(path) as image,
+        ):
+            rgb: Image.Image = image.convert("RGB")
         return rgb

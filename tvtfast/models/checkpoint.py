@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
+
+from tvtfast.common.foreign import BadFileError, reading
 
 _WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
 _PREFIX = "module."
 
 
-class CheckpointError(ValueError):
+class CheckpointError(BadFileError):
     """A checkpoint that cannot be read, or that holds something other than weights."""
 
 
@@ -34,21 +34,17 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     content: object
-    try:
+    with reading(
+        path,
+        "a checkpoint of plain tensors",
+        advice="it may be damaged, truncated or of another format. tvtfast never runs code from a "
+        "file: save the model's state_dict as safetensors and load that",
+        error=CheckpointError,
+    ):
         if path.suffix == ".safetensors":
             content = safetensors.torch.load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is not a checkpoint of plain tensors, or is damaged; tvtfast never runs code "
-            "from a file. Save its state_dict as safetensors and load that."
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint; it may be truncated or of another format. "
-            f"({_first_line(error)})"
-        ) from error
     return _unwrap(content, path)
 
 
@@ -77,7 +73,3 @@ def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
             f"{path} holds entries that are not tensors: {', '.join(map(str, wrong[:5]))}"
         )
     return {str(name).removeprefix(_PREFIX): value for name, value in content.items()}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
