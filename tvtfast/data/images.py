@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from tvtfast.common.foreign import reading
+
+_BLOCK = 2**20
 
 
 class ImageSource(Protocol):
@@ -47,6 +49,12 @@ class ArrayImages:
     def __getitem__(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels[index]).convert("RGB")
 
+    def content(self) -> Iterator[bytes | memoryview]:
+        """The bytes that the images are made of, and what tells them apart."""
+        yield f"array{list(self.pixels.shape)}".encode()
+        for image in self.pixels:
+            yield np.ascontiguousarray(image).data
+
 
 class ImageFiles:
     """Images read from their files at every access.
@@ -79,3 +87,22 @@ class ImageFiles:
         ):
             rgb: Image.Image = image.convert("RGB")
         return rgb
+
+    def content(self) -> Iterator[bytes | memoryview]:
+        """The bytes of the files, each after its size; where the files lie plays no part."""
+        for path in self.paths:
+            with open(path, "rb") as file:
+                yield f"file[{path.stat().st_size}]".encode()
+                while block := file.read(_BLOCK):
+                    yield block
+
+
+def content_of(images: ImageSource) -> Iterator[bytes | memoryview]:
+    """What the pixels of any source depend on, block by block."""
+    if isinstance(images, (ArrayImages, ImageFiles)):
+        yield from images.content()
+        return
+    for index in range(len(images)):
+        image = images[index]
+        yield f"{image.mode}{list(image.size)}".encode()
+        yield image.tobytes()
