@@ -104,6 +104,12 @@ def load_program() -> Callable[[Path], ModuleType]:
     return _load_program
 
 
+@pytest.fixture(scope="session")
+def fuzzing(load_program: Callable[[Path], ModuleType]) -> ModuleType:
+    """``mutations`` of files, and ``survey``, which gives them to a loader."""
+    return load_program(Path(__file__).with_name("fuzzing.py"))
+
+
 def _start_program(
     program: ModuleType, *arguments: str | Path, launcher: Sequence[str] = ()
 ) -> subprocess.Popen[str]:
