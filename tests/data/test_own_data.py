@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvtfast.data import DatasetNotFoundError, load_dataset
+from tvtfast.data import load_dataset
 
 ImageWriter = Callable[[Path, int], None]
 
@@ -48,27 +48,8 @@ def test_test_means_val_where_there_is_no_test(flowerbed: Path, write_image: Ima
 def test_single_folder_of_classes_is_all_training(flowerbed: Path) -> None:
     dataset = load_dataset(flowerbed / "train")
     assert (dataset.name, dataset.split, dataset.num_classes) == ("train", "train", 3)
-    with pytest.raises(ValueError, match="has no split 'test'; it has train"):
+    with pytest.raises(ValueError, match="has no split 'test'; it has train; put about a fifth"):
         load_dataset(flowerbed / "train", split="test")
-
-
-def test_imagefolder_refusals(flowerbed: Path, tmp_path: Path, write_image: ImageWriter) -> None:
-    write_image(flowerbed / "val" / "weed" / "a.png", 1)
-    with pytest.raises(ValueError, match="has classes that .* has not: weed"):
-        load_dataset(flowerbed, split="val")
-    (flowerbed / "train" / "empty").mkdir()
-    with pytest.raises(ValueError, match="no valid file for the classes empty"):
-        load_dataset(flowerbed)
-    (tmp_path / "nothing").mkdir()
-    with pytest.raises(ValueError, match="any class folder"):
-        load_dataset(tmp_path / "nothing")
-    write_image(tmp_path / "trainless" / "val" / "rose" / "a.png", 1)
-    with pytest.raises(ValueError, match="has val but no train"):
-        load_dataset(tmp_path / "trainless")
-    with pytest.raises(DatasetNotFoundError, match="is not a folder"):
-        load_dataset("imagefolder", tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="needs path"):
-        load_dataset("imagefolder")
 
 
 def test_npz_by_name_and_by_path(npz_file: Path) -> None:

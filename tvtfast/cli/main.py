@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-from tvtfast.common.fallbacks import FallbackWarning, logger
+from tvtfast.cli.logs import log_shown
 
 COMMANDS = {
     "run": "teacher, search, distillation, export and report in one go",
@@ -46,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command.parser()
     parser.prog = f"tvtfast {name}"
     try:
-        with _log_shown():
+        with log_shown():
             command.run(parser.parse_args(rest), parser)
     except KeyboardInterrupt:
         print(
@@ -59,20 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tvtfast: error: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-@contextmanager
-def _log_shown() -> Iterator[None]:
-    """Warnings of the log go to standard error, each once."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("tvtfast: %(levelname)s: %(message)s"))
-    logger.addHandler(handler)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FallbackWarning)  # the log has it
-            yield
-    finally:
-        logger.removeHandler(handler)
 
 
 def _usage() -> str:

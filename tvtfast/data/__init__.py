@@ -6,7 +6,9 @@ from tvtfast.data.dataset import TransformedDataset, VisionDataset
 from tvtfast.data.draw import frozen_batch, resolve_images
 from tvtfast.data.frozen import FrozenBatch
 from tvtfast.data.locate import DatasetNotFoundError
+from tvtfast.data.pixels import read_image
 from tvtfast.data.registry import DATASETS, DatasetInfo, available, load_dataset
+from tvtfast.data.report import DataReport
 from tvtfast.data.transforms import (
     eval_transform,
     light_transform,
@@ -18,6 +20,7 @@ from tvtfast.data.vit_bench import load_vit_bench
 __all__ = [
     "DATASETS",
     "IMAGENET_NORMALIZATION",
+    "DataReport",
     "DatasetInfo",
     "DatasetNotFoundError",
     "FrozenBatch",
@@ -31,6 +34,7 @@ __all__ = [
     "light_transform",
     "load_dataset",
     "load_vit_bench",
+    "read_image",
     "resolve_images",
     "train_transform",
     "weak_transform",

@@ -19,6 +19,7 @@ from tvtfast.common.hashing import fingerprint
 from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
 from tvtfast.data.images import ImageSource, content_of
 from tvtfast.data.labels import check_labels
+from tvtfast.data.report import DataReport
 from tvtfast.data.transforms import Transform
 
 
@@ -34,6 +35,8 @@ class VisionDataset(Dataset[tuple[Image.Image, int]]):
         img_size: Side in pixels at which the data set is scored unless told otherwise.
         normalization: What its images are normalised with: ImageNet's for every set, as in the
             published recipe, so that student and teacher see the same input.
+        report: What a reader of somebody's own data found and left out; ``None`` for published
+            data sets.
 
     Raises:
         ValueError: Where images and labels differ in number, there is none, or a label is out of
@@ -50,6 +53,7 @@ class VisionDataset(Dataset[tuple[Image.Image, int]]):
         split: str,
         img_size: int = 224,
         normalization: Normalization = IMAGENET_NORMALIZATION,
+        report: DataReport | None = None,
     ) -> None:
         self.images = images
         self.classes = tuple(classes)
@@ -57,6 +61,7 @@ class VisionDataset(Dataset[tuple[Image.Image, int]]):
         self.split = split
         self.img_size = img_size
         self.normalization = normalization
+        self.report = report
         self.labels = check_labels(
             torch.as_tensor(labels), len(images), len(self.classes), f"{name} {split}"
         )

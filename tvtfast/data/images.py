@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tvtfast.common.foreign import reading
+from tvtfast.data.pixels import read_image
 
 _BLOCK = 2**20
 
@@ -80,13 +80,7 @@ class ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Image.Image:
-        path = self.paths[index]
-        with (
-            reading(path, "an image", advice="replace the file or remove it"),
-            Image.open(path) as image,
-        ):
-            rgb: Image.Image = image.convert("RGB")
-        return rgb
+        return read_image(self.paths[index])
 
     def content(self) -> Iterator[bytes | memoryview]:
         """The bytes of the files, each after its size; where the files lie plays no part."""
