@@ -1,9 +1,7 @@
-"""What others get: ONNX, a folder, predictions."""
+"""What others get: ONNX, or a folder."""
 
 from __future__ import annotations
 
-import csv
-import io
 import random
 from dataclasses import replace
 
@@ -14,24 +12,11 @@ import tvtfast
 from tvtfast.cli import main
 from tvtfast.models import Student, load_student
 from tvtfast.students.exporting import ExportError, export
-from tvtfast.students.predicting import predict
 
 
 @pytest.fixture(scope="module")
 def student(small, tmp_path_factory):
     return small.train(tmp_path_factory.mktemp("student"), epochs=1).folder
-
-
-@pytest.fixture
-def images(small, tmp_path):
-    """Five digits in two subfolders, and what the student makes of them."""
-    test = small.part("test", 5)
-    for index, (image, _) in enumerate(test):
-        path = tmp_path / "images" / "ab"[index % 2] / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
-    (tmp_path / "images" / "notes.txt").write_text("no image")
-    return tmp_path / "images", test
 
 
 def test_a_folder_is_handed_over_without_the_state_of_training(student, tmp_path, capsys):
@@ -108,36 +93,3 @@ def test_missing_packages_are_named(student, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["export", "--student", str(student), "--output", str(tmp_path / "m.onnx")]) == 2
     assert "pip install 'tvtfast[export]'" in capsys.readouterr().err
-
-
-def test_predict_classifies_every_image_of_a_folder(student, images, tmp_path, capsys):
-    folder, test = images
-    arguments = ["--student", str(student), "--images", str(folder), "--top", "2"]
-    options = ["--batch-size", "2", "--device", "cpu"]
-    assert main(["predict", *arguments, *options, "--output", str(tmp_path / "out.csv")]) == 0
-    rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
-    assert len(rows) == 10
-    module = load_student(student).module
-    for row in rows:
-        index = int(row["image"].rpartition("/")[2].removesuffix(".png"))
-        image, _ = tvtfast.data.TransformedDataset(
-            test, tvtfast.data.eval_transform(16, test.normalization)
-        )[index]
-        with torch.no_grad():
-            expected = module(image[None]).softmax(dim=1)[0]
-        assert float(row["probability"]) == pytest.approx(
-            expected[int(row["class"])].item(), abs=2e-6
-        )
-        assert (expected > expected[int(row["class"])]).sum() == int(row["rank"]) - 1
-    assert main(["predict", *arguments[:-2], *options]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "image,rank,class,probability"
-
-
-def test_predict_names_what_it_cannot_read(student, tmp_path):
-    with pytest.raises(FileNotFoundError, match="does not exist"):
-        predict(student, tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match="holds no image"):
-        predict(student, tmp_path)
-    (tmp_path / "broken.png").write_bytes(b"PNG")
-    with pytest.raises(ValueError, match=r"broken\.png cannot be read as an image"):
-        list(predict(student, [tmp_path / "broken.png"]))

@@ -6,12 +6,18 @@ import csv
 import sys
 from argparse import Namespace
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TextIO
 
 from jsonargparse import ArgumentParser
 
 from tvtfast.cli.options import UsageError
+from tvtfast.common.fallbacks import logger
 from tvtfast.common.files import replacing
+from tvtfast.common.foreign import BadFileError
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NAMED = 3
 
 
 def parser() -> ArgumentParser:
@@ -31,22 +37,62 @@ def parser() -> ArgumentParser:
 
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
-    """Print one row per image and class: path, rank, class, probability."""
+    """Print one row per image and class: path, rank, class, probability.
+
+    Images that cannot be read have no rows; they are named at the end, as an error.
+    """
     from tvtfast.students import predict
 
     if not cfg.student or not cfg.images:
         raise UsageError("name both: --student runs/student --images folder")
+    unreadable: list[Path] = []
+
+    def leave_out(path: Path, error: Exception) -> None:
+        unreadable.append(path)
+        logger.warning("%s", error)
+
+    classified = 0
     with ExitStack() as files:
         lines: TextIO = sys.stdout
         if cfg.output is not None:
             target = files.enter_context(replacing(cfg.output))
             lines = files.enter_context(open(target, "w", encoding="utf-8", newline=""))
         rows = csv.writer(lines, lineterminator="\n")
-        rows.writerow(("image", "rank", "class", "probability"))
         for found in predict(
-            cfg.student, cfg.images, top=cfg.top, batch_size=cfg.batch_size, device=cfg.device
+            cfg.student,
+            cfg.images,
+            top=cfg.top,
+            batch_size=cfg.batch_size,
+            device=cfg.device,
+            on_unreadable=leave_out,
         ):
+            if not classified:
+                rows.writerow(("image", "rank", "class", "probability"))
+            classified += 1
             for rank, (name, value) in enumerate(
                 zip(found.classes, found.probabilities, strict=True), start=1
             ):
-                rows.writerow((found.path, rank, name, f"{value:.6f}"))
+                rows.writerow((as_cell(str(found.path)), rank, as_cell(name), f"{value:.6f}"))
+        if not classified:
+            raise _NotClassifiedError(unreadable, classified)  # and no file is written
+    if unreadable:
+        raise _NotClassifiedError(unreadable, classified)
+
+
+def as_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: a leading apostrophe says that it is text.
+
+    Bytes of names of files that are not UTF-8 are written as ``\\udc..``.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+class _NotClassifiedError(BadFileError):
+    def __init__(self, unreadable: list[Path], classified: int) -> None:
+        names = ", ".join(str(path) for path in unreadable[:_NAMED])
+        more = f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
+        super().__init__(
+            f"{len(unreadable)} of {len(unreadable) + classified} images cannot be read and have "
+            f"no rows: {names}{more}"
+        )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
-from tvtfast.data import eval_transform
+from tvtfast.common.foreign import BadFileError
+from tvtfast.data import eval_transform, read_image
+from tvtfast.data.folders import find_images
+from tvtfast.data.pixels import image_suffixes
+from tvtfast.data.report import listed
 from tvtfast.models import Student, load_student
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""What counts as an image in a folder."""
+logger = logging.getLogger("tvtfast.data")
 
 
 @dataclass(frozen=True)
@@ -41,41 +46,69 @@ def predict(
     top: int = 1,
     batch_size: int = 64,
     device: torch.device | str | None = None,
+    on_unreadable: Callable[[Path, Exception], None] | None = None,
 ) -> Iterator[Prediction]:
     """Classify images as they were evaluated: bicubic resize to a square, and nothing else.
 
+    Images become pixels as in training, see `tvtfast.data.read_image`.
+
     Args:
-        student: A student folder, or a student that was loaded.
-        images: A folder, which is searched with all its subfolders in the order of names, one
-            image, or several.
-        top: Classes per image.
+        student: A student folder, or a student that was loaded, which stays as it is.
+        images: A folder, which is searched with all its subfolders as training searches them, in
+            the order of paths; one image; or several of both.
+        top: Classes per image; all of them where the student has fewer.
         batch_size: Images per pass.
         device: Default the GPU, else the CPU.
+        on_unreadable: Called with the path of an image that cannot be read and the error, which
+            names it; the others are classified all the same. ``None``: the error is raised.
 
     Returns:
         One prediction per image, in order, batch by batch.
 
     Raises:
         FileNotFoundError: No such path, or a folder without images.
-        ValueError: A file that is not an image.
+        BadFileError: A file that is not an image; as the predictions are asked for.
+        OSError: A file or folder that this user may not read.
+        ValueError: ``top`` or ``batch_size`` is below 1.
     """
-    loaded = student if isinstance(student, Student) else load_student(student)
-    paths = _paths(images)
+    for name, value in (("top", top), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; give 1 or more")
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return _predictions(loaded, paths, min(top, _num_classes(loaded)), batch_size, target)
+    paths = _paths(images)
+    if isinstance(student, Student):
+        loaded = Student(copy.deepcopy(student.module).eval(), student.card)
+    else:
+        loaded = load_student(student)
+    top = min(top, _num_classes(loaded))
+    return _predictions(loaded, paths, top, batch_size, target, on_unreadable)
 
 
 @torch.no_grad()
 def _predictions(
-    student: Student, paths: list[Path], top: int, batch_size: int, device: torch.device
+    student: Student,
+    paths: list[Path],
+    top: int,
+    batch_size: int,
+    device: torch.device,
+    on_unreadable: Callable[[Path, Exception], None] | None,
 ) -> Iterator[Prediction]:
     card, module = student.card, student.module.to(device)
     transform = eval_transform(card.img_size[0], card.normalization)
     for start in range(0, len(paths), batch_size):
-        part = paths[start : start + batch_size]
-        batch = torch.stack([transform(_read(path)) for path in part]).to(device)
+        part: list[tuple[Path, Tensor]] = []
+        for path in paths[start : start + batch_size]:
+            try:
+                part.append((path, transform(read_image(path))))
+            except (BadFileError, OSError) as error:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(path, error)
+        if not part:
+            continue
+        batch = torch.stack([pixels for _, pixels in part]).to(device)
         found = module(batch).softmax(dim=1).topk(top)
-        for path, values, labels in zip(
+        for (path, _), values, labels in zip(
             part, found.values.tolist(), found.indices.tolist(), strict=True
         ):
             names = tuple(card.classes[i] if card.classes else str(i) for i in labels)
@@ -86,24 +119,19 @@ def _paths(images: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) ->
     if not isinstance(images, (str, os.PathLike)):
         return [path for image in images for path in _paths(image)]
     root = Path(images)
-    if root.is_file():
-        return [root]
     if not root.exists():
         raise FileNotFoundError(f"{root} does not exist; give an image or a folder of images")
-    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not root.is_dir():
+        return [root]
+    found, left_out = find_images(root)
+    left = f"; left out: {listed(left_out)}" if left_out else ""
     if not found:
         raise FileNotFoundError(
-            f"{root} holds no image; looked for files that end in {', '.join(SUFFIXES)}"
+            f"{root} holds no image{left}; looked for files that end in "
+            f"{', '.join(image_suffixes())}"
         )
+    logger.info("%s: %s image%s%s", root, f"{len(found):,}", "s" if len(found) > 1 else "", left)
     return found
-
-
-def _read(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({error})") from error
 
 
 def _num_classes(student: Student) -> int:
