@@ -231,3 +231,14 @@ def test_resolve_refuses_labels_and_types() -> None:
         resolve_images("digits", labels=torch.tensor([0]))
     with pytest.raises(TypeError, match="images is a list; allowed are"):
         resolve_images([images])  # type: ignore[arg-type]
+
+
+def test_a_set_of_fewer_images_than_32_is_drawn_whole(npz_file: Path) -> None:
+    for dataset in (npz_file, load_dataset(npz_file)):
+        batch = frozen_batch(dataset, img_size=8)
+        assert (len(batch), batch.name) == (12, "tiny-train-12x8-seed0")
+    assert batch.labels is not None and sorted(batch.labels.tolist()) == [0] * 6 + [1] * 4 + [2] * 2
+    assert len(frozen_batch("digits")) == 32
+    assert len(resolve_images(npz_file, img_size=8)) == 12
+    with pytest.raises(ValueError, match="batch_size=32: tiny train has 12 images"):
+        frozen_batch(npz_file, 32, img_size=8)

@@ -221,7 +221,7 @@ def test_image_bombs_are_refused_by_name(tmp_path: Path, side: int) -> None:
     path = tmp_path / "bomb.png"
     Image.new("1", (side, side)).save(path)
     assert path.stat().st_size < 200_000
-    with pytest.raises(BadFileError, match=r"bomb\.png cannot be read as an image .*pixels"):
+    with pytest.raises(BadFileError, match=r"bomb\.png .*more than 134,217,728 pixels"):
         read_image(path)
 
 

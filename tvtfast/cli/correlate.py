@@ -37,7 +37,8 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Score the architectures of the truth, and print how well every proxy ranks them."""
-    from tvtfast.data import load_vit_bench
+    from tvtfast.data import VisionDataset, load_vit_bench
+    from tvtfast.data.draw import default_batch_size
     from tvtfast.report import write_correlation_report
     from tvtfast.scoring import correlate, score
     from tvtfast.scoring.store import STORE
@@ -56,7 +57,9 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     for statistic, title in (("tau", "Kendall tau-b"), ("rho", "Spearman"), ("r", "Pearson")):
         print(f"\n{title} with 95 % bootstrap interval, {len(rows)} architectures")
         print(_pivot(agreement, statistic).to_string())
-    teacher = arguments["teacher"]
+    teacher, images = arguments["teacher"], arguments["images"]
+    is_drawn = isinstance(images, VisionDataset)
+    count = (cfg.batch_size or default_batch_size(images)) if is_drawn else len(images)
     page = write_correlation_report(
         folder,
         table.to_pandas()[["arch", *table.higher_is_better]],
@@ -65,7 +68,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         title=f"Proxies on {Path(cfg.truth).name}, {cfg.space}",
         settings={
             "space": cfg.space,
-            "images": f"{cfg.data_set}, {cfg.batch_size} images",
+            "images": f"{cfg.data_set}, {count} images",
             "teacher": "none" if teacher is None else teacher.name,
             "seed": str(cfg.seed),
             "init seeds": str(cfg.init_seeds),

@@ -42,7 +42,12 @@ def add_scoring_options(parser: ArgumentParser) -> None:
         help="name of a data set, folder of images, .npz file, or saved batch (.safetensors)",
     )
     data.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
-    data.add_argument("--batch-size", type=int, default=32, help="images in the frozen batch")
+    data.add_argument(
+        "--batch-size",
+        type=int | None,
+        default=None,
+        help="images in the frozen batch; default 32, or all of a smaller set",
+    )
     data.add_argument(
         "--img-size", type=int | None, default=None, help="side in pixels; default the data set's"
     )

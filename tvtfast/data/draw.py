@@ -15,10 +15,17 @@ from tvtfast.data.sampling import balanced_indices
 from tvtfast.data.seeding import local_rng
 from tvtfast.data.transforms import eval_transform, train_transform
 
+_BATCH_SIZE = 32
+
+
+def default_batch_size(dataset: VisionDataset) -> int:
+    """Images of a frozen batch where nothing is said: 32, or all of a smaller set."""
+    return min(_BATCH_SIZE, len(dataset))
+
 
 def frozen_batch(
     dataset: str | os.PathLike[str] | VisionDataset,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     *,
     img_size: int | None = None,
     split: str | None = None,
@@ -35,7 +42,7 @@ def frozen_batch(
 
     Args:
         dataset: A loaded data set, or what ``load_dataset`` takes as name.
-        batch_size: Number of images ``B``.
+        batch_size: Number of images ``B``; default 32, or all of a smaller set.
         img_size: Side in pixels; default 224 as published, 32 for ``digits``.
         split: As for ``load_dataset``; only with a name.
         path: As for ``load_dataset``; only with a name.
@@ -58,6 +65,7 @@ def frozen_batch(
             f"split={split!r}, path={path!r}: {dataset!r} is already loaded; give them to "
             "load_dataset"
         )
+    batch_size = default_batch_size(dataset) if batch_size is None else batch_size
     if not 1 <= batch_size <= len(dataset):
         raise ValueError(
             f"batch_size={batch_size}: {dataset.name} {dataset.split} has {len(dataset)} images "
@@ -90,7 +98,7 @@ def resolve_images(
     *,
     labels: Tensor | None = None,
     num_classes: int | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     img_size: int | None = None,
     split: str | None = None,
     path: str | os.PathLike[str] | None = None,

@@ -13,6 +13,7 @@ from tvtfast.common.foreign import reading
 
 MAX_PIXELS = 2**27
 """Largest image that is read, in pixels; decoding takes up to 12 bytes for each."""
+_TOO_LARGE = f"more than {MAX_PIXELS:,} pixels, which is the limit; scale it down"
 
 _PILLOW_FEATURES = {
     "AVIF": "avif",
@@ -60,16 +61,20 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
             have no agreed black and white; the message names the file.
         OSError: It is missing, or not to be read by this user.
     """
-    with (
-        reading(path, "an image", advice="replace the file or remove it"),
-        Image.open(path, formats=_formats()) as image,
-    ):
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(
-                f"{width:,} x {height:,} pixels; allowed are {MAX_PIXELS:,}, scale it down"
-            )
-        return as_rgb(image)
+    with reading(path, "an image", advice="replace the file or remove it"):
+        try:
+            with Image.open(path, formats=_formats()) as image:
+                _check_size(image)
+                return as_rgb(image)
+        except Image.DecompressionBombError as error:
+            raise ValueError(_TOO_LARGE) from error
+
+
+def _check_size(image: Image.Image) -> None:
+    """Pillow's own limit is higher, and programs set it to none."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(_TOO_LARGE)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

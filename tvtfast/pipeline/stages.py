@@ -18,8 +18,6 @@ from tvtfast.students.exporting import export
 TEACHER, SEARCH, EXPORT = "teacher", "search", "export"
 STUDENT, PLAIN, BASELINE = "student", "plain", "deit"
 
-_FROZEN_BATCH = 32
-
 
 @dataclass(frozen=True)
 class Stages:
@@ -73,7 +71,6 @@ def _search(plan: Plan, teacher: Teacher) -> Mapping[str, Any]:
                 constraints=plan.constraints,
                 teacher=teacher,
                 images=plan.train,
-                batch_size=min(_FROZEN_BATCH, len(plan.train)),
                 seed=plan.seed,
                 device=plan.device,
                 progress=plan.progress,

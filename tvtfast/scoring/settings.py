@@ -35,7 +35,8 @@ class Scoring:
         images: ``[B, 3, H, W]`` float, normalised for the student; or a frozen batch, the path of a
             saved one, a data set or its name. Needed by proxies that look at images.
         labels: int64 ``[B]``, when ``images`` is a tensor.
-        batch_size: Images to draw when ``images`` is a data set.
+        batch_size: Images to draw when ``images`` is a data set; default 32, or all of a smaller
+            set.
         seed: First seed of the weights; and of the images, when they are drawn.
         init_seeds: Number of weight draws; with more than one, scores are means and the table has a
             ``<proxy>_std`` column.
@@ -69,7 +70,7 @@ class Scoring:
     teacher: Teacher | nn.Module | str | os.PathLike[str] | None = None
     images: Images | None = None
     labels: Tensor | None = None
-    batch_size: int = 32
+    batch_size: int | None = None
     seed: int = 0
     init_seeds: int = 1
     dtype: str = "float32"
