@@ -77,7 +77,8 @@ class Operator:
             take it.
         fake: ``fake(call)``: results without values, for the compiler.
         writes: Names of the arguments that it writes to.
-        derivative: Its derivative; None where it has none.
+        derivative: Its derivative. Without one it refuses tensors whose gradients are recorded, and
+            its public function serves them otherwise.
         prepare: ``prepare(call)``: what its backends take in place of the call.
         run: Name of the function in the files of its backends that runs it.
     """

@@ -38,8 +38,8 @@ def elsewhere(x: Tensor, others: Sequence[object]) -> tuple[str, ...]:
 
 
 def tensor_kinds(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """One tensor of every type, dtype and device in a list."""
-    return tuple({(type(t), t.dtype, t.device): t for t in tensors}.values())
+    """One tensor of every type, dtype, device and ``requires_grad`` in a list."""
+    return tuple({(type(t), t.dtype, t.device, t.requires_grad): t for t in tensors}.values())
 
 
 def is_dense(tensor: Tensor) -> bool:

@@ -63,10 +63,21 @@ def takes_reference(operator: str, backend: str | None, *differentiated: Tensor 
     return True
 
 
-def refuse(operator: str) -> None:
-    """Raise ``RuntimeError`` while a transform is active, for operators that work in place."""
+def refuse(operator: str, tensor: Tensor) -> None:
+    """Raise ``RuntimeError`` where an operator that fills ``tensor`` would go unnoticed.
+
+    A transform does not see it, and neither does autograd: what the tensor was computed from would
+    receive gradients of values that are gone. Leaves such as parameters are filled.
+    """
     if active():
         raise RuntimeError(
             f"{operator}: fills its tensor in place and has no meaning inside a torch.func"
             " transform or forward-mode differentiation; fill the tensor before it"
         )
+    if records_gradients(tensor):
+        root = tensor if tensor._base is None else tensor._base
+        if not root.is_leaf:
+            raise RuntimeError(
+                f"{operator}: fills a tensor that autograd has computed, and gradients would flow"
+                " to what it was computed from; pass tensor.detach(), or use torch.no_grad()"
+            )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import transforms
+from ..attention_map_distance.definition import Arguments as OneArguments
 from ..calls import execute
 from ..dtypes import accumulation_dtype
 from ..features import arguments
@@ -42,8 +43,10 @@ def attention_map_distances(
         backend: As in :func:`~.attention_map`.
 
     Returns:
-        Distances ``[K, *]``; fp64 for fp64 input, else fp32. Not differentiable: the result has no
-        history, except inside ``torch.func`` transforms, where plain PyTorch computes it.
+        Distances ``[K, *]``; fp64 for fp64 input, else fp32.
+
+    Differentiable as :func:`~.attention_map_distance` is, which serves the candidates one by one
+    where gradients are recorded.
 
     Determinism and error bound are those of :func:`~.attention_map_distance`. The triton backend
     copies a table of addresses to the device on every call, which a CUDA graph cannot capture; the
@@ -59,10 +62,14 @@ def attention_map_distances(
     views, leading = arguments.feature_views(function, xs, prefix_tokens, grid)
     target = arguments.target_size(function, views[0], size)
     rows = arguments.teacher_rows(function, teacher_map, views[0], leading, target)
-    call = Arguments(views, rows.to(accumulation_dtype(views[0].dtype)), target)
+    rows = rows.to(accumulation_dtype(views[0].dtype))
+    call = Arguments(views, rows, target)
     if transforms.takes_reference(function, backend):
         distances = reference.run(call)
+    elif transforms.records_gradients(*xs, teacher_map):
+        calls = (OneArguments(view, rows, target) for view in views)
+        one = "attention_map_distance"
+        distances = torch.stack([execute(one, c, backend, c.x, rows)[0] for c in calls])
     else:
-        with torch.no_grad():
-            distances = execute(function, call, backend, *tensor_kinds(xs), teacher_map)
+        distances = execute(function, call, backend, *tensor_kinds(xs), teacher_map)
     return distances.reshape(len(views), *leading)

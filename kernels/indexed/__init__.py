@@ -53,7 +53,8 @@ def indexed_normal_(
     Raises:
         TypeError: ``tensor`` is not floating-point of a listed dtype, or ``seed`` not an integer.
         ValueError: More than 4 dimensions, a seed outside its range, or a negative ``std``.
-        RuntimeError: Called inside a ``torch.func`` transform.
+        RuntimeError: Called inside a ``torch.func`` transform, or gradients are recorded and
+            ``tensor`` is the result of a computation.
         BackendError: The backend asked for by name cannot serve the call.
 
     Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011.
@@ -124,7 +125,7 @@ index_key._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 def _check(function: str, tensor: Tensor) -> None:
     checks.check_dtype(function, "tensor", tensor)
-    transforms.refuse(function)
+    transforms.refuse(function, tensor)
     if tensor.dim() > 4:
         raise ValueError(
             f"{function}: tensor has {tensor.dim()} dimensions (allowed: at most 4);"

@@ -56,8 +56,11 @@ def segment_norms(
         backend: ``auto``, or a name of :func:`~tvtfast.kernels.backends`.
 
     Returns:
-        ``[n]``: fp64 if any tensor is fp64, else fp32. Not differentiable: the result has no
-        history, except inside ``torch.func`` transforms, where plain PyTorch computes it.
+        ``[n]``: fp64 if any tensor is fp64, else fp32.
+
+    Differentiable any number of times: ``d norms[k] / d x_k = x_k / norms[k]``, and 0 where the
+    norm is 0. The gradient is plain PyTorch and has the dtype of its tensor. Parameters require
+    gradients, so call this under ``torch.no_grad()`` where only values are wanted.
 
     Squares are summed in fp64: nothing overflows. The native backend sums fixed chunks and returns
     the same bits whatever the number of threads, the triton backend on every run. Error bound:
@@ -71,18 +74,18 @@ def segment_norms(
     """
     if len(tensors) == 0:
         return torch.empty(0)
-    kinds = (
-        tensors.kinds
-        if isinstance(tensors, SegmentTable)
-        else _check_segments("segment_norms", tensors)
-    )
+    table = tensors if isinstance(tensors, SegmentTable) else None
+    kinds = _check_segments("segment_norms", tensors) if table is None else ()
     if transforms.takes_reference("segment_norms", backend):
         return reference.run(Arguments(tuple(tensors)))
-    with torch.no_grad():
-        if isinstance(tensors, SegmentTable):
-            norms: Tensor = dispatch.run("segment_norms", Arguments(tensors), backend)
-        else:
-            norms = execute("segment_norms", Arguments(tensors), backend, *kinds)
+    norms: Tensor
+    if table is None:
+        norms = execute("segment_norms", Arguments(tensors), backend, *kinds)
+    elif transforms.records_gradients(*table.tensors):
+        table.check()
+        norms = execute("segment_norms", Arguments(table.tensors), backend, *table.tensors)
+    else:
+        norms = dispatch.run("segment_norms", Arguments(table), backend)
     return norms
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..definition import Device, Operator
+from ..definition import Derivative, Device, Operator
 from ..dtypes import accumulation_dtype, roundoff
 
 
@@ -41,6 +41,26 @@ def example(device: Device = "cpu") -> Arguments:
     return Arguments([torch.ones(192, 192, device=device), torch.ones(192, device=device)])
 
 
+def save(ctx: Any, call: Arguments, backend: str | None, output: Tensor) -> None:
+    ctx.save_for_backward(output, *call.tensors)
+
+
+def backward(ctx: Any, grad: Tensor) -> tuple[list[Tensor | None]]:
+    """``grad_k x_k / norms[k]``, and 0 where the norm is 0."""
+    norms, *tensors = ctx.saved_tensors
+    zero = norms == 0
+    units = norms.masked_fill(zero, 1).unbind()
+    shares = grad.masked_fill(zero, 0).unbind()
+    return (
+        [
+            (x.to(accumulation_dtype(x.dtype)) / unit * share).to(x.dtype) if needed else None
+            for x, unit, share, needed in zip(
+                tensors, units, shares, *ctx.needs_input_grad[:1], strict=True
+            )
+        ],
+    )
+
+
 OPERATORS = (
     Operator(
         name="segment_norms",
@@ -57,5 +77,6 @@ OPERATORS = (
         flops=flops,
         example=example,
         fake=fake,
+        derivative=Derivative(save, backward),
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from .. import transforms
@@ -61,8 +60,12 @@ def self_attention_stats(
 
     Returns:
         The statistics of :class:`SelfAttentionStats`, fp64 for fp64 ``q``, else fp32; the mean over
-        heads of those per head is their ``.mean(1)``. Not differentiable: results have no history,
-        except inside ``torch.func`` transforms, where plain PyTorch computes them.
+        heads of those per head is their ``.mean(1)``.
+
+    Differentiable any number of times in ``q``, ``k`` and ``teacher``. The gradient forms the
+    weights again in plain PyTorch, a few heads at a time: beyond the gradients it holds a handful
+    of tensors of 2^19 pairs of tokens, or of the pairs of one head where these are more. A gradient
+    that shall be differentiable itself (``create_graph=True``) holds those of all heads.
 
     Scores and sums are fp32. Memory beyond the results is ``[B, H, N]`` on a GPU, the keys of one
     head and the weights of 24 queries per thread in the native backend, and the weights of a few
@@ -89,8 +92,7 @@ def self_attention_stats(
     if transforms.takes_reference("self_attention_stats", backend):
         results = reference.run(call)
     else:
-        with torch.no_grad():
-            results = execute("self_attention_stats", call, backend, q, k, rows)
+        results = execute("self_attention_stats", call, backend, q, k, rows)
     if rows is not None:
         names = [*names, "teacher_products"]
     return SelfAttentionStats(**dict(zip(names, results, strict=True)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..definition import Device, Operator
+from ..definition import Derivative, Device, Operator
 from ..dtypes import accumulation_dtype, roundoff
+from ..self_attention_stats_backward import gradients
 
 STATISTICS = ("class_row", "column_sums", "row_entropy", "head_mean")
 """What can be asked for; teacher products come with a teacher."""
@@ -78,6 +79,18 @@ def example(device: Device = "cpu") -> Arguments:
     return Arguments(q, k, torch.ones(2, 197, device=device), 0.125, list(STATISTICS))
 
 
+def save(ctx: Any, call: Arguments, backend: str | None, output: list[Tensor]) -> None:
+    ctx.save_for_backward(call.q, call.k, call.teacher)
+    ctx.scale, ctx.statistics = call.scale, call.statistics
+
+
+def backward(ctx: Any, grads: list[Tensor]) -> tuple[Any, ...]:
+    q, k, teacher = ctx.saved_tensors
+    found = gradients(q, k, teacher, ctx.scale, ctx.statistics, grads)
+    # PyTorch wants an entry per argument, and takes an empty list for one of tensors.
+    return *found, *([None] if teacher is None else []), None, None if ctx.statistics else []
+
+
 OPERATORS = (
     Operator(
         name="self_attention_stats",
@@ -93,5 +106,6 @@ OPERATORS = (
         flops=flops,
         example=example,
         fake=fake,
+        derivative=Derivative(save, backward),
     ),
 )

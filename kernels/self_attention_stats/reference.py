@@ -22,16 +22,17 @@ def run(call: Arguments) -> list[Tensor]:
     q, k, teacher, scale, statistics = call
     images, heads, tokens, _ = q.shape
     chunk = max(1, CHUNK_ELEMENTS // max(heads * tokens * tokens, 1))
-    chunks = [
-        _chunk_stats(
-            q[begin : begin + chunk],
-            k[begin : begin + chunk],
-            None if teacher is None else teacher[begin : begin + chunk],
-            scale,
-            statistics,
-        )
-        for begin in range(0, max(images, 1), chunk)
-    ]
+    with torch.autocast(q.device.type, enabled=False):
+        chunks = [
+            _chunk_stats(
+                q[begin : begin + chunk],
+                k[begin : begin + chunk],
+                None if teacher is None else teacher[begin : begin + chunk],
+                scale,
+                statistics,
+            )
+            for begin in range(0, max(images, 1), chunk)
+        ]
     return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
 
 

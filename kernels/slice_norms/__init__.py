@@ -51,9 +51,13 @@ def slice_norms(
         backend: ``auto``, or a name of :func:`~tvtfast.kernels.backends`.
 
     Returns:
-        ``[n]``: fp64 for fp64 ``weight``, else fp32; 0 for an empty slice. Not differentiable: the
-        result has no history, except inside ``torch.func`` transforms, where plain PyTorch computes
-        it.
+        ``[n]``: fp64 for fp64 ``weight``, else fp32; 0 for an empty slice.
+
+    Differentiable any number of times in ``weight``; a slice whose norm is 0 adds nothing. The
+    gradient is plain PyTorch: every slice adds to one entry of a table, whose sums from both far
+    ends are what the entries of ``weight`` are multiplied by. That is O(O I + n), and holds
+    ``weight`` in fp64 a few times. Parameters require gradients, so call this under
+    ``torch.no_grad()`` where only values are wanted.
 
     Squares are bucketed between the distinct sizes and summed in fp64; each slice is then one
     lookup, so a million slices cost little more than a hundred. All slices begin at the origin, so
@@ -74,13 +78,14 @@ def slice_norms(
         )
     if transforms.takes_reference("slice_norms", backend):
         return reference.run(Prepared(weight, _slice_table(weight, sizes)))
-    with torch.no_grad():
-        if isinstance(sizes, SliceTable) or (transforms.is_plain(weight) and not weight.is_meta):
-            table = _slice_table(weight, sizes)
-            norms: Tensor = dispatch.run("slice_norms", Prepared(weight, table), backend)
-        else:
-            pairs = _slice_sizes("slice_norms", sizes)
-            norms = _ops.slice_norms.default(weight, pairs, backend=backend)
+    packed = isinstance(sizes, SliceTable) and not transforms.records_gradients(weight)
+    norms: Tensor
+    if packed or (transforms.is_plain(weight) and not weight.is_meta):
+        table = _slice_table(weight, sizes)
+        norms = dispatch.run("slice_norms", Prepared(weight, table), backend)
+    else:
+        pairs = sizes.sizes if isinstance(sizes, SliceTable) else _slice_sizes("slice_norms", sizes)
+        norms = _ops.slice_norms.default(weight, pairs, backend=backend)
     return norms
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..definition import Device, Operator
+from ..definition import Derivative, Device, Operator
 from ..dtypes import accumulation_dtype
 from ..segment_norms.definition import tolerance
 from .table import SliceTable
@@ -51,6 +51,28 @@ def example(device: Device = "cpu") -> Arguments:
     return Arguments(torch.ones(192, 192, device=device), torch.tensor([[192, 192], [96, 144]]))
 
 
+def save(ctx: Any, call: Arguments, backend: str | None, output: Tensor) -> None:
+    ctx.save_for_backward(*call, output)
+
+
+def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    """``W_rc sum_k [r < o_k, c < i_k] grad_k / norms[k]``, in fp64.
+
+    The sum is what the summed-area table of the norms is transposed: sums of ``grad_k / norms[k]``
+    at ``(o_k, i_k)``, from the far ends of both axes. Entries in no slice have gradient 0 whatever
+    they are.
+    """
+    weight, sizes, norms = ctx.saved_tensors
+    rows, columns = weight.shape
+    zero = norms == 0
+    shares = grad.masked_fill(zero, 0).double() / norms.masked_fill(zero, 1).double()
+    corners = sizes.to(weight.device, torch.int64).unbind(1)
+    table = shares.new_zeros(rows + 1, columns + 1).index_put(corners, shares, accumulate=True)
+    factors = table[1:, 1:].flip(0, 1).cumsum(0).cumsum(1).flip(0, 1)
+    grad_weight = torch.where(factors == 0, 0, weight.double() * factors)
+    return grad_weight.to(weight.dtype), None
+
+
 OPERATORS = (
     Operator(
         name="slice_norms",
@@ -66,6 +88,7 @@ OPERATORS = (
         flops=flops,
         example=example,
         fake=fake,
+        derivative=Derivative(save, backward),
         prepare=prepare,
     ),
 )

@@ -106,9 +106,23 @@ def test_nan_stays_in_its_image(backend: str) -> None:
     assert actual.isnan().tolist() == [[False, False], [True, False]]
 
 
-def test_no_history(backend: str) -> None:
-    x = torch.randn(2, 4, 3, 4, requires_grad=True)
-    assert not attention_map_distances([x, x], torch.rand(12), backend=backend).requires_grad
+def test_gradients_are_those_of_one_candidate(backend: str) -> None:
+    xs = [torch.randn(2, width, 3, 4, requires_grad=True) for width in (5, 8)]
+    frozen = torch.randn(2, 6, 3, 4)
+    teacher = torch.rand(2, 12, requires_grad=True)
+    together = attention_map_distances([*xs, frozen], teacher, backend=backend)
+    one_by_one = torch.stack(
+        [attention_map_distance(x, teacher, backend=backend) for x in (*xs, frozen)]
+    )
+    assert torch.equal(together, one_by_one)
+    weights = torch.randn(3, 2)
+    actual, expected = (
+        torch.autograd.grad((distances * weights).sum(), [*xs, teacher])
+        for distances in (together, one_by_one)
+    )
+    assert all(
+        torch.equal(a, b) and a.abs().max() > 0 for a, b in zip(actual, expected, strict=True)
+    )
 
 
 def test_transforms_use_the_reference() -> None:

@@ -48,7 +48,6 @@ def test_mixed_dtypes_shapes_and_strides(backend: str) -> None:
         torch.nn.Parameter(torch.randn(4, 3, 2, 2).contiguous(memory_format=torch.channels_last)),
     ]
     actual = segment_norms(tensors, backend=backend)
-    assert not actual.requires_grad
     assert_norms_close(actual, [norm(tensor) for tensor in tensors], torch.float32, 105)
 
 
@@ -207,6 +206,81 @@ def test_wrong_slices() -> None:
         slice_norms(torch.ones(2, 3), torch.ones(3, 2))
     with pytest.raises(TypeError, match="int8"):
         slice_norms(torch.ones(2, 3, dtype=torch.int8), [(1, 1)])
+
+
+@pytest.mark.parametrize("packed", (False, True))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient_of_segments(backend: str, dtype: torch.dtype, packed: bool) -> None:
+    """Units of the tensors times what arrives, each in the dtype of its tensor."""
+    tensors = [torch.randn(length).to(dtype).requires_grad_() for length in (7, 1, 300)]
+    tensors += [torch.randn(6, 4).t(), torch.zeros(5, requires_grad=True)]
+    norms = segment_norms(pack_segments(tensors) if packed else tensors, backend=backend)
+    weights = torch.tensor([2.0, -1.0, 0.5, 1.0, 3.0])
+    (norms * weights).sum().backward()
+    for tensor, weight in zip(tensors[:3], weights.tolist(), strict=False):
+        exact = weight * tensor.detach().double() / norm(tensor.detach())
+        assert tensor.grad.dtype == dtype
+        limit = 4 * torch.finfo(dtype).eps * exact.abs() + torch.finfo(dtype).tiny
+        assert ((tensor.grad.double() - exact).abs() <= limit).all()
+    assert tensors[3].grad is None
+    assert torch.equal(tensors[4].grad, torch.zeros(5))
+
+
+def test_gradients_of_small_and_large_values(backend: str) -> None:
+    """Neither a norm nor its reciprocal is ever rounded to the dtype of the tensor."""
+    values = [1e-7, 6e4]
+    tensors = [torch.full((4,), value).half().requires_grad_() for value in values]
+    segment_norms(tensors, backend=backend).sum().backward()
+    weight = torch.full((2, 2), 1e-30, requires_grad=True)
+    slice_norms(weight, [(2, 2)], backend=backend).sum().backward()
+    for tensor in (*tensors, weight):
+        torch.testing.assert_close(tensor.grad, torch.full_like(tensor, 0.5))
+
+
+def test_second_derivatives_of_norms() -> None:
+    xs = [torch.randn(3, 4), torch.randn(5)]
+    xs = [x.double().requires_grad_() for x in xs]
+    assert torch.autograd.gradgradcheck(lambda *xs: segment_norms(xs), xs)
+    sizes = [(3, 4), (1, 2), (3, 1), (1, 2)]
+    assert torch.autograd.gradgradcheck(lambda x: slice_norms(x, sizes), xs[:1])
+
+
+@pytest.mark.parametrize("packed", (False, True))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradient_of_slices(backend: str, dtype: torch.dtype, packed: bool) -> None:
+    """Against norms of the slices one by one; signs that cancel, repeated and empty slices."""
+    weight = torch.randn(7, 9).to(dtype).t().requires_grad_()
+    sizes = [(9, 7), (3, 2), (0, 5), (9, 1), (3, 2), (1, 7), (4, 0)]
+    weights = torch.tensor([1.0, -2.0, 3.0, 0.5, -1.0, 2.0, 7.0])
+    norms = slice_norms(weight, pack_slices(sizes) if packed else sizes, backend=backend)
+    (actual,) = torch.autograd.grad((norms * weights).sum(), weight)
+    wide = weight.detach().double().requires_grad_()
+    plain = [torch.linalg.vector_norm(wide[:o, :i]) for o, i in sizes]
+    (exact,) = torch.autograd.grad((torch.stack(plain) * weights).sum(), wide)
+    assert actual.dtype == dtype
+    torch.testing.assert_close(actual, exact.to(dtype), rtol=4 * torch.finfo(dtype).eps, atol=1e-6)
+
+
+def test_gradient_outside_the_slices(backend: str) -> None:
+    """Entries in no slice have none, whatever they are; an empty weight has an empty one."""
+    weight = torch.full((4, 4), torch.nan)
+    weight[:2, :2] = 1
+    weight.requires_grad_()
+    (actual,) = torch.autograd.grad(slice_norms(weight, [(2, 2)], backend=backend).sum(), weight)
+    expected = torch.nn.functional.pad(torch.full((2, 2), 0.5), (0, 2, 0, 2))
+    assert torch.equal(actual, expected)
+    for shape in ((0, 3), (2, 0)):
+        weight = torch.ones(shape, requires_grad=True)
+        norms = slice_norms(weight, [shape, (0, 0)], backend=backend)
+        assert torch.autograd.grad(norms.sum(), weight)[0].shape == shape
+
+
+def test_table_refuses_moved_tensors_where_gradients_are_recorded(backend: str) -> None:
+    parameter = torch.nn.Parameter(torch.ones(4))
+    table = pack_segments([parameter])
+    parameter.data = torch.ones(4)
+    with pytest.raises(RuntimeError, match="tensor 0 .*pack the tensors again"):
+        segment_norms(table, backend=backend)
 
 
 def test_native_writes_its_outputs_and_nothing_else(native: str) -> None:

@@ -47,9 +47,13 @@ def test_opcheck_norms(backend: str) -> None:
     ops = torch.ops.tvtfast
     tensors = [torch.randn(3, 4).t(), torch.randn(5).half(), torch.randn(4, 4)[:, ::2]]
     torch.library.opcheck(ops.segment_norms, (tensors,), {"backend": backend})
+    recorded = [tensors[0].contiguous().requires_grad_(), *tensors[1:]]
+    torch.library.opcheck(ops.segment_norms, (recorded,), {"backend": backend})
     sizes = torch.tensor([[1, 2], [3, 4]])
     for weight in (torch.randn(3, 4), torch.randn(4, 3).t()):
         torch.library.opcheck(ops.slice_norms, (weight, sizes), {"backend": backend})
+        recorded = (weight.detach().requires_grad_(), sizes)
+        torch.library.opcheck(ops.slice_norms, recorded, {"backend": backend})
 
 
 @pytest.mark.parametrize("name", ("indexed_normal_", "indexed_uniform_"))
@@ -74,12 +78,17 @@ def test_compile_full_graph() -> None:
     compiled = torch.compile(scores, fullgraph=True, backend="aot_eager", dynamic=True)
     for images, channels in ((2, 8), (3, 6), (5, 6)):
         x = torch.randn(images, 17, channels, requires_grad=True)
-        teacher, weight = torch.rand(16), torch.randn(4, channels)
+        teacher, weight = torch.rand(16), torch.randn(4, channels, requires_grad=True)
         expected, actual = scores(x, teacher, weight), compiled(x, teacher, weight)
         for value, exact in zip(actual, expected, strict=True):
             torch.testing.assert_close(value, exact)
-        (gradient,) = torch.autograd.grad(actual[1].sum() + actual[0][:, 0].sum(), x)
-        (exact,) = torch.autograd.grad(expected[1].sum() + expected[0][:, 0].sum(), x)
+        gradient, exact = (
+            torch.autograd.grad(
+                values[1].sum() + values[0][:, 0].sum() + values[2].sum() + values[3].sum(),
+                (x, weight),
+            )
+            for values in (actual, expected)
+        )
         torch.testing.assert_close(gradient, exact)
 
 

@@ -18,6 +18,7 @@ from tvtfast.kernels.dispatch import OPERATORS
 from tvtfast.kernels.self_attention_stats import reference
 from tvtfast.kernels.self_attention_stats.definition import STATISTICS, Arguments
 from tvtfast.kernels.self_attention_stats.definition import tolerance as attention_tolerance
+from tvtfast.kernels.self_attention_stats_backward import formula
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 TINY = torch.finfo(torch.float32).tiny
@@ -233,6 +234,98 @@ def test_native_writes_its_outputs_and_nothing_else(
         assert (buffer[:guard] == 123).all() and (buffer[-guard:] == 123).all()
 
 
+def loss(statistics: SelfAttentionStats, weights: SelfAttentionStats) -> Tensor:
+    pairs = zip(statistics, weights, strict=True)
+    return sum((s * w.to(s)).sum() for s, w in pairs if s is not None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("names", (*((name,) for name in STATISTICS), (), STATISTICS))
+def test_gradients(
+    backend: str, dtype: torch.dtype, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the bound of the definition of what autograd finds in fp64; heads in several parts."""
+    monkeypatch.setattr(formula, "CHUNK_ELEMENTS", 2 * 19 * 19)
+    scale = 0.4
+    q, k = (x.requires_grad_() for x in parts(torch.randn(2, 19, 3, 3, 7).to(dtype)))
+    teacher = torch.randn(2, 19, requires_grad=True)
+    inputs = (q, k, teacher)
+    wide = [x.detach().double().requires_grad_() for x in inputs]
+    exact = formed(*wide, scale)
+    weights = SelfAttentionStats(*(torch.randn(s.shape).double() for s in exact))
+    chosen = {*names, "teacher_products"}
+    exact = exact._replace(**{name: None for name in exact._fields if name not in chosen})
+    actual = self_attention_stats(
+        q, k, scale=scale, teacher=teacher, statistics=names, backend=backend
+    )
+    found = torch.autograd.grad(loss(actual, weights), inputs)
+    wanted = torch.autograd.grad(loss(exact, weights), wide)
+    longest = [float(x.detach().norm(dim=-1).max()) for x in wide[:2]]
+    extent = scale * longest[0] * longest[1]
+    bound = OPERATORS["self_attention_stats_backward"].tolerance(dtype, 7, extent, 19)
+    for x, actual_gradient, gradient, unit in zip(
+        inputs, found, wanted, absolute_gradients(wide, weights, chosen, scale), strict=True
+    ):
+        assert actual_gradient.dtype == x.dtype
+        assert ((actual_gradient - gradient).abs() <= bound * unit).all()
+
+
+def absolute_gradients(
+    wide: list[Tensor], weights: SelfAttentionStats, chosen: set[str], scale: float
+) -> list[Tensor]:
+    """What errors are relative to: the formula with absolute values throughout."""
+    q, k, teacher = (x.detach() for x in wide)
+    logarithms = (q @ k.mT * scale).log_softmax(-1)
+    p = logarithms.exp()
+    of_weights = torch.zeros_like(p)
+    size = SelfAttentionStats(*(w.abs() for w in weights))
+    if "class_row" in chosen:
+        of_weights[:, :, 0] += size.class_row
+    if "column_sums" in chosen:
+        of_weights += size.column_sums.unsqueeze(-2)
+    if "row_entropy" in chosen:
+        of_weights += size.row_entropy.unsqueeze(-1) * (1 + logarithms.abs())
+    if "head_mean" in chosen:
+        of_weights += size.head_mean.unsqueeze(1) / q.shape[1]
+    products = size.teacher_products.unsqueeze(-1)
+    of_weights += products * teacher.abs()[:, None, None]
+    shares = p * of_weights
+    of_scores = scale * (shares + p * shares.sum(-1, keepdim=True))
+    of_teacher = (products * p).sum((1, 2))
+    return [of_scores @ k.abs(), of_scores.mT @ q.abs(), of_teacher]
+
+
+def test_second_derivatives() -> None:
+    q, k = (x.requires_grad_() for x in torch.randn(2, 1, 2, 4, 3).double())
+    teacher = torch.rand(1, 4, dtype=torch.float64, requires_grad=True)
+
+    def ours(q: Tensor, k: Tensor, teacher: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self_attention_stats(q, k, teacher=teacher, statistics=STATISTICS))
+
+    assert torch.autograd.gradcheck(ours, (q, k, teacher))
+    assert torch.autograd.gradgradcheck(ours, (q, k, teacher))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 5, 4), (2, 0, 5, 4), (2, 3, 0, 4)])
+def test_gradients_of_nothing(backend: str, shape: tuple[int, ...]) -> None:
+    q, k = (torch.ones(shape, requires_grad=True) for _ in range(2))
+    actual = self_attention_stats(q, k, statistics=STATISTICS, backend=backend)
+    for gradient in torch.autograd.grad(
+        [x for x in actual if x is not None],
+        (q, k),
+        [torch.ones_like(x) for x in actual if x is not None],
+    ):
+        assert torch.equal(gradient, torch.zeros(shape))
+
+
+def test_autocast(backend: str) -> None:
+    q, k = torch.randn(2, 2, 3, 9, 8)
+    plain = self_attention_stats(q, k, backend=backend)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = self_attention_stats(q, k, backend=backend)
+    assert all(torch.equal(a, b) for a, b in zip(mixed[:3], plain[:3], strict=True))
+
+
 class LargestTensor(TorchDispatchMode):
     """Elements of the largest tensor that any operation returns."""
 
@@ -245,18 +338,16 @@ class LargestTensor(TorchDispatchMode):
         return result
 
 
-def test_reference_never_holds_all_weights() -> None:
-    q, k = parts(torch.randn(64, 101, 3, 3, 4))
+def test_neither_results_nor_gradients_hold_all_weights() -> None:
+    q, k = (x.requires_grad_() for x in parts(torch.randn(64, 101, 3, 3, 4)))
     with LargestTensor() as largest:
-        reference.run(Arguments(q, k, None, 0.5, STATISTICS))
+        reference.run(Arguments(q.detach(), k.detach(), None, 0.5, STATISTICS))
     assert largest.elements <= max(reference.CHUNK_ELEMENTS, 64 * 101 * 101)
     assert largest.elements < 64 * 3 * 101 * 101 / 2
-
-
-def test_results_have_no_history(backend: str) -> None:
-    q = torch.randn(1, 2, 5, 4, requires_grad=True)
-    actual = self_attention_stats(q, q, backend=backend)
-    assert not any(value.requires_grad for value in actual if value is not None)
+    results = self_attention_stats(q, k)
+    with LargestTensor() as largest:
+        torch.autograd.grad(sum(x.sum() for x in results[:3]), (q, k))
+    assert largest.elements <= formula.CHUNK_ELEMENTS
 
 
 @pytest.mark.parametrize("layout", layouts())
@@ -265,6 +356,13 @@ def test_opcheck(backend: str, layout: str) -> None:
     operator = torch.ops.tvtfast.self_attention_stats
     for teacher, names in ((None, ["class_row"]), (torch.rand(3, 9), list(STATISTICS))):
         torch.library.opcheck(operator, (q, k, teacher, 0.5, names), {"backend": backend})
+        results = [x.detach() for x in operator(q, k, teacher, 0.5, names)]
+        inputs = (x.detach().requires_grad_() for x in (q, k))
+        torch.library.opcheck(operator, (*inputs, teacher, 0.5, names), {"backend": backend})
+        torch.library.opcheck(
+            torch.ops.tvtfast.self_attention_stats_backward,
+            (q, k, teacher, 0.5, names, results),
+        )
 
 
 def test_compile_full_graph() -> None:
@@ -275,8 +373,14 @@ def test_compile_full_graph() -> None:
     compiled = torch.compile(entropy, fullgraph=True, backend="aot_eager", dynamic=True)
     for tokens, channels in ((5, 8), (9, 6)):
         q, k = torch.randn(2, 3, 2, tokens, channels).unbind(0)
-        arguments = q, k, torch.rand(tokens)
-        torch.testing.assert_close(compiled(*arguments), entropy(*arguments))
+        arguments = q.requires_grad_(), k, torch.rand(tokens)
+        expected, actual = entropy(*arguments), compiled(*arguments)
+        torch.testing.assert_close(actual, expected)
+        (exact,), (gradient,) = (
+            torch.autograd.grad([x.square().sum() for x in results], q)
+            for results in (expected, actual)
+        )
+        torch.testing.assert_close(gradient, exact)
 
 
 TRANSFORMED = (*PER_HEAD, "head_mean")
