@@ -15,7 +15,8 @@ from tvtfast.data import frozen_batch, load_dataset
 from tvtfast.models import CifarResNet
 from tvtfast.proxies import Proxy
 from tvtfast.proxies.weight_norm import normed_weights
-from tvtfast.scoring.store import STATUSES, ScoreStore
+from tvtfast.scoring.cells import STATUSES
+from tvtfast.scoring.store import ScoreStore
 
 TINY = spaces.get("autoformer-tiny")
 OPTIONS = {"patch_size": 16}

@@ -11,7 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from tvtfast.scoring.store import Cell, ScoreStore, StoreError, score_key
+from tvtfast.scoring.cells import Cell, score_key
+from tvtfast.scoring.store import ScoreStore, StoreError
 
 FIELDS = {"candidate": {"arch": "{}"}, "proxy": "teacher_aware", "version": 1, "init_seed": 0}
 KEY = score_key(FIELDS)
@@ -91,7 +92,8 @@ def test_stores_without_scores_of_images_get_room_for_them(tmp_path):
 def test_two_processes_write_to_one_store(tmp_path):
     path = tmp_path / "scores.sqlite"
     code = (
-        "import sys; from tvtfast.scoring.store import Cell, ScoreStore\n"
+        "import sys; from tvtfast.scoring.cells import Cell\n"
+        "from tvtfast.scoring.store import ScoreStore\n"
         "store = ScoreStore(sys.argv[1])\n"
         "for i in range(200):\n"
         "    store.put([({'proxy': 'p', 'i': i, 'who': sys.argv[2]}, Cell(float(i)))])"
@@ -112,8 +114,8 @@ def test_full_disk_keeps_what_was_committed(tmp_path):
     path = tmp_path / "scores.sqlite"
     store = ScoreStore(path)
     store.put([(FIELDS, Cell(1.0))])
-    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
-    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = store._kept.connection.execute("PRAGMA page_count").fetchone()[0]
+    store._kept.connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StoreError, match="database or disk is full.*Free disk space"):
         for seed in range(1, 200):
             store.put([(FIELDS | {"init_seed": seed, "padding": "x" * 500}, Cell(1.0))])

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from tvtfast.proxies.base import Proxy, register
+from tvtfast.proxies.base import Proxy, ProxyInputs, StepInputs, register
 
 BASELINES = ("params", "flops")
 
-register(
-    Proxy(
-        "params",
-        lambda inputs: float(inputs.params),
-        description="parameter count",
-        per_step=lambda step: step.params,
-    )
-)
+
+def _params(inputs: ProxyInputs) -> float:
+    return float(inputs.params)
+
+
+def _params_of_step(step: StepInputs) -> float:
+    return step.params
+
+
+def _flops(inputs: ProxyInputs) -> float:
+    return float(inputs.flops)
+
+
+def _flops_of_step(step: StepInputs) -> float:
+    return 2 * step.macs
+
+
+register(Proxy("params", _params, description="parameter count", per_step=_params_of_step))
 register(
     Proxy(
         "flops",
-        lambda inputs: float(inputs.flops),
+        _flops,
         description="FLOPs of one image, two per multiply-add",
-        per_step=lambda step: 2 * step.macs,
+        per_step=_flops_of_step,
     )
 )

@@ -8,6 +8,7 @@ all features, ``relation_nst`` relates any numbers of channels, ``relation_ickd`
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -17,18 +18,34 @@ from tvtfast.proxies.base import Proxy, ProxyInputs, register
 from tvtfast.proxies.teacher_aware import common_size
 
 
+@dataclass(frozen=True)
+class _Likeness:
+    """Negative distance of student and teacher.
+
+    Args:
+        distance: Of two matrices or batches of matrices.
+        matrices: From features to those.
+    """
+
+    distance: Callable[[Tensor, Tensor], Tensor]
+    matrices: Callable[[SpatialFeatures], Tensor]
+
+    def __call__(self, inputs: ProxyInputs) -> float:
+        student, teacher = inputs.features, inputs.teacher_features
+        size = common_size(student.size, teacher.size)
+        return -self.distance(
+            self.matrices(student.resized(size)), self.matrices(teacher.resized(size))
+        ).item()
+
+
 def _register(
     distance: Callable[[Tensor, Tensor], Tensor],
     matrices: Callable[[SpatialFeatures], Tensor],
     name: str,
     description: str,
 ) -> str:
-    def compute(inputs: ProxyInputs) -> float:
-        student, teacher = inputs.features, inputs.teacher_features
-        size = common_size(student.size, teacher.size)
-        return -distance(matrices(student.resized(size)), matrices(teacher.resized(size))).item()
-
     needs = frozenset({"weights", "images", "teacher"})
+    compute = _Likeness(distance, matrices)
     return register(Proxy(name, compute, needs=needs, description=description)).name
 
 

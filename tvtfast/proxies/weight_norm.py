@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from tvtfast import kernels
-from tvtfast.proxies.base import Proxy, ProxyInputs, register
+from tvtfast.proxies.base import Proxy, ProxyInputs, StepInputs, register
 
 
 def normed_weights(module: nn.Module) -> list[Tensor]:
@@ -34,12 +34,16 @@ def _compute(inputs: ProxyInputs) -> float:
     return weight_norm(inputs.module).item()
 
 
+def _per_step(step: StepInputs) -> float:
+    return sum(step.weight_norms)
+
+
 WEIGHT_NORM = register(
     Proxy(
         "weight_norm",
         _compute,
         needs=frozenset({"weights"}),
         description="sum of the L2 norms of all weights (TVT, arXiv 2311.14337)",
-        per_step=lambda step: sum(step.weight_norms),
+        per_step=_per_step,
     )
 )

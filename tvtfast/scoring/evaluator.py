@@ -14,11 +14,11 @@ import torch
 
 from tvtfast.proxies import Proxy, UndefinedScoreError
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
+from tvtfast.scoring.cells import Cell
 from tvtfast.scoring.failures import ScoringError, failure_cell, may_fall_back
 from tvtfast.scoring.inputs import CandidateInputs, Conditions, View
 from tvtfast.scoring.joint import JointScorer, scorable_jointly, scores_of_many
 from tvtfast.scoring.ledger import Ledger, Task, value_cell
-from tvtfast.scoring.store import Cell
 
 _ONE_BY_ONE = (
     "candidates are scored one by one, each built as a module; that took 1.7 (fp32) to 3.1 (bf16) "

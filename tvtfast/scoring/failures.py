@@ -7,7 +7,7 @@ import math
 from tvtfast.common.memory import is_out_of_memory
 from tvtfast.models import UnsupportedModelError
 from tvtfast.proxies import UndefinedScoreError
-from tvtfast.scoring.store import Cell
+from tvtfast.scoring.cells import Cell
 
 
 class ScoringError(RuntimeError):

@@ -17,10 +17,10 @@ from tvtfast.models import SpatialFeatures, parameter_rule
 from tvtfast.population import Population, WeightBank
 from tvtfast.proxies import Proxy
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
+from tvtfast.scoring.cells import Cell
 from tvtfast.scoring.failures import failure_cell
 from tvtfast.scoring.inputs import DTYPES, Conditions, TeacherMaps, View
 from tvtfast.scoring.ledger import value_cell
-from tvtfast.scoring.store import Cell
 from tvtfast.spaces import Space, Step
 
 PerImage = Mapping[str, npt.NDArray[np.float64]]
@@ -104,7 +104,7 @@ class JointScorer:
             if proxy.per_step is not None:
                 cells = self._sum_cells(proxy)
                 share = (time.perf_counter() - started) / len(cells)
-                yield [(row, proxy, replace(cell, seconds=share)) for row, cell in enumerate(cells)]
+                yield [(row, proxy, cell._replace(seconds=share)) for row, cell in enumerate(cells)]
                 started = time.perf_counter()
         means = [proxy for proxy in proxies if proxy.per_step is None]
         if not means:
@@ -117,7 +117,7 @@ class JointScorer:
             of = {proxy: _mean_cells(proxy, view) for proxy in means}
             share = (time.perf_counter() - started) / (len(means) * sum(map(len, found.rows)))
             yield [
-                (row, proxy, replace(cell, seconds=share))
+                (row, proxy, cell._replace(seconds=share))
                 for proxy in means
                 for equal, cell in zip(found.rows, of[proxy], strict=True)
                 for row in equal

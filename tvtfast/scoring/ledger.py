@@ -9,7 +9,8 @@ from typing import Any
 from tvtfast.common.fallbacks import Fallback, fall_back
 from tvtfast.proxies import Proxy
 from tvtfast.scoring.candidates import Candidate
-from tvtfast.scoring.store import Cell, ScoreStore, score_key
+from tvtfast.scoring.cells import Cell, score_key
+from tvtfast.scoring.store import ScoreStore
 
 Task = tuple[int, Proxy, int]
 """Row of a candidate, proxy, seed of the weights."""

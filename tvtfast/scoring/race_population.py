@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from tqdm.auto import tqdm
 
 from tvtfast.models import parameter_rule
 from tvtfast.proxies import Proxy, UndefinedScoreError
+from tvtfast.scoring.cells import Cell
 from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.failures import may_fall_back
 from tvtfast.scoring.joint import JointScorer
@@ -20,7 +22,7 @@ from tvtfast.scoring.ledger import Ledger, Task, value_cell
 from tvtfast.scoring.race import CONFIDENCE, MIN_IMAGES, Array, Race, RaceSummary, race
 from tvtfast.scoring.ranking import METHODS, Method
 from tvtfast.scoring.setup import Setup
-from tvtfast.scoring.store import Cell, ScoreStore
+from tvtfast.scoring.store import ScoreStore
 
 _ADDING = "minmax_sum"
 
@@ -172,7 +174,7 @@ def race_ledger(
     if any(proxy in sums for _, proxy, _ in ledger.missing()):
         return None, ledger.unfinished
     total = len(ledger.population) * images
-    with tqdm(total=total, desc="racing", unit="image", disable=not progress) as bar:
+    with tqdm(total=total, desc="racing", unit="image") if progress else nullcontext() as bar:
         scores = ImageScores(
             ledger,
             means,
@@ -180,7 +182,7 @@ def race_ledger(
             images,
             partial(evaluator.joint, ledger.population),
             setup.store,
-            bar.update,
+            _ignore if bar is None else bar.update,
         )
         ranked = [proxy for proxy in sums if proxy.name in setup.scored]
         try:
@@ -191,10 +193,14 @@ def race_ledger(
             what = f"a race of {len(ledger.population):,} candidates"
             ledger.note(what, f"every candidate is shown all {images} images", error)
             return None, ledger.unfinished
-        bar.total = bar.n  # what was left out is not going to come
-        bar.refresh()
+        if bar is not None:
+            bar.total = bar.n  # what was left out is not going to come
+            bar.refresh()
     ledger.put((task, cell) for task, cell in cells if evaluator.may_enter(cell))
     return run.summary, len(computed | scores.computed)
+
+
+def _ignore(count: int) -> None: ...
 
 
 def race_population(

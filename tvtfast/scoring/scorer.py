@@ -23,6 +23,7 @@ from tvtfast.scoring.settings import Scoring
 from tvtfast.scoring.setup import set_up
 from tvtfast.scoring.table import ScoreTable
 from tvtfast.scoring.tabulate import tabulate
+from tvtfast.scoring.turns import turn
 from tvtfast.spaces import Step
 
 
@@ -64,6 +65,10 @@ class Scorer:
     The arguments, errors and guarantees are those of `score`. Images, teacher and store are
     resolved once, when it is made.
 
+    Several threads may use one scorer, or one each: they take turns at computing, since that uses
+    all cores anyway. A scorer can be pickled (as far as the caller's own functions can) and copied:
+    copies score the same, and use the same file where ``store`` is one.
+
     Attributes:
         setup: What the settings stand for.
         evaluated: Candidates that were computed up to now; the others were in the store.
@@ -72,7 +77,8 @@ class Scorer:
 
     def __init__(self, scoring: Scoring | None = None, **settings: Any) -> None:
         given = Scoring.of(scoring, **settings)
-        self.setup = setup = set_up(given)
+        with turn():
+            self.setup = setup = set_up(given)
         self.evaluated = 0
         self.fallbacks: list[Fallback] = []
         self._progress = given.progress
@@ -82,10 +88,11 @@ class Scorer:
 
     def __call__(self, candidates: Iterable[Any]) -> ScoreTable:
         """Score a population, see `score`."""
-        ledger = self._ledger(candidates)
-        self.evaluated += ledger.unfinished
-        self._score_all(ledger)
-        return self._table(ledger)
+        with turn():
+            ledger = self._ledger(candidates)
+            self.evaluated += ledger.unfinished
+            self._score_all(ledger)
+            return self._table(ledger)
 
     def race_obstacle(self, method: Method = "minmax_sum") -> str | None:
         """Why `race` is not possible; ``None`` where it is."""
@@ -116,21 +123,24 @@ class Scorer:
             raise ValueError(f"a race is not possible: {reason}; score all candidates instead")
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; give 1 or more")
-        ledger = self._ledger(candidates)
         summary = None
-        if ledger.unfinished:
-            summary, computed = race_ledger(
-                self.setup, self._evaluator, ledger, top_k, progress=self._progress
-            )
-            self.evaluated += computed
-        self._score_all(ledger)
-        return self._table(ledger, summary)
+        with turn():
+            ledger = self._ledger(candidates)
+            if ledger.unfinished:
+                summary, computed = race_ledger(
+                    self.setup, self._evaluator, ledger, top_k, progress=self._progress
+                )
+                self.evaluated += computed
+            self._score_all(ledger)
+            return self._table(ledger, summary)
 
     def features(self, candidate: Any) -> SpatialFeatures:
         """Last-block features of one candidate for the frozen batch, with the first seed."""
         setup = self.setup
         population = as_candidates([candidate], setup.space, setup.options, setup.feature_fn)
-        return CandidateInputs(population[0], setup.seeds[0], setup.view, setup.conditions).features
+        inputs = CandidateInputs(population[0], setup.seeds[0], setup.view, setup.conditions)
+        with turn():
+            return inputs.features
 
     @property
     def teacher_features(self) -> SpatialFeatures | None:
@@ -148,18 +158,19 @@ class Scorer:
         return Ledger(population, setup.single, setup.seeds_of, fields, setup.store)
 
     def _score_all(self, ledger: Ledger) -> None:
-        with tqdm(
-            total=len(ledger.population),
-            desc="scoring",
-            unit="candidate",
-            disable=not (self._progress and ledger.unfinished),
-        ) as bar:
+        if not (self._progress and ledger.unfinished):
+            self._compute(ledger)
+            return
+        with tqdm(total=len(ledger.population), desc="scoring", unit="candidate") as bar:
             bar.update(len(ledger.population) - ledger.unfinished)
             ledger.on_done = bar.update
-            if not self.setup.conditions.paper:
-                self._evaluator.score_jointly(ledger, self.setup.single)
-            self._evaluator.score_as_populations(ledger, self.setup.single)
-            self._evaluator.score_one_by_one(ledger)
+            self._compute(ledger)
+
+    def _compute(self, ledger: Ledger) -> None:
+        if not self.setup.conditions.paper:
+            self._evaluator.score_jointly(ledger, self.setup.single)
+        self._evaluator.score_as_populations(ledger, self.setup.single)
+        self._evaluator.score_one_by_one(ledger)
 
     def _table(self, ledger: Ledger, race: RaceSummary | None = None) -> ScoreTable:
         self.fallbacks += ledger.fallbacks

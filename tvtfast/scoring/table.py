@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.fallbacks import Fallback
 from tvtfast.common.files import replacing
+from tvtfast.scoring.cells import STATUSES
 from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.race import RaceSummary
-from tvtfast.scoring.store import STATUSES
 from tvtfast.spaces import METRICS, Window
 
 if TYPE_CHECKING:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
+from tvtfast.scoring.cells import STATUSES, Cell
 from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.ledger import Ledger
 from tvtfast.scoring.race import RaceSummary
 from tvtfast.scoring.ranking import combine
 from tvtfast.scoring.setup import Setup
-from tvtfast.scoring.store import STATUSES, Cell
 from tvtfast.scoring.table import ScoreTable, integer_columns
 from tvtfast.spaces import describe_windows
 
@@ -79,8 +78,8 @@ def _merge(cells: Sequence[Cell]) -> Cell:
     """Mean over weight draws; the first draw that failed, or is partial, speaks for all."""
     worst = max(cells, key=lambda cell: _SEVERITY[cell.status])
     if _SEVERITY[worst.status] > 1:
-        return replace(worst, value=math.nan)
-    return replace(worst, value=math.fsum(cell.value for cell in cells) / len(cells))
+        return worst._replace(value=math.nan)
+    return worst._replace(value=math.fsum(cell.value for cell in cells) / len(cells))
 
 
 def _deviation(cells: Sequence[Cell]) -> float:

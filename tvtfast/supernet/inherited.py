@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,23 +121,24 @@ class InheritedAccuracy:
 
         Stored scores are those of these weights, images and number format.
         """
-        depends_on = {
+        return Proxy(
+            name,
+            self._compute,
+            compute_many=self.of_many,
+            depends_on=partial(dict, self._depends_on()),
+            description=INHERITED_ACCURACY.description,
+        )
+
+    def _compute(self, inputs: ProxyInputs) -> float:
+        return self(inputs.arch)
+
+    def _depends_on(self) -> dict[str, str]:
+        return {
             "superformer": self.superformer.fingerprint,
             "images": fingerprint(self.images, self.labels),
             "dtype": str(self.dtype),
             "device": self.images.device.type,
         }
-
-        def compute(inputs: ProxyInputs) -> float:
-            return self(inputs.arch)
-
-        return Proxy(
-            name,
-            compute,
-            compute_many=self.of_many,
-            depends_on=lambda: depends_on,
-            description=INHERITED_ACCURACY.description,
-        )
 
 
 def proxy_of_folder(folder: str) -> Proxy:
