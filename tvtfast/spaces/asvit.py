@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeAlias
 
-from tvtfast.spaces.base import Space, check_choice, take, whole
+from tvtfast.spaces.base import Space, check_choice, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.variables import Variable
 
 STRIDE = 4
@@ -25,6 +26,7 @@ SEED_WIDTH = 32
 
 _SEED_DEPTHS = (1, 1, 1, 1)
 _MAX_WIDTH = 1024
+_LARGEST = 10_000
 _DECISIONS = ("kernels", "splits", "expansions", "heads")
 _SHORT = "K,S,E|K,S,E|K,S,E|K,S,E|heads"
 _LONG = "K,S,E,L|K,S,E,L|K,S,E,L|K,S,E,L|heads,width"
@@ -152,9 +154,14 @@ class AsViTSpace(Space[AsViTArch]):
             ):
                 check_choice(self.name, f"{decision}[{stage}]", value, choices)
         check_choice(self.name, "heads", arch.heads, self.head_choices)
-        if min(arch.depths) < 1:
+        if not 1 <= min(arch.depths) <= max(arch.depths) <= _LARGEST:
             raise ValueError(
-                f"{self.name}: depths is {arch.depths}; give at least one block per stage"
+                f"{self.name}: depths is {shown(arch.depths)}; give at least one block per stage, "
+                f"and at most {_LARGEST:,}"
+            )
+        if arch.width > _LARGEST:
+            raise ValueError(
+                f"{self.name}: width is {shown(arch.width)}; give at most {_LARGEST:,}"
             )
         if arch.width < arch.stage_heads[0]:
             raise ValueError(
@@ -194,7 +201,7 @@ class AsViTSpace(Space[AsViTArch]):
 
     def _four(self, name: str, values: Any) -> Four:
         if not isinstance(values, (list, tuple)) or len(values) != 4:
-            raise ValueError(f"{self.name}: {name} is {values!r}; give one per stage, four")
+            raise ValueError(f"{self.name}: {name} is {shown(values)}; give one per stage, four")
         return _four([whole(self.name, name, value) for value in values])
 
     def _parse(self, encoded: Any) -> AsViTArch:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, check_choice, take, whole
+from tvtfast.spaces.base import Space, check_choice, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.plain import real, shown, whole
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
 
@@ -103,7 +104,7 @@ class AutoFormerSpace(Space[AutoFormerArch]):
         return {
             "hidden_dim": arch.hidden_dim,
             "depth": arch.depth,
-            "mlp_ratio": [float(ratio) for ratio in arch.mlp_ratio],
+            "mlp_ratio": list(map(float, arch.mlp_ratio)),
             "num_heads": list(arch.num_heads),
         }
 
@@ -114,10 +115,16 @@ class AutoFormerSpace(Space[AutoFormerArch]):
             depth, mlp_ratio, num_heads, widths = take(
                 self.name, fields, ("layer_num", "mlp_ratio", "num_heads", "embed_dim")
             )
-            widths = list(widths)
-            if len(widths) != depth or len(set(widths)) != 1:
+            depth = whole(self.name, "layer_num", depth)
+            if (
+                not isinstance(widths, (list, tuple))
+                or not widths
+                or any(width != widths[0] for width in widths)
+                or len(widths) != depth
+            ):
                 raise ValueError(
-                    f"{self.name}: embed_dim is {widths}; give the same width {depth} times"
+                    f"{self.name}: embed_dim is {shown(widths)}; give the same width "
+                    f"{shown(depth)} times"
                 )
             hidden_dim = widths[0]
         else:
@@ -127,12 +134,12 @@ class AutoFormerSpace(Space[AutoFormerArch]):
         for decision, values in (("mlp_ratio", mlp_ratio), ("num_heads", num_heads)):
             if not isinstance(values, (list, tuple)):
                 raise ValueError(
-                    f"{self.name}: {decision} is {values!r}; give a list, one per block"
+                    f"{self.name}: {decision} is {shown(values)}; give a list, one per block"
                 )
         return AutoFormerArch(
             whole(self.name, "hidden_dim", hidden_dim),
             whole(self.name, "depth", depth),
-            tuple(float(ratio) for ratio in mlp_ratio),
+            tuple(real(self.name, "mlp_ratio", ratio) for ratio in mlp_ratio),
             tuple(whole(self.name, "num_heads", heads) for heads in num_heads),
         )
 

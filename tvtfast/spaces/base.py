@@ -6,7 +6,7 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from tvtfast.spaces.constraints import (
@@ -18,6 +18,7 @@ from tvtfast.spaces.constraints import (
 )
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.paths import Paths
+from tvtfast.spaces.plain import plain, plain_fields, read_json, shown, types_of, whole
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.slices import Genes, Layout
 from tvtfast.spaces.steps import Step
@@ -136,6 +137,7 @@ class Space(ABC, Generic[A]):
             ValueError: As many indices as variables are needed, each within its choices.
         """
         variables = self.variables
+        indices = [whole(self.name, "an index", index) for index in indices]
         if len(indices) != len(variables):
             raise ValueError(
                 f"{self.name}: {len(indices)} indices for {len(variables)} variables; give one each"
@@ -245,18 +247,37 @@ class Space(ABC, Generic[A]):
     def decode(self, encoded: A | Mapping[str, Any] | str) -> A:
         """Parse and validate a JSON string or a published dictionary.
 
+        Numbers and arrays of NumPy and PyTorch stand for plain ones, also in the fields of an
+        architecture; the result has none.
+
         Raises:
             ValueError: Not JSON, a missing or unknown key, or a value outside the space.
         """
-        arch = encoded if isinstance(encoded, self.arch_type) else self._parse(encoded)
+        if isinstance(encoded, self.arch_type):
+            arch = self._with_plain_numbers(encoded)
+        else:
+            arch = self._parse(plain(encoded))
         self.validate(arch)
         return arch
+
+    def _with_plain_numbers(self, arch: A) -> A:
+        """The architecture with numbers of the types that `from_dict` gives them."""
+        seen = _plain_types(type(self))
+        types = types_of(arch)
+        if types in seen:
+            return arch
+        arch = plain_fields(arch)
+        parsed = self.from_dict(self.to_dict(arch))
+        if parsed != arch:
+            return arch
+        seen.add(types_of(parsed))
+        return parsed
 
     def _parse(self, encoded: Any) -> A:
         if isinstance(encoded, str):
             try:
-                encoded = json.loads(encoded)
-            except json.JSONDecodeError as error:
+                encoded = read_json(encoded)
+            except ValueError as error:
                 raise ValueError(
                     f"architecture of space {self.name!r} is not JSON ({error}): {encoded[:80]!r}"
                 ) from None
@@ -269,7 +290,7 @@ class Space(ABC, Generic[A]):
 
     def encode(self, arch: A | Mapping[str, Any] | str) -> str:
         """Canonical JSON: sorted keys, no white space. Equal architectures give equal strings."""
-        return json.dumps(self.to_dict(self.decode(arch)), sort_keys=True, separators=(",", ":"))
+        return _JSON.encode(self.to_dict(self.decode(arch)))
 
     def params(
         self, arch: A | Mapping[str, Any] | str, num_classes: int = 100, **options: Any
@@ -436,36 +457,30 @@ def _rng(seed: int | random.Random) -> random.Random:
     return seed if isinstance(seed, random.Random) else random.Random(seed)
 
 
+@cache
+def _plain_types(space: type[Any]) -> set[tuple[Any, ...]]:
+    """Types of the numbers of architectures that need no parsing, see `types_of`."""
+    return set()
+
+
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def check_choice(space: str, decision: str, value: object, allowed: tuple[Any, ...]) -> None:
     """Raise ``ValueError`` when ``value`` is not one of the ``allowed`` values of a decision."""
     if value not in allowed:
         raise ValueError(
-            f"{space}: {decision} is {value!r}; allowed: {', '.join(map(str, allowed))}"
+            f"{space}: {decision} is {shown(value)}; allowed: {', '.join(map(str, allowed))}"
         )
 
 
 def take(space: str, fields: Mapping[str, Any], keys: tuple[str, ...]) -> list[Any]:
     """The values of exactly ``keys``; missing and unknown keys are a ``ValueError``."""
     missing = [key for key in keys if key not in fields]
-    unknown = sorted(set(fields) - set(keys))
+    unknown = sorted(str(key)[:80] for key in set(fields) - set(keys))[:5]
     if missing or unknown:
         raise ValueError(
             f"{space}: an architecture has the keys {', '.join(keys)}; "
             f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}"
         )
     return [fields[key] for key in keys]
-
-
-def whole(space: str, decision: str, value: Any) -> int:
-    """``value`` as an integer, whatever numeric type it came in.
-
-    Raises:
-        ValueError: Text, or a number with a fraction.
-    """
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or number != value:
-        raise ValueError(f"{space}: {decision} is {value!r}; give an integer")
-    return number

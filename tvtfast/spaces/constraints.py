@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
+from tvtfast.spaces.plain import plain, real, shown
+
 METRICS = ("params", "flops")
 
 Bound: TypeAlias = float | int | None
@@ -41,18 +43,17 @@ def parse_windows(constraints: Constraints | None) -> dict[str, Window]:
     """
     windows: dict[str, Window] = {}
     for metric, bounds in (constraints or {}).items():
-        if isinstance(bounds, (int, float)):
-            pair: tuple[Bound, Bound] = (None, bounds)
-        elif isinstance(bounds, (str, bytes)) or len(bounds) != 2:
+        bounds = plain(bounds)
+        pair = bounds if isinstance(bounds, (list, tuple)) else (None, bounds)
+        if len(pair) != 2 or bounds is None or any(isinstance(bound, str) for bound in pair):
             raise ValueError(
-                f"constraint {metric!r} is {bounds!r}; give (low, high), with None for an open side"
+                f"constraint {metric!r} is {shown(bounds)}; give (low, high), with None for an "
+                "open side"
             )
-        else:
-            pair = bounds
         low, high = pair
         window = (
-            -math.inf if low is None else float(low),
-            math.inf if high is None else float(high),
+            -math.inf if low is None else real("constraint", metric, low),
+            math.inf if high is None else real("constraint", metric, high),
         )
         if not window[0] <= window[1]:
             raise ValueError(

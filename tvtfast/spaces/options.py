@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from tvtfast.spaces.plain import plain, real, whole
+
 _SMALL_IMAGE = 112
 _PATCHES_PER_SIDE = 8
 
@@ -36,13 +38,19 @@ class ModelOptions:
     drop_path_rate: float = 0.1
 
     def __post_init__(self) -> None:
-        if isinstance(self.img_size, int):
-            object.__setattr__(self, "img_size", (self.img_size, self.img_size))
-        else:
-            object.__setattr__(self, "img_size", tuple(self.img_size))
+        size = plain(self.img_size)
+        sides = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
+        given: dict[str, Any] = {
+            "img_size": tuple(whole("model options", "img_size", side) for side in sides)
+        }
         for name in ("num_classes", "patch_size", "in_chans"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            given[name] = whole("model options", name, getattr(self, name))
+            if given[name] < 1:
+                raise ValueError(f"{name} must be at least 1, got {given[name]}")
+        given["distilled"] = bool(self.distilled)
+        given["drop_path_rate"] = real("model options", "drop_path_rate", self.drop_path_rate)
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
         if len(self.img_size) != 2 or min(self.img_size) < self.patch_size:
             raise ValueError(
                 f"img_size {self.img_size} with patch_size {self.patch_size} leaves no patch; "

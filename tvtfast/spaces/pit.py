@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, check_choice, take, whole
+from tvtfast.spaces.base import Space, check_choice, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, Pooling, SelfAttention, Step
 from tvtfast.spaces.variables import Variable
 
@@ -101,7 +102,7 @@ class PiTSpace(Space[PiTArch]):
         for decision, values in (("depth", depth), ("num_heads", num_heads)):
             if not isinstance(values, (list, tuple)) or len(values) != 3:
                 raise ValueError(
-                    f"{self.name}: {decision} is {values!r}; give one per stage, three"
+                    f"{self.name}: {decision} is {shown(values)}; give one per stage, three"
                 )
         return PiTArch(
             whole(self.name, "base_dim", base_dim),

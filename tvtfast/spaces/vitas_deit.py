@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, check_choice, take, whole
+from tvtfast.spaces.base import Space, check_choice, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.slices import Axis, Genes, Layout, Piece
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
 from tvtfast.spaces.variables import Variable
@@ -156,7 +157,7 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         for (decision, _), values in zip(self._per_block, per_block, strict=True):
             if not isinstance(values, (list, tuple)) or len(values) != len(per_block[0]):
                 raise ValueError(
-                    f"{self.name}: {decision} is {values!r}; give a list, one entry per block"
+                    f"{self.name}: {decision} is {shown(values)}; give a list, one entry per block"
                 )
         arch = self._canonical(
             whole(self.name, "patch_size", patch),
@@ -165,8 +166,8 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         )
         if whole(self.name, "depth", depth) != arch.depth:
             raise ValueError(
-                f"{self.name}: depth is {depth} and {arch.depth} blocks are active; depth counts "
-                "the active ones"
+                f"{self.name}: depth is {shown(depth)} and {arch.depth} blocks are active; depth "
+                "counts the active ones"
             )
         return arch
 
@@ -179,7 +180,7 @@ class VitasDeitSpace(Space[VitasDeitArch]):
                 for (decision, _), value in zip(self._per_block, block, strict=True)
             )
             for block in blocks
-            if block[0] != IDENTITY
+            if whole(self.name, "num_heads", block[0]) != IDENTITY
         ]
         if not active:
             raise ValueError(f"{self.name}: all blocks are identities; one has to be active")

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, check_choice, take, whole
+from tvtfast.spaces.base import Space, check_choice, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.slices import Axis, Genes, Layout, Piece
 from tvtfast.spaces.steps import MLP, Classifier, Step
 from tvtfast.spaces.twins_steps import (
@@ -200,7 +201,7 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
         lists = dict(zip(_KEYS, take(self.name, fields, _KEYS), strict=True))
         for decision, values in lists.items():
             if not isinstance(values, (list, tuple)):
-                raise ValueError(f"{self.name}: {decision} is {values!r}; give a list")
+                raise ValueError(f"{self.name}: {decision} is {shown(values)}; give a list")
             if decision != "attention":
                 lists[decision] = tuple(whole(self.name, decision, value) for value in values)
         return VitasTwinsArch(**lists | {"attention": tuple(map(str, lists["attention"]))})
