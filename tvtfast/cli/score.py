@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,14 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     table = score(
         architectures, space=space, store=cfg.store, **scoring_arguments(cfg, progress=False)
     )
-    scores = rank(table, cfg.method)
-    frame = table.to_pandas().assign(**{str(scores.name): scores})
-    order = scores.sort_values(ascending=False, kind="stable").index
-    print(candidates_table(frame.loc[order], space))
+    frame = table.to_pandas()
+    if len(table) > 1:
+        scores = rank(table, cfg.method)
+        order = scores.sort_values(ascending=False, kind="stable").index
+        frame = frame.assign(**{str(scores.name): scores}).loc[order]
+    else:
+        print("one architecture is compared with no other: no combined score", file=sys.stderr)
+    print(candidates_table(frame, space))
     for proxy in table.reasons:
         for status, reason in zip(table.status[proxy], table.reasons[proxy], strict=True):
             if reason:

@@ -25,7 +25,12 @@ def cell_fields(
     """
     if candidate.identity is None:
         return None
-    fields = {"candidate": candidate.identity, "proxy": proxy.name, "version": proxy.version}
+    return {"candidate": candidate.identity} | shared_fields(setup, proxy, seed)
+
+
+def shared_fields(setup: Setup, proxy: Proxy, seed: int) -> dict[str, Any]:
+    """What all scores of a proxy with one weight draw depend on beside the candidate."""
+    fields: dict[str, Any] = {"proxy": proxy.name, "version": proxy.version}
     if proxy.needs:
         fields |= {
             "dtype": _precision(setup.conditions.dtype),
@@ -46,6 +51,18 @@ def cell_fields(
     if "teacher" in proxy.needs and setup.teacher is not None:
         fields["teacher"] = setup.teacher.fingerprint
     return fields
+
+
+def determined_by(setup: Setup) -> dict[str, dict[str, Any]]:
+    """Per proxy what its column depends on beside the candidates."""
+    found = {}
+    for proxy in setup.single:
+        seeds = setup.seeds_of(proxy)
+        fields = shared_fields(setup, proxy, seeds[0])
+        if "init_seed" in fields:
+            fields["init_seed"] = list(seeds)
+        found[proxy.name] = fields | asdict(setup.options)
+    return found
 
 
 def _precision(dtype: str) -> str:

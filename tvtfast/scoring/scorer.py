@@ -16,9 +16,9 @@ from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.identity import cell_fields
 from tvtfast.scoring.inputs import CandidateInputs
 from tvtfast.scoring.ledger import Ledger
-from tvtfast.scoring.race import RaceSummary
 from tvtfast.scoring.race_population import obstacle, race_ledger
 from tvtfast.scoring.ranking import Method
+from tvtfast.scoring.reference import reference_sample, reference_table
 from tvtfast.scoring.settings import Scoring
 from tvtfast.scoring.setup import set_up
 from tvtfast.scoring.table import ScoreTable
@@ -27,7 +27,13 @@ from tvtfast.scoring.turns import turn
 from tvtfast.spaces import Step
 
 
-def score(candidates: Iterable[Any], scoring: Scoring | None = None, **settings: Any) -> ScoreTable:
+def score(
+    candidates: Iterable[Any],
+    scoring: Scoring | None = None,
+    *,
+    relative_to: ScoreTable | int | None = None,
+    **settings: Any,
+) -> ScoreTable:
     """Score untrained candidates.
 
     Architectures whose space states its layers are computed together: one bank of weights, common
@@ -42,6 +48,11 @@ def score(candidates: Iterable[Any], scoring: Scoring | None = None, **settings:
         candidates: Architectures of ``space`` (objects, published dictionaries or JSON strings),
             modules, or both. Modules need timm's ``forward_intermediates``, or ``feature_fn``.
         scoring: Settings; default the defaults of `Scoring`.
+        relative_to: What combined scores such as ``tvt`` are scaled by, so that values of different
+            calls compare: a table of earlier scores, or a number of architectures that are drawn
+            from the space with the seed and scored first. Default the candidates themselves; one
+            candidate alone, or several with equal scores, then have no combined score: status
+            ``unsupported``, with the reason.
         **settings: Fields of `Scoring` on top, such as ``space``, ``proxies``, ``teacher``,
             ``images``, and model options, such as ``num_classes``.
 
@@ -56,14 +67,15 @@ def score(candidates: Iterable[Any], scoring: Scoring | None = None, **settings:
 
     Determinism: on one device, equal arguments give equal scores, whatever the order of candidates.
     """
-    return Scorer(scoring, **settings)(candidates)
+    return Scorer(scoring, relative_to=relative_to, **settings)(candidates)
 
 
 class Scorer:
     """`score` with everything but the candidates fixed; call it once per population or generation.
 
     The arguments, errors and guarantees are those of `score`. Images, teacher and store are
-    resolved once, when it is made.
+    resolved once, when it is made, and the architectures that ``relative_to`` asks for are scored
+    once, in the first call.
 
     Several threads may use one scorer, or one each: they take turns at computing, since that uses
     all cores anyway. A scorer can be pickled (as far as the caller's own functions can) and copied:
@@ -75,10 +87,18 @@ class Scorer:
         fallbacks: Fast paths that were left up to now.
     """
 
-    def __init__(self, scoring: Scoring | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        scoring: Scoring | None = None,
+        *,
+        relative_to: ScoreTable | int | None = None,
+        **settings: Any,
+    ) -> None:
         given = Scoring.of(scoring, **settings)
         with turn():
             self.setup = setup = set_up(given)
+        self._reference = reference_table(relative_to, setup)
+        self._sample = reference_sample(relative_to, setup)
         self.evaluated = 0
         self.fallbacks: list[Fallback] = []
         self._progress = given.progress
@@ -89,13 +109,13 @@ class Scorer:
     def __call__(self, candidates: Iterable[Any]) -> ScoreTable:
         """Score a population, see `score`."""
         with turn():
-            ledger = self._ledger(candidates)
-            self.evaluated += ledger.unfinished
-            self._score_all(ledger)
-            return self._table(ledger)
+            reference = self._scored_reference()
+            return tabulate(self._scored(candidates), self.setup, None, reference)
 
     def race_obstacle(self, method: Method = "minmax_sum") -> str | None:
         """Why `race` is not possible; ``None`` where it is."""
+        if self._reference is not None or self._sample:
+            return "scores are relative to other candidates, and a race is one among its own"
         return obstacle(self.setup, method)
 
     def race(
@@ -132,7 +152,7 @@ class Scorer:
                 )
                 self.evaluated += computed
             self._score_all(ledger)
-            return self._table(ledger, summary)
+            return tabulate(ledger, self.setup, summary)
 
     def features(self, candidate: Any) -> SpatialFeatures:
         """Last-block features of one candidate for the frozen batch, with the first seed."""
@@ -150,6 +170,18 @@ class Scorer:
     def step_values(self, steps: Sequence[Step]) -> list[float]:
         """Summands of the score for some steps, see `tvtfast.scoring.additive.additive_values`."""
         return additive_values(self.setup, steps)
+
+    def _scored_reference(self) -> ScoreTable | None:
+        """What scores are relative to; a sample is scored when it is first needed."""
+        if self._reference is None and self._sample:
+            self._reference = tabulate(self._scored(self._sample), self.setup, None)
+        return self._reference
+
+    def _scored(self, candidates: Iterable[Any]) -> Ledger:
+        ledger = self._ledger(candidates)
+        self.evaluated += ledger.unfinished
+        self._score_all(ledger)
+        return ledger
 
     def _ledger(self, candidates: Iterable[Any]) -> Ledger:
         setup = self.setup
@@ -171,7 +203,4 @@ class Scorer:
             self._evaluator.score_jointly(ledger, self.setup.single)
         self._evaluator.score_as_populations(ledger, self.setup.single)
         self._evaluator.score_one_by_one(ledger)
-
-    def _table(self, ledger: Ledger, race: RaceSummary | None = None) -> ScoreTable:
         self.fallbacks += ledger.fallbacks
-        return tabulate(ledger, self.setup, race)

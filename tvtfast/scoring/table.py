@@ -13,6 +13,7 @@ from tvtfast.common.files import replacing
 from tvtfast.scoring.cells import STATUSES
 from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.race import RaceSummary
+from tvtfast.scoring.ranking import Method, rank
 from tvtfast.spaces import METRICS, Window
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class ScoreTable:
         race: What the race spent, if there was one.
         constraints: Windows of columns; a candidate outside is not ranked.
         fallbacks: Fast paths that were left on the way, why, and what that cost.
+        reference: Scores that combined ones are relative to, if they are, see `Scorer`.
+        determined_by: Per proxy all that its values depend on beside the candidate, as plain JSON
+            values; empty where that was not told.
         violations: Per candidate how far it is outside its windows, see
             `tvtfast.scoring.constraints.violations`.
     """
@@ -50,6 +54,8 @@ class ScoreTable:
         race: RaceSummary | None = None,
         constraints: Mapping[str, Window] | None = None,
         fallbacks: Sequence[Fallback] = (),
+        reference: ScoreTable | None = None,
+        determined_by: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._values = values
         self.status = status
@@ -61,6 +67,8 @@ class ScoreTable:
         self.constraints = dict(constraints or {})
         self.violations = violations(values, self.constraints)
         self.fallbacks = tuple(fallbacks)
+        self.reference = reference
+        self.determined_by = dict(determined_by or {})
 
     @property
     def limits(self) -> dict[str, Window]:
@@ -76,6 +84,57 @@ class ScoreTable:
         ``error`` or ``oom``, and with several weight draws the deviation ``<proxy>_std`` beside the
         mean."""
         return self._values.copy()
+
+    def rank(
+        self,
+        method: Method = "minmax_sum",
+        proxies: Sequence[str] | None = None,
+        *,
+        relative_to: ScoreTable | None = None,
+    ) -> pd.Series[float]:
+        """Combined score of every candidate, see `tvtfast.rank`."""
+        return rank(self, method, proxies, relative_to=relative_to)
+
+    def values_for(self, table: ScoreTable, proxies: Sequence[str]) -> pd.DataFrame:
+        """Columns that another table is to be scaled by.
+
+        Args:
+            table: The other table.
+            proxies: Names of the columns.
+
+        Raises:
+            ValueError: A column is missing, or was scored with other settings.
+        """
+        self.refuse_other_scores(proxies, table.determined_by)
+        return self._values[list(proxies)].astype("float64")
+
+    def refuse_other_scores(
+        self, proxies: Sequence[str], determined_by: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Check that scores of this table and others that are relative to it are comparable.
+
+        Args:
+            proxies: Names of columns.
+            determined_by: What the values of the others depend on, as in `determined_by`.
+
+        Raises:
+            ValueError: A column is missing, or depends on something else.
+        """
+        for name in proxies:
+            if name not in self.higher_is_better:
+                raise ValueError(
+                    f"relative_to has no proxy {name}; it has {', '.join(self.higher_is_better)}; "
+                    "score it with the same proxies"
+                )
+            mine, other = self.determined_by.get(name), determined_by.get(name)
+            if mine is not None and other is not None and mine != other:
+                differ = sorted(
+                    k for k in mine.keys() | other.keys() if mine.get(k) != other.get(k)
+                )
+                raise ValueError(
+                    f"{name} of relative_to was scored with other {', '.join(differ)}, so its "
+                    "values do not compare; score both with the same settings"
+                )
 
     def counts(self) -> dict[str, int]:
         """Number of cells per status."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from tvtfast.scoring.cells import STATUSES, Cell
 from tvtfast.scoring.constraints import violations
+from tvtfast.scoring.identity import determined_by
 from tvtfast.scoring.ledger import Ledger
 from tvtfast.scoring.race import RaceSummary
-from tvtfast.scoring.ranking import combine
+from tvtfast.scoring.ranking import ADVICE, combine, incomparable
 from tvtfast.scoring.setup import Setup
 from tvtfast.scoring.table import ScoreTable, integer_columns
 from tvtfast.spaces import describe_windows
@@ -18,7 +19,12 @@ from tvtfast.spaces import describe_windows
 _SEVERITY = {"ok": 0, "partial": 1} | dict.fromkeys(STATUSES[2:], 2)
 
 
-def tabulate(ledger: Ledger, setup: Setup, race: RaceSummary | None) -> ScoreTable:
+def tabulate(
+    ledger: Ledger,
+    setup: Setup,
+    race: RaceSummary | None,
+    reference: ScoreTable | None = None,
+) -> ScoreTable:
     """One row per candidate, one column per proxy.
 
     Args:
@@ -26,6 +32,9 @@ def tabulate(ledger: Ledger, setup: Setup, race: RaceSummary | None) -> ScoreTab
         setup: What they were scored with; a value outside a window of its constraints is marked as
             ``infeasible``.
         race: What a race spent, if there was one.
+        reference: Scores that combined ones are relative to, with their parts as columns; without
+            it they are relative to the population, and those of one in which no candidate can be
+            told from another have no value.
     """
     import pandas as pd
 
@@ -48,12 +57,22 @@ def tabulate(ledger: Ledger, setup: Setup, race: RaceSummary | None) -> ScoreTab
     for combination in setup.combined:
         name, parts = combination.name, list(combination.parts)
         estimated = pd.DataFrame({part: status[part] for part in parts}) == "partial"
-        frame[name] = combine(frame[parts], directions, combination.method, estimated)
+        others = None if reference is None else reference.to_pandas()[parts].astype("float64")
+        scaled = combine(frame[parts], directions, combination.method, estimated, others)
+        why = incomparable(frame[parts], others)
+        if why is not None:
+            scaled[:] = math.nan
+        frame[name] = scaled
         status[name] = [max((status[part][i] for part in parts), key=STATUSES.index) for i in rows]
         reasons[name] = [
             "; ".join(f"{part}: {reasons[part][i]}" for part in parts if reasons[part][i])
             for i in rows
         ]
+        if why is not None:
+            told = f"{' and '.join(parts)} cannot be combined: {why}; {ADVICE}"
+            for i in rows:
+                if status[name][i] in ("ok", "partial"):
+                    status[name][i], reasons[name][i] = "unsupported", told
         directions[name] = combination.higher_is_better
     for name, bounds in setup.constraints.items():
         window = {name: bounds}
@@ -71,6 +90,8 @@ def tabulate(ledger: Ledger, setup: Setup, race: RaceSummary | None) -> ScoreTab
         race=race,
         constraints=setup.constraints,
         fallbacks=ledger.fallbacks,
+        reference=reference,
+        determined_by=determined_by(setup),
     )
 
 

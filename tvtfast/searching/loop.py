@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tqdm.auto import tqdm
 
 from tvtfast.scoring.constraints import unreached
-from tvtfast.scoring.ranking import Method, rank
+from tvtfast.scoring.ranking import Method, rank_population
 from tvtfast.scoring.scorer import Scorer
 from tvtfast.scoring.settings import Scoring
 from tvtfast.scoring.store import STORE, ScoreStore
@@ -161,7 +161,7 @@ def search(
 
                 table, answer = _explore(proposals, archive, score, notes, keep, timings)
             with _timed(timings, "ranking"):
-                scores = rank(table, method)
+                scores = rank_population(table, method)
             result = SearchResult(
                 space=resolved_space,
                 options=setup.options,

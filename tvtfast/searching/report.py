@@ -34,7 +34,8 @@ def report_search(
             score=result.scores,
             higher_is_better=result.table.higher_is_better,
             settings={name: shown(value) for name, value in settings.items()}
-            | _outside(result.table),
+            | _outside(result.table)
+            | _alone(result.table),
             timings=result.timings,
             machine=versions() | machine(),
             attention=_searched(result, scorer),
@@ -54,6 +55,12 @@ def _outside(table: ScoreTable) -> dict[str, str]:
         return {}
     outside = int((table.violations > 0).sum())
     return {"outside the constraints": f"{outside:,} of {len(table):,} candidates"}
+
+
+def _alone(table: ScoreTable) -> dict[str, str]:
+    if len(table) > 1:
+        return {}
+    return {"compared with": "no other candidate: the only one that was scored is the best"}
 
 
 def _race_table(race: RaceSummary | None) -> RaceTable | None:
