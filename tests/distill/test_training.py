@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import tvtfast
+from tvtfast.common.run_folder import OtherRunError
 from tvtfast.distill import TrainingError, distill
 from tvtfast.models import CheckpointError, load_student
 
@@ -41,7 +42,7 @@ def test_a_student_learns_from_its_teacher(finished):
 
 def test_the_folder_holds_the_best_weights_the_state_and_the_log(finished):
     folder = finished.folder
-    names = {"config.json", "last.pt", "log.csv", "model.safetensors", "student.json"}
+    names = {"config.json", "last.pt", "log.csv", "model.safetensors", "run.json", "student.json"}
     assert {path.name for path in folder.iterdir()} == names
     with open(folder / "log.csv", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -187,7 +188,10 @@ def test_a_full_disk_stops_and_keeps_the_last_state(
     monkeypatch.setattr(TrainingFolder, "save", save_then_fill)
     folder = tmp_path / "student"
     try:
-        with pytest.raises(TrainingError, match=r"cannot write to .*after epoch 1 is kept.*space"):
+        with pytest.raises(
+            TrainingError,
+            match=r"last\.pt cannot be written, the disk is full.*after epoch 1 is kept\. Free",
+        ):
             small.train(folder)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -208,9 +212,9 @@ def test_a_damaged_state_is_refused(small, tmp_path, finished):
 
 
 def test_another_training_is_not_continued(small, finished):
-    with pytest.raises(CheckpointError, match="another training .lr was 0.0005, now 0.001"):
+    with pytest.raises(OtherRunError, match="another run .lr was 0.0005, now 0.001"):
         small.train(finished.folder, lr=0.001)
-    with pytest.raises(CheckpointError, match="teacher was"):
+    with pytest.raises(OtherRunError, match="teacher was"):
         small.train(finished.folder, plain=True)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import tvtfast
 from tvtfast.cli import main
+from tvtfast.common.run_folder import OtherRunError
 from tvtfast.growing.rule import GrowthRules
 from tvtfast.proxies import Proxy
 
@@ -87,6 +88,30 @@ def test_what_was_scored_is_not_scored_again(family, folder, tmp_path):
     assert [step.chosen for step in grow(None, [Proxy("own", counting)]).steps] == [
         step.chosen for step in resumed.steps
     ]
+
+
+def test_a_folder_is_that_of_one_family(tmp_path):
+    small = GrowthRules(stop_params=3e6, max_params=2e7)
+    first = grow(tmp_path, rules=small, target_params=[1e6])
+    more = GrowthRules(stop_params=6e6, max_params=2e7)
+    longer = grow(tmp_path, rules=more, target_params=[3e6])
+    assert longer.steps[: len(first.steps)] == first.steps and len(longer.steps) > len(first.steps)
+    with pytest.raises(OtherRunError, match="stop_params was 6000000.0, now 3000000.0"):
+        grow(tmp_path, rules=small)
+    with pytest.raises(OtherRunError, match="max_params was"):
+        grow(tmp_path, rules=GrowthRules(stop_params=6e6, max_params=3e7))
+    with pytest.raises(OtherRunError, match="topology was"):
+        tvtfast.grow(
+            SEED.replace("8,2,3", "8,1,3"),
+            proxies=("flops", "params"),
+            output_dir=tmp_path,
+            rules=more,
+            num_classes=10,
+            img_size=32,
+        )
+    with pytest.raises(OtherRunError, match="command was 'grow', now 'search'"):
+        tvtfast.search("asvit", trials=2, proxies=["params"], run_dir=tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text())["status"] == "finished"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 
 import tvtfast
 from tvtfast.distill import Distillation
-from tvtfast.models import load_student
+from tvtfast.models import CifarResNet, load_student
 from tvtfast.pipeline import RunError, deit_like
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -135,24 +135,34 @@ def test_a_stage_whose_folder_is_removed_is_done_again(
 
 def test_a_damaged_record_is_named(copied, small):
     (copied / "run.json").write_text("{")
-    with pytest.raises(ValueError, match=r"run\.json is damaged .*; remove it"):
+    with pytest.raises(
+        ValueError,
+        match=r"run\.json cannot be read as the record of a run .* it is damaged, remove it",
+    ):
         small.run(copied)
 
 
 def test_another_run_is_refused(copied, small):
     with pytest.raises(RunError, match="another run .budget was 35000.0, now 36000.0"):
         small.run(copied, budget=3.6e4)
-    with pytest.raises(RunError, match="search/run.json is not the record of a run"):
+    reversed_images = small.part("test", 20)
+    reversed_images.images = reversed_images.images[::-1]
+    with pytest.raises(RunError, match="another run .pixels was"):
+        small.run(copied, test=reversed_images)
+    with pytest.raises(RunError, match="search holds another run .command was 'search', now 'run'"):
         small.run(copied / "search")
 
 
 def test_a_given_teacher_is_not_trained_and_comparisons_are_left_out(small, tmp_path, finished):
-    result = small.run(
-        tmp_path / "run", teacher=finished.folder / "teacher", compare=False, how=Distillation()
-    )
+    taught = shutil.copytree(finished.folder / "teacher", tmp_path / "teacher")
+    result = small.run(tmp_path / "run", teacher=taught, compare=False, how=Distillation())
     assert result.plain is None and result.baseline is None
     assert result.teacher.fingerprint == finished.teacher.fingerprint
     assert set(result.seconds) == {"search", "student"}
+    other = tvtfast.initialize_(CifarResNet(8, 10), seed=3)
+    tvtfast.load_teacher(other, input_size=16).update(taught, dataset="digits", accuracy=1.0)
+    with pytest.raises(RunError, match="another run .teacher fingerprint was"):
+        small.run(tmp_path / "run", teacher=taught, compare=False, how=Distillation())
     names = {path.name for path in result.folder.iterdir() if path.is_dir()}
     assert names == {"search", "student", "export"}
     card = json.loads((finished.folder / "teacher" / "teacher.json").read_text())

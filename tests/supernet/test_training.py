@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from tvtfast.common.run_folder import OtherRunError
 from tvtfast.distill import Distillation, Recipe, distill
 from tvtfast.models import CheckpointError, CifarResNet, load_student
 from tvtfast.supernet import InheritedAccuracy, extract, load_superformer, train_superformer
@@ -20,7 +21,7 @@ def finished(small, tmp_path_factory):
 
 
 def test_the_folder(small, finished, assert_same, last_weights):
-    names = {"last.pt", "log.csv", "superformer.json", "superformer.safetensors"}
+    names = {"last.pt", "log.csv", "run.json", "superformer.json", "superformer.safetensors"}
     assert {path.name for path in finished.folder.iterdir()} == names
     loaded = load_superformer(finished.folder)
     assert loaded.fingerprint == finished.superformer.fingerprint
@@ -114,8 +115,10 @@ def test_what_does_not_go_together(small, tmp_path, finished):
         small.train(tmp_path, how=Distillation())
     with pytest.raises(ValueError, match="cutmix=-1"):
         small.train(tmp_path, cutmix=-1.0)
-    with pytest.raises(CheckpointError, match="sharing was 'cyclic', now 'ordinal'"):
+    with pytest.raises(OtherRunError, match="sharing was 'cyclic', now 'ordinal'"):
         small.train(finished.folder, sharing="ordinal")
+    with pytest.raises(OtherRunError, match="pixels was"):
+        small.train(finished.folder, images=99)
     with pytest.raises(FileNotFoundError, match="train one with 'tvtfast supernet'"):
         load_superformer(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="there is no superformer"):

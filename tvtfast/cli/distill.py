@@ -10,6 +10,7 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from tvtfast import spaces
+from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import UsageError
 from tvtfast.cli.training import (
     NONE,
@@ -78,14 +79,14 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Train, and print the best accuracy and where the student lies."""
     if not cfg.arch:
         raise UsageError("name the architecture: --arch runs/x/best.json")
-    cfg.output_dir = cfg.output_dir or _default_folder(cfg)
     how = distillation(cfg)
     options: dict[str, Any] = {
         name: getattr(cfg, name)
         for name in ("img_size", "patch_size")
         if getattr(cfg, name) is not None
     }
-    training = training_arguments(cfg, STUDENT_RECIPE)
+    folder = command_folder(cfg, _default_folder(cfg))
+    training = training_arguments(cfg, STUDENT_RECIPE, folder)
     training["recipe"] = replace(training["recipe"], tokens=_tokens(cfg.progressive_tokens))
     trained = distill(
         cfg.arch,

@@ -9,8 +9,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import UsageError, add_scoring_options, scoring_arguments
-from tvtfast.common.files import CONFIG, replacing
 from tvtfast.growing.family import Family, grow
 from tvtfast.growing.rule import Grown, GrowthRules
 
@@ -75,10 +75,8 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         paper=cfg.paper,
     )
     arguments = scoring_arguments(cfg, progress=False)
-    folder = Path(cfg.output_dir or Path("runs") / f"{cfg.space}-family-seed{cfg.seed}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / CONFIG) as target:
-        parser.save(cfg, target, skip_unset=False)
+    default = Path("runs") / f"{cfg.space}-family-seed{cfg.seed}"
+    folder = command_folder(cfg, default, parser)
     family = grow(
         topology,
         space=cfg.space,
@@ -87,7 +85,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         output_dir=folder,
         **arguments | {"progress": True},
     )
-    print(_summary(family, cfg.target_params, folder))
+    print(_summary(family, cfg.target_params, folder.chosen))
 
 
 def _topology(given: str) -> Any:

@@ -10,14 +10,13 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from tvtfast import spaces
+from tvtfast.cli.folders import command_folder
 from tvtfast.cli.training import add_data_options, add_guidance_options, distillation
-from tvtfast.common.files import CONFIG, replacing
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Recipe, TrainedStudent
 from tvtfast.pipeline import RunResult, defaults_for
 from tvtfast.pipeline import run as run_pipeline
 from tvtfast.pipeline.plan import LOWEST_SHARE
-from tvtfast.pipeline.record import RECORD
 from tvtfast.training.recipe import DTYPES
 
 _MILLION = 1e6
@@ -83,14 +82,12 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Run all stages, and print how the student does and where everything lies."""
-    folder = Path(cfg.output_dir or _default_folder(cfg))
-    _keep_configuration(cfg, parser, folder)
     known = defaults_for(cfg.data_set)
     options = {n: getattr(cfg, n) for n in ("img_size", "patch_size") if getattr(cfg, n)}
     result = run_pipeline(
         cfg.data_set,
         budget=cfg.budget * _MILLION,
-        output_dir=folder,
+        output_dir=command_folder(cfg, _default_folder(cfg), parser),
         space=cfg.space,
         trials=cfg.trials,
         teacher=cfg.teacher,
@@ -107,14 +104,6 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         **options,
     )
     print(_summary(result))
-
-
-def _keep_configuration(cfg: Namespace, parser: ArgumentParser, folder: Path) -> None:
-    """Write the flags of a run that begins; those of one that goes on are there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / RECORD).exists():
-        with replacing(folder / CONFIG) as target:
-            parser.save(cfg, target, skip_unset=False)
 
 
 def _changed(recipe: Recipe, given: dict[str, Any]) -> Recipe:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser
 
 from tvtfast import strategies
+from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import (
     add_rank_option,
     add_scoring_options,
@@ -19,7 +20,6 @@ from tvtfast.cli.options import (
     scoring_arguments,
 )
 from tvtfast.cli.tables import candidates_table
-from tvtfast.common.files import CONFIG, replacing
 from tvtfast.spaces import describe_windows
 from tvtfast.spaces import get as get_space
 
@@ -98,10 +98,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
     if isinstance(strategy, str):
         strategy = strategies.configured(strategy, cfg.strategy_settings)
     arguments = scoring_arguments(cfg, progress=True)
-    folder = Path(cfg.output_dir or _default_folder(cfg))
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / CONFIG) as target:
-        parser.save(cfg, target, skip_unset=False)
+    folder = command_folder(cfg, _default_folder(cfg), parser)
     result = search(
         space,
         strategy=strategy,
@@ -114,7 +111,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         run_dir=folder,
         **arguments,
     )
-    print(_summary(result, folder))
+    print(_summary(result, folder.chosen))
 
 
 def _default_folder(cfg: Namespace) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from tvtfast.cli.folders import command_folder
 from tvtfast.cli.training import (
     NONE,
     add_data_options,
@@ -83,9 +84,7 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Train, and say where the superformer lies and what to do with it."""
-    cfg.output_dir = cfg.output_dir or str(
-        Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
-    )
+    default = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
     side = cfg.img_size or load_dataset(cfg.data_set, cfg.data_path).img_size
     how = Distillation(
         guidance=None if cfg.guidance == NONE else cfg.guidance,
@@ -103,7 +102,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         how=how,
         img_size=side,
         patch_size=cfg.patch_size or default_patch_size(side),
-        **training_arguments(cfg, SUPERFORMER_RECIPE),
+        **training_arguments(cfg, SUPERFORMER_RECIPE, command_folder(cfg, default)),
     )
     if announces():
         card = finished.superformer.card

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
+from tvtfast.cli.folders import command_folder
 from tvtfast.cli.training import add_data_options, add_recipe_options, training_arguments
 from tvtfast.distill import TEACHER_RECIPE, train_teacher
 from tvtfast.training.processes import announces
@@ -37,10 +38,8 @@ def parser() -> ArgumentParser:
 
 def run(cfg: Namespace, parser: ArgumentParser) -> None:
     """Train, and say where the teacher lies."""
-    folder = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.arch}"
-    cfg.output_dir = cfg.output_dir or str(folder)
-    train_teacher(
-        cfg.arch, cfg.data_set, img_size=cfg.img_size, **training_arguments(cfg, TEACHER_RECIPE)
-    )
+    folder = command_folder(cfg, Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.arch}")
+    arguments = training_arguments(cfg, TEACHER_RECIPE, folder)
+    train_teacher(cfg.arch, cfg.data_set, img_size=cfg.img_size, **arguments)
     if announces():
-        print(f"teacher  {cfg.output_dir}\nlog      {Path(cfg.output_dir) / 'log.csv'}")
+        print(f"teacher  {folder.chosen}\nlog      {folder.chosen / 'log.csv'}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from tvtfast.common.run_folder import CommandFolder
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Distillation, digits_teacher
 from tvtfast.models import Teacher
@@ -129,8 +130,8 @@ def add_recipe_options(parser: ArgumentParser, recipe: Recipe) -> None:
     )
 
 
-def training_arguments(cfg: Namespace, recipe: Recipe) -> dict[str, Any]:
-    """Keyword arguments of both training functions from the shared flags."""
+def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) -> dict[str, Any]:
+    """Keyword arguments of all training functions from the shared flags."""
     changed = {
         name: getattr(cfg, name)
         for name in (
@@ -150,7 +151,7 @@ def training_arguments(cfg: Namespace, recipe: Recipe) -> dict[str, Any]:
     }
     return {
         "recipe": replace(recipe, **changed),
-        "output_dir": cfg.output_dir,
+        "output_dir": folder,
         "data_path": cfg.data_path,
         "workers": cfg.workers,
         "seed": cfg.seed,

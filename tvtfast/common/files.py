@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tvtfast.common.worker import existed, here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,16 +22,72 @@ CONFIG = "config.yaml"
 """Name of the file in which a command keeps its flags, in the folder of what it makes."""
 
 
+_UNFINISHED = re.compile(r"\..+\.(?:(?P<where>[0-9a-f]{8})-(?P<pid>\d+)-)?[0-9a-f]{32}\.tmp")
+"""Names of files that are being written: the machine, the process and a random number."""
+_FORSAKEN = 3600.0
+"""Seconds without a change after which nobody writes a file any more, whoever began it."""
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TORCH_WRITER = "inline_container"
+"""What PyTorch's errors name when a checkpoint cannot be written."""
+
+
+class FullDiskError(OSError):
+    """A file cannot be written for want of space; the message names it.
+
+    Attributes:
+        what: What happened, without what to do.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.what = f"{path} cannot be written, the disk is full or a quota is reached"
+        super().__init__(
+            f"{self.what}; nothing that was written before is lost. Free some space and run the "
+            "same command again"
+        )
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block succeeds."""
+    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
+
+    Raises:
+        FullDiskError: There is no space for it; what was at ``path`` is still there.
+    """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    writer = f"{here()}-{os.getpid()}-{uuid.uuid4().hex}"
+    unfinished = path.with_name(f".{path.name}.{writer}.tmp")
     try:
         yield unfinished
         os.replace(unfinished, path)
+    except Exception as error:
+        if _is_full(error):
+            raise FullDiskError(path) from error
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return isinstance(error, RuntimeError) and _TORCH_WRITER in str(error)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers left in a folder who died before they ended.
+
+    A file goes if its writer is a process of this machine that is no more, or if it was not touched
+    for an hour. Files that somebody writes stay.
+    """
+    for path in folder.glob(".*.tmp"):
+        name = _UNFINISHED.fullmatch(path.name)
+        if name is None:
+            continue
+        with suppress(OSError):  # gone already, or not ours to remove
+            changed = path.stat().st_mtime
+            dead = name["where"] == here() and not existed(int(name["pid"]), changed)
+            if dead or time.time() - changed > _FORSAKEN:
+                path.unlink()
 
 
 def write_durably(path: Path, save: Callable[[Path], object]) -> None:

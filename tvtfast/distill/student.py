@@ -15,16 +15,16 @@ from tqdm.auto import tqdm
 
 from tvtfast.data import VisionDataset
 from tvtfast.distill.offline import OfflineGuide
-from tvtfast.distill.subject import subject
+from tvtfast.distill.subject import Subject, subject
 from tvtfast.models import (
     FeatureFn,
     Student,
-    StudentCard,
     Teacher,
     load_student,
     load_teacher,
     save_student,
 )
+from tvtfast.models.student import WEIGHTS
 from tvtfast.spaces import Space
 from tvtfast.training.guide import Distillation, Guide
 from tvtfast.training.images import images
@@ -96,7 +96,8 @@ def distill(
             holds the best weights in the end.
         dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
         teacher: What `tvtfast.load_teacher` takes. Frozen.
-        output_dir: The student folder.
+        output_dir: The student folder. It holds one training: everything that the weights depend
+            on, pixels and teacher included, is in ``run.json``, and any other training is refused.
         how: How the teacher takes part; default the published guidance with a teacher, and plain
             training without.
         recipe: Hyperparameters.
@@ -117,7 +118,8 @@ def distill(
         ValueError: No teacher where one is needed, a teacher that does not fit, or options that do
             not go together.
         TrainingError: The loss is no longer finite, or files cannot be written.
-        CheckpointError: ``last.pt`` is damaged or belongs to another training.
+        CheckpointError: ``last.pt`` is damaged.
+        RunError: The folder holds another training, or another process trains in it.
     """
     train, test = images(dataset, data_path, test)
     if how is None:
@@ -161,16 +163,20 @@ def distill(
                 feature_fn=feature_fn,
             )
         known = settings(train, test, recipe, seed, processes, model)
-        known |= _described(trained.card, how, guide)
+        known |= _described(trained, how, guide, feature_fn)
         if recipe.tokens is not None:
             cost = recipe.tokens.cost(model, (trained.side, trained.side), recipe.epochs)
             known |= cost.to_dict()
             if progress and processes.leads:
                 tqdm.write(str(cost))
 
+        folder = TrainingFolder(
+            output_dir, "distill", known, weights=WEIGHTS, leads=processes.leads
+        )
+
         def keep_best(best: nn.Module, accuracy: float, epoch: int) -> None:
             kept = replace(trained.card, accuracy=accuracy, recipe={**known, "epoch": epoch})
-            save_student(output_dir, best, kept)
+            save_student(folder.path, best, kept)
 
         history = Trainer(
             objective=objective,
@@ -179,7 +185,7 @@ def distill(
             img_size=trained.side,
             recipe=recipe,
             seed=seed,
-            folder=TrainingFolder(output_dir, known),
+            folder=folder,
             keep_best=keep_best,
             team=processes,
             workers=workers,
@@ -187,13 +193,18 @@ def distill(
             tensorboard=tensorboard,
         ).run()
         processes.wait()
-    best = load_student(output_dir, module=None if trained.card.space else model.cpu())
-    return TrainedStudent(best, tuple(history), Path(output_dir))
+    best = load_student(folder.path, module=None if trained.card.space else model.cpu())
+    return TrainedStudent(best, tuple(history), folder.path)
 
 
-def _described(card: StudentCard, how: Distillation, guide: Guide | None) -> dict[str, Any]:
+def _described(
+    trained: Subject, how: Distillation, guide: Guide | None, feature_fn: FeatureFn | None
+) -> dict[str, Any]:
     """What the weights of a student depend on besides the recipe, as JSON knows it."""
+    card = trained.card
     described: dict[str, Any] = {
+        "network": type(trained.module).__qualname__,
+        "features": feature_fn and getattr(feature_fn, "__qualname__", type(feature_fn).__name__),
         "space": card.space,
         "arch": card.arch,
         "model_options": card.model_options,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data import VisionDataset
 from tvtfast.initialization import initialize_
 from tvtfast.models import CifarResNet, Teacher, load_teacher
+from tvtfast.models.teacher_folder import WEIGHTS
 from tvtfast.training.images import images
 from tvtfast.training.losses import DistillationLoss
 from tvtfast.training.objective import Objective
@@ -66,7 +66,8 @@ def train_teacher(
     Raises:
         ValueError: An unknown name.
         TrainingError: The loss is no longer finite, or files cannot be written.
-        CheckpointError: ``last.pt`` is damaged or belongs to another training.
+        CheckpointError: ``last.pt`` is damaged.
+        RunError: The folder holds another training, or another process trains in it.
     """
     train, test = images(dataset, data_path, test)
     is_cifar = _CIFAR_NAME.fullmatch(arch) is not None
@@ -76,12 +77,20 @@ def train_teacher(
         objective = Objective(
             model.to(processes.device), DistillationLoss(label_smoothing=recipe.label_smoothing)
         )
+        known = settings(train, test, recipe, seed, processes, model)
+        folder = TrainingFolder(
+            output_dir,
+            "teacher",
+            known | {"arch": arch, "img_size": side},
+            weights=WEIGHTS,
+            leads=processes.leads,
+        )
 
         def keep_best(best: nn.Module, accuracy: float, epoch: int) -> None:
             kept = Teacher(
                 copy.deepcopy(best), name=arch, input_size=side, normalization=train.normalization
             )
-            kept.update(output_dir, dataset=train.name, accuracy=accuracy)
+            kept.update(folder.path, dataset=train.name, accuracy=accuracy)
 
         Trainer(
             objective=objective,
@@ -90,11 +99,7 @@ def train_teacher(
             img_size=side,
             recipe=recipe,
             seed=seed,
-            folder=TrainingFolder(
-                output_dir,
-                settings(train, test, recipe, seed, processes, model)
-                | {"arch": arch, "img_size": side},
-            ),
+            folder=folder,
             keep_best=keep_best,
             team=processes,
             workers=workers,
@@ -102,7 +107,7 @@ def train_teacher(
             tensorboard=tensorboard,
         ).run()
         processes.wait()
-    return load_teacher(Path(output_dir))
+    return load_teacher(folder.path)
 
 
 def _network(arch: str, num_classes: int, seed: int) -> nn.Module:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from tvtfast.common.files import write_csv, write_json
+from tvtfast.common.files import sweep, write_csv, write_json
+from tvtfast.common.identity import Identity
+from tvtfast.common.run_folder import RunFolder
 from tvtfast.growing.rule import Grown, GrowthRules, GrowthStep, grow_steps
 from tvtfast.proxies import BASELINES
 from tvtfast.report import write_growth_figure
+from tvtfast.scoring.identity import scoring_settings
 from tvtfast.scoring.scorer import Scorer
 from tvtfast.scoring.settings import Scoring
+from tvtfast.scoring.setup import Setup
 from tvtfast.scoring.store import STORE, ScoreStore
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
@@ -24,6 +29,9 @@ from tvtfast.spaces import get as get_space
 if TYPE_CHECKING:
     import pandas as pd
 
+TABLE = "growth.csv"
+"""Name of the file with every candidate of every step."""
+MODELS = "models"
 _PROXIES = ("ntk_condition", "length_distortion")
 
 
@@ -133,7 +141,9 @@ def grow(
         output_dir: Folder for ``growth.csv`` (every candidate of every step, written after each),
             ``family.csv`` and ``family.png`` (the models), ``models/`` (each in the form of a
             search's ``best.json``), ``picked.json`` (those nearest to the targets) and
-            ``scores.sqlite``; ``None`` writes nothing.
+            ``scores.sqlite``; ``None`` writes nothing. It holds one family: everything that it
+            depends on is in ``run.json``, and any other is refused. Growth may go on to larger
+            models (``stop_params``), and others may be picked.
         scoring: What decides; default the defaults of `tvtfast.scoring.Scoring`, with the
             published proxies.
         **settings: Fields of `tvtfast.scoring.Scoring` on top, such as ``images``, ``init_seeds``
@@ -142,32 +152,41 @@ def grow(
     Raises:
         ValueError: An architecture that cannot grow, bad arguments of `tvtfast.score`, a target
             that is no positive number, no candidate within the limits, or a step without any score.
-        StoreError: The folder cannot be written; scores already there are kept.
+        RunError: The folder holds another family, or another process grows one in it.
+        StoreError: Scores cannot be written; those already there are kept.
     """
     resolved = get_space(space)
     start = resolved.decode(topology)
-    folder = None if output_dir is None else Path(output_dir)
     given = Scoring.of(scoring or Scoring(proxies=_PROXIES), **settings)
     if given.store is not None:
         raise ValueError("growth keeps its scores in output_dir; leave store out")
-    with ScoreStore(None if folder is None else folder / STORE) as store:
-        scorer = Scorer(given, space=resolved, store=store, progress=False)
-        setup = scorer.setup
-        if setup.combined:
-            raise ValueError(
-                f"{setup.combined[0].name} is scaled over a population; grow by its parts, "
-                "whose ranks are added"
-            )
-        directions, options = setup.directions, asdict(setup.options)
+    scorer = Scorer(given, space=resolved, progress=False)
+    setup = scorer.setup
+    if setup.combined:
+        raise ValueError(
+            f"{setup.combined[0].name} is scaled over a population; grow by its parts, whose ranks "
+            "are added"
+        )
+    directions, options = setup.directions, asdict(setup.options)
+    run = None
+    if output_dir is not None:
+        topology = resolved.to_dict(rules.start(start))
+        run = _run_folder(output_dir, topology, rules, target_params, setup)
+    folder = None if run is None else run.path
 
-        def score(archs: list[Any]) -> dict[str, list[float]]:
-            frame = scorer(archs).to_pandas()
-            return {name: frame[name].astype("float64").tolist() for name in directions}
+    def score(archs: list[Any]) -> dict[str, list[float]]:
+        frame = scorer(archs).to_pandas()
+        return {name: frame[name].astype("float64").tolist() for name in directions}
 
-        def family() -> Family:
-            return Family(resolved, setup.options, directions, tuple(steps), scorer.evaluated)
+    def family() -> Family:
+        return Family(resolved, setup.options, directions, tuple(steps), scorer.evaluated)
 
-        steps: list[GrowthStep] = []
+    steps: list[GrowthStep] = []
+    with ExitStack() as opened:
+        if run is not None:
+            opened.enter_context(run.claimed())
+        store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
+        scorer.keep_in(store)
         with tqdm(desc="growing", unit="step", disable=not given.progress) as bar:
             for step in grow_steps(
                 start,
@@ -181,26 +200,46 @@ def grow(
                 bar.set_postfix_str(f"{step.model.params / 1e6:.2f} M parameters")
                 bar.update()
                 if folder is not None:
-                    write_csv(folder / "growth.csv", family().to_pandas())
-    if not steps:
-        raise ValueError(
-            f"no model of the first step has at most {rules.max_params:,.0f} parameters; raise "
-            "max_params, or start narrower"
-        )
-    grown = family()
-    picked = {target: grown.pick(target) for target in target_params}
-    if folder is not None:
-        _write_family(grown, picked, folder)
+                    write_csv(folder / TABLE, family().to_pandas())
+        if not steps:
+            raise ValueError(
+                f"no model of the first step has at most {rules.max_params:,.0f} parameters; raise "
+                "max_params, or start narrower"
+            )
+        grown = family()
+        picked = {target: grown.pick(target) for target in target_params}
+        if folder is not None:
+            _write_family(grown, picked, folder)
     return grown
 
 
+def _run_folder(
+    given: str | os.PathLike[str],
+    topology: Any,
+    rules: GrowthRules,
+    target_params: Sequence[float],
+    setup: Setup,
+) -> RunFolder:
+    """The folder of a family. Growth may go on to larger models, and other models may be picked."""
+    settings = {
+        "space": setup.space and setup.space.name,
+        "topology": topology,
+        **asdict(rules),
+        "target_params": list(target_params),
+        **scoring_settings(setup),
+    }
+    identity = Identity("grow", settings, growing=("stop_params",), moving=("target_params",))
+    return RunFolder(given, identity, holds=lambda folder: (folder / TABLE).exists())
+
+
 def _write_family(family: Family, picked: Mapping[float, Grown], folder: Path) -> None:
+    sweep(folder / MODELS)
     table = family.to_pandas()
     models = table[table["chosen"]].drop(columns="chosen")
     write_csv(folder / "family.csv", models)
-    (folder / "models").mkdir(exist_ok=True)
+    (folder / MODELS).mkdir(exist_ok=True)
     for step in family.steps:
-        write_json(folder / "models" / f"step-{step.number:03d}.json", family.describe(step.model))
+        write_json(folder / MODELS / f"step-{step.number:03d}.json", family.describe(step.model))
     if picked:
         write_json(
             folder / "picked.json",

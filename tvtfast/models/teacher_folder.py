@@ -17,7 +17,7 @@ from tvtfast.models.cifar_resnet import CifarResNet
 from tvtfast.models.model_folder import write_weights
 
 _CARD = "teacher.json"
-_WEIGHTS = "model.safetensors"
+WEIGHTS = "model.safetensors"
 _FORMAT, _VERSION = "tvtfast-teacher", 1
 
 
@@ -51,7 +51,7 @@ def describe(module: nn.Module) -> dict[str, Any]:
 def write(folder: Path, module: nn.Module, card: Mapping[str, Any]) -> None:
     """Write weights and card; each file replaces the one before it at once."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_weights(folder / _WEIGHTS, module)
+    write_weights(folder / WEIGHTS, module)
     write_json(folder / _CARD, card)
 
 
@@ -80,7 +80,7 @@ def read(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
         raise CheckpointError(
             f"{path} does not describe a teacher ({type(error).__name__}: {error})"
         ) from error
-    fit(module, load_weights(folder / _WEIGHTS), folder / _WEIGHTS)
+    fit(module, load_weights(folder / WEIGHTS), folder / WEIGHTS)
     return module, card
 
 

@@ -1,8 +1,8 @@
 """From a data set and a parameter budget to a trained student, in one folder."""
 
+from tvtfast.common.run_folder import RunError
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.defaults import Defaults, defaults_for
-from tvtfast.pipeline.record import RunError
 from tvtfast.pipeline.running import RunResult, run
 
 __all__ = ["Defaults", "RunError", "RunResult", "defaults_for", "deit_like", "run"]

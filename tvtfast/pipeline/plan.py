@@ -26,7 +26,11 @@ TeacherSource = str | os.PathLike[str] | nn.Module | Teacher
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What `tvtfast.pipeline.run` was asked for, with defaults filled in."""
+    """What `tvtfast.pipeline.run` was asked for, with defaults filled in.
+
+    Args:
+        given: The teacher that ``source`` names; ``None`` for one that is trained.
+    """
 
     folder: Path
     train: VisionDataset
@@ -35,6 +39,7 @@ class Plan:
     space: Space[Any]
     trials: int | None
     source: TeacherSource | None
+    given: Teacher | None
     chosen: Defaults
     how: Distillation
     options: Mapping[str, Any]
@@ -62,15 +67,17 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """All that the results depend on, as plain values."""
-        given = self.source is not None
+        given = self.given is not None
         return {
             "data set": self.train.name,
             "images": [len(self.train), len(self.test)],
             "labels": fingerprint(self.train.labels, self.test.labels),
+            "pixels": [self.train.fingerprint, self.test.fingerprint],
             "budget": self.budget,
             "space": self.space.name,
             "trials": self.trials,
             "teacher": _named(self.source) if given else self.chosen.teacher_arch,
+            "teacher fingerprint": self.given and self.given.fingerprint,
             "teacher recipe": None if given else asdict(self.chosen.teacher_recipe),
             "recipe": asdict(self.chosen.recipe),
             "distillation": asdict(self.how),

@@ -21,7 +21,7 @@ from tvtfast.distill import TrainedStudent
 from tvtfast.models import SpatialFeatures, Teacher, build, last_features
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.plan import Plan
-from tvtfast.pipeline.record import read_json
+from tvtfast.pipeline.stage_errors import read_json
 from tvtfast.pipeline.stages import BASELINE, EXPORT, PLAIN, SEARCH, STUDENT, TEACHER, Stages
 from tvtfast.report import RunReport, TrainedNetwork, write_run_report
 from tvtfast.searching.report import attention_panel, shown

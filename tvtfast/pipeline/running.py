@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tvtfast.common.identity import Identity
+from tvtfast.common.run_folder import RunError, RunFolder
 from tvtfast.data import VisionDataset
 from tvtfast.distill import Distillation, Recipe, TrainedStudent
-from tvtfast.models import Teacher
+from tvtfast.models import Teacher, load_teacher
 from tvtfast.pipeline.defaults import Defaults, defaults_for
 from tvtfast.pipeline.plan import Plan, TeacherSource, model_options
-from tvtfast.pipeline.record import Record, RunError
 from tvtfast.pipeline.reporting import report_run, seconds_of
-from tvtfast.pipeline.stages import run_stages
+from tvtfast.pipeline.stages import begun, run_stages
 from tvtfast.spaces import Space
 from tvtfast.spaces import get as get_space
 from tvtfast.training.images import images
@@ -75,7 +76,8 @@ def run(
     ``teacher`` (`tvtfast.distill.train_teacher`), ``search`` (`tvtfast.search`), ``student``,
     ``plain`` and ``deit`` (`tvtfast.distill.distill`), ``export`` (`tvtfast.export`); and
     ``run.json`` and ``report.html``. A stage that is finished is not done again: the same call
-    continues a run that was stopped in whatever way, and ends as one that was never stopped.
+    continues a run that was stopped in whatever way, and ends as one that was never stopped. Any
+    other run, of other pixels or of another teacher for instance, is refused.
 
     Args:
         dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
@@ -103,7 +105,8 @@ def run(
             (`tvtfast.spaces.ModelOptions`).
 
     Raises:
-        RunError: The folder holds another run or a damaged file, or several processes were started.
+        RunError: The folder holds another run or a damaged file, another process works on it, or
+            ``torchrun`` started several.
         InfeasibleError: No architecture of the space fits the budget.
         ValueError: Arguments that do not go together.
         TrainingError: The loss is no longer finite, or files cannot be written.
@@ -120,6 +123,7 @@ def run(
         space=get_space(space),
         trials=trials,
         source=teacher,
+        given=None,
         chosen=Defaults(
             teacher_arch or known.teacher_arch,
             teacher_recipe or known.teacher_recipe,
@@ -136,16 +140,15 @@ def run(
     )
     # a budget that no architecture fits should not cost the training of a teacher first
     plan.space.sample(1, plan.seed, plan.constraints, **plan.options)
-    record = Record(plan.folder, plan.settings())
-    try:
+    if teacher is not None:
+        plan = replace(plan, given=load_teacher(teacher, device=device))
+    folder = RunFolder(output_dir, Identity("run", plan.settings()), holds=begun)
+    plan = replace(plan, folder=folder.path)
+    with folder.claimed() as record:
         stages = run_stages(plan)
         seconds = seconds_of(plan, stages)
         page = report_run(plan, stages, seconds)
-    except BaseException as error:
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        record.write(status, error=repr(error))
-        raise
-    record.write("finished", seconds=seconds)
+        record.results = {"seconds": seconds}
     return RunResult(
         plan.folder,
         stages.teacher,

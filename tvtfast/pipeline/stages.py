@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from tvtfast.common.files import sweep
 from tvtfast.distill import Distillation, TrainedStudent, distill, train_teacher
-from tvtfast.models import Teacher, build, load_teacher
+from tvtfast.models import Teacher, build
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.plan import Plan
-from tvtfast.pipeline.record import read_json, stage
+from tvtfast.pipeline.stage_errors import read_json, stage
 from tvtfast.searching.loop import search
 from tvtfast.students.exporting import export
 
@@ -30,6 +32,11 @@ class Stages:
     baseline: TrainedStudent | None
 
 
+def begun(folder: Path) -> bool:
+    """Whether a folder holds the folder of any stage."""
+    return any((folder / name).exists() for name in (TEACHER, SEARCH, STUDENT))
+
+
 def run_stages(plan: Plan) -> Stages:
     """All stages but the report, in their order."""
     teacher = _teacher(plan)
@@ -40,14 +47,15 @@ def run_stages(plan: Plan) -> Stages:
     if plan.compare:
         plain = _winner(plan, PLAIN, None) if guided is not None else None
         baseline = _baseline(plan, best, guided)
+    sweep(plan.folder / EXPORT)
     with stage(EXPORT, plan.folder / EXPORT):
         export(student.student, plan.folder / EXPORT)
     return Stages(teacher, best, student, plain, baseline)
 
 
 def _teacher(plan: Plan) -> Teacher:
-    if plan.source is not None:
-        return load_teacher(plan.source, device=plan.device)
+    if plan.given is not None:
+        return plan.given
     _announce(plan, TEACHER, plan.chosen.teacher_arch)
     folder = plan.folder / TEACHER
     with stage(TEACHER, folder):

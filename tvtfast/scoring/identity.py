@@ -1,4 +1,4 @@
-"""What a score depends on: the key it is stored under."""
+"""What scores depend on: the key of one in a store, and the settings of all of a run."""
 
 from __future__ import annotations
 
@@ -63,6 +63,35 @@ def determined_by(setup: Setup) -> dict[str, dict[str, Any]]:
             fields["init_seed"] = list(seeds)
         found[proxy.name] = fields | asdict(setup.options)
     return found
+
+
+def scoring_settings(setup: Setup) -> dict[str, Any]:
+    """Everything that the scores of a run depend on besides the candidates, for people to read:
+    images, teacher and other networks by their fingerprints."""
+    batch, teacher, drawn = setup.batch, setup.teacher, setup.redraw_from
+    normalization = None if batch is None else batch.normalization
+    reader = setup.feature_fn
+    return {
+        "proxies": [*(p.name for p in setup.single), *(p.name for p in setup.combined)],
+        "scored": {
+            proxy.name: [proxy.version, dict(proxy.depends_on()) if proxy.depends_on else {}]
+            for proxy in setup.single
+            if proxy.name in setup.scored
+        },
+        "seed": setup.seeds[0],
+        "init_seeds": len(setup.seeds),
+        "dtype": setup.conditions.dtype,
+        "device": str(setup.conditions.device),
+        "protocol": setup.protocol,
+        "images": None if batch is None else batch.name,
+        "images_fingerprint": None if batch is None else batch.fingerprint,
+        "normalization": normalization and asdict(normalization),
+        "redrawn_from": None if drawn is None else drawn.fingerprint,
+        "teacher": None if teacher is None else teacher.name,
+        "teacher_fingerprint": None if teacher is None else teacher.fingerprint,
+        "features": reader and getattr(reader, "__qualname__", type(reader).__name__),
+        "model_options": asdict(setup.options),
+    }
 
 
 def _precision(dtype: str) -> str:

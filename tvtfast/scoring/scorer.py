@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from tvtfast.scoring.ranking import Method
 from tvtfast.scoring.reference import reference_sample, reference_table
 from tvtfast.scoring.settings import Scoring
 from tvtfast.scoring.setup import set_up
+from tvtfast.scoring.store import ScoreStore
 from tvtfast.scoring.table import ScoreTable
 from tvtfast.scoring.tabulate import tabulate
 from tvtfast.scoring.turns import turn
@@ -105,6 +107,10 @@ class Scorer:
         self._evaluator = Evaluator(
             setup.conditions, setup.view, setup.shown_to, setup.seeds, given.memory, given.on_error
         )
+
+    def keep_in(self, store: ScoreStore) -> None:
+        """Keep scores in this store from now on."""
+        self.setup = replace(self.setup, store=store)
 
     def __call__(self, candidates: Iterable[Any]) -> ScoreTable:
         """Score a population, see `score`."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from tqdm.auto import tqdm
 
@@ -20,7 +20,13 @@ from tvtfast.scoring.store import STORE, ScoreStore
 from tvtfast.scoring.table import ScoreTable
 from tvtfast.searching.archive import Archive
 from tvtfast.searching.objectives import pareto_front, parse_objectives
-from tvtfast.searching.record import Record, search_settings
+from tvtfast.searching.record import (
+    search_folder,
+    search_settings,
+    summary,
+    write_result,
+    write_trace,
+)
 from tvtfast.searching.report import report_search
 from tvtfast.searching.result import SearchResult, order_of
 from tvtfast.spaces import (
@@ -34,9 +40,6 @@ from tvtfast.spaces import (
 from tvtfast.spaces import get as get_space
 from tvtfast.strategies import Budget, Proposals, Strategy, choose, name_of, traits
 from tvtfast.strategies import get as get_strategy
-
-if TYPE_CHECKING:
-    pass
 
 _RACED = 40
 _IMAGES = 16
@@ -93,7 +96,9 @@ def search(
         top_k: The best that a race finds.
         run_dir: Folder for ``scores.sqlite``, ``scores.csv``, ``scores.parquet``, ``best.json``,
             ``front.json``, ``trace.csv`` (a line per population), ``run.json``, ``report.html`` and
-            figures; ``None`` keeps everything in memory.
+            figures; ``None`` keeps everything in memory. It holds one search: everything that the
+            result depends on is in ``run.json``, and any other search is refused. More trials go on
+            in it, and so does one with other windows of scores, which replaces the results.
         scoring: What candidates are scored with; default the defaults of
             `tvtfast.scoring.Scoring`. Its seed is that of the strategy's draws, too.
         **settings: Fields of `tvtfast.scoring.Scoring` on top, such as ``proxies``, ``teacher``,
@@ -105,7 +110,8 @@ def search(
             not scored, or ``racing=True`` where a race is not possible.
         InfeasibleError: The constraints leave no architecture, or fewer than ``random`` is to draw;
             or no candidate is inside a window, and the message says what was reached.
-        StoreError: The run folder cannot be written; scores already there are kept.
+        RunError: The run folder holds another search, or another process searches in it.
+        StoreError: Scores cannot be written; those already there are kept.
     """
     resolved_space = get_space(space)
     strategy, trials = choose(resolved_space, strategy, trials)
@@ -118,73 +124,70 @@ def search(
     windows = parse_windows(constraints)
     of_scores = {name: windows.pop(name) for name in list(windows) if name not in METRICS}
     timings: dict[str, float] = {}
-    with ScoreStore(None if folder is None else folder / STORE) as store:
-        with _timed(timings, "set-up"):
-            scorer = Scorer(
-                given,
-                store=store,
-                progress=given.progress and one_population,
-                constraints=of_scores,
-            )
-        score = _population_score(scorer, strategy, racing, method, top_k)
-        setup = scorer.setup
-        if objectives is not None:
-            aims = parse_objectives(objectives, setup.directions, setup.combined)
-        else:
-            aims = setup.directions | {"params": False} if traits(strategy).front else {}
-        asked = search_settings(setup, strategy, trials, constraints, method)
-        asked |= {"objectives": list(aims), "racing": racing, "top_k": top_k}
-        record = Record(folder, asked)
-        notes: dict[str, float] = {}
-        try:
-            budget = Budget(
-                resolved_space.size if trials is None else trials,
-                windows,
-                given.seed,
-                asdict(setup.options),
-                scorer.step_values,
-                aims or setup.directions,
-                notes.update,
-            )
-            archive = Archive(resolved_space, method)
-            proposals = get_strategy(strategy)(resolved_space, budget)
-            with tqdm(
-                total=trials,
-                desc="searching",
-                unit="candidate",
-                disable=one_population or not given.progress,
-            ) as bar:
+    with _timed(timings, "set-up"):
+        scorer = Scorer(given, progress=given.progress and one_population, constraints=of_scores)
+    score = _population_score(scorer, strategy, racing, method, top_k)
+    setup = scorer.setup
+    if objectives is not None:
+        aims = parse_objectives(objectives, setup.directions, setup.combined)
+    else:
+        aims = setup.directions | {"params": False} if traits(strategy).front else {}
+    asked = search_settings(setup, strategy, trials, constraints, method)
+    asked |= {"objectives": list(aims), "racing": racing, "top_k": top_k}
+    run = None if run_dir is None else search_folder(run_dir, asked)
+    folder = None if run is None else run.path
+    notes: dict[str, float] = {}
+    with ExitStack() as opened:
+        record = None if run is None else opened.enter_context(run.claimed())
+        store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
+        scorer.keep_in(store)
+        budget = Budget(
+            resolved_space.size if trials is None else trials,
+            windows,
+            given.seed,
+            asdict(setup.options),
+            scorer.step_values,
+            aims or setup.directions,
+            notes.update,
+        )
+        archive = Archive(resolved_space, method)
+        proposals = get_strategy(strategy)(resolved_space, budget)
+        with tqdm(
+            total=trials,
+            desc="searching",
+            unit="candidate",
+            disable=one_population or not given.progress,
+        ) as bar:
 
-                def keep() -> None:
-                    record.trace(archive.trace())
-                    bar.update(len(archive) - bar.n)
+            def keep() -> None:
+                if folder is not None:
+                    write_trace(folder, archive.trace())
+                bar.update(len(archive) - bar.n)
 
-                table, answer = _explore(proposals, archive, score, notes, keep, timings)
-            with _timed(timings, "ranking"):
-                scores = rank_population(table, method)
-            result = SearchResult(
-                space=resolved_space,
-                options=setup.options,
-                table=table,
-                scores=scores,
-                order=order_of(table, scores),
-                timings=timings,
-                evaluated=scorer.evaluated,
-                run_dir=folder,
-                answer=answer,
-                objectives=aims,
-                front=pareto_front(table, aims),
-                trace=archive.trace(scores),
-                fallbacks=tuple(scorer.fallbacks),
-            )
-            record.result(result)
-            if folder is not None:
-                with _timed(timings, "report"):
-                    report_search(result, scorer, asked, folder)
-        except BaseException as error:
-            record.failed(error)
-            raise
-    record.finished(result)
+            table, answer = _explore(proposals, archive, score, notes, keep, timings)
+        with _timed(timings, "ranking"):
+            scores = rank_population(table, method)
+        result = SearchResult(
+            space=resolved_space,
+            options=setup.options,
+            table=table,
+            scores=scores,
+            order=order_of(table, scores),
+            timings=timings,
+            evaluated=scorer.evaluated,
+            run_dir=folder,
+            answer=answer,
+            objectives=aims,
+            front=pareto_front(table, aims),
+            trace=archive.trace(scores),
+            fallbacks=tuple(scorer.fallbacks),
+        )
+        if folder is not None:
+            write_result(folder, result)
+            with _timed(timings, "report"):
+                report_search(result, scorer, asked, folder)
+        if record is not None:
+            record.results = summary(result)
     return result
 
 

@@ -2,77 +2,77 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.files import write_csv, write_json
-from tvtfast.common.machine import machine, versions
+from tvtfast.common.identity import Identity
+from tvtfast.common.run_folder import RunFolder
+from tvtfast.scoring.identity import scoring_settings
 from tvtfast.scoring.ranking import Method
 from tvtfast.scoring.setup import Setup
+from tvtfast.scoring.store import STORE, ScoreStore
 from tvtfast.searching.result import SearchResult
-from tvtfast.spaces import Constraints
+from tvtfast.spaces import METRICS, Constraints
 from tvtfast.strategies import Strategy, name_of, settings_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RUN = "run.json"
 TRACE = "trace.csv"
+SCORES = "scores.csv"
+BEST = "best.json"
 
 
-class Record:
-    """The files of a search; nothing is written where there is no folder.
+def search_folder(given: str | os.PathLike[str], settings: Mapping[str, Any]) -> RunFolder:
+    """The run folder of a search.
 
-    Args:
-        folder: The run folder, if there is one.
-        settings: What the search was asked for.
+    The same search goes on with more trials; windows of scores may be moved, since scores do not
+    depend on them.
+
+    Raises:
+        OtherRunError: The folder holds another search.
+        BusyError: Another process searches in it.
     """
+    identity = Identity("search", settings, growing=("trials",), moving=("constraints",))
+    return RunFolder(given, identity, holds=_holds)
 
-    def __init__(self, folder: Path | None, settings: Mapping[str, Any]) -> None:
-        self.folder = folder
-        self._run = {"settings": settings, "versions": versions(), "machine": machine()}
-        self._write_run({"status": "running"})
 
-    def trace(self, trace: pd.DataFrame) -> None:
-        """One line per population."""
-        if self.folder is not None:
-            write_csv(self.folder / TRACE, trace)
+def _holds(folder: Path) -> bool:
+    if any((folder / name).exists() for name in (SCORES, BEST, TRACE)):
+        return True
+    if not (folder / STORE).exists():
+        return False
+    with ScoreStore(folder / STORE) as store:
+        return len(store) > 0
 
-    def result(self, result: SearchResult) -> None:
-        """Scores, trace, the best and the front."""
-        if self.folder is None:
-            return
-        result.table.to_csv(self.folder / "scores.csv")
-        result.table.to_parquet(self.folder / "scores.parquet")
-        self.trace(result.trace)
-        if result.order:
-            write_json(self.folder / "best.json", result.describe_best())
-        if result.objectives:
-            front = [result.describe(row) for row in result.front]
-            write_json(self.folder / "front.json", front)
 
-    def finished(self, result: SearchResult) -> None:
-        """The search came to its end."""
-        race = result.table.race
-        self._write_run(
-            {
-                "status": "finished",
-                "seconds": result.timings,
-                "race": None if race is None else race.describe(),
-                "fallbacks": [fallback.to_dict() for fallback in result.fallbacks],
-            }
-        )
+def write_trace(folder: Path, trace: pd.DataFrame) -> None:
+    """One line per population."""
+    write_csv(folder / TRACE, trace)
 
-    def failed(self, error: BaseException) -> None:
-        """The search was stopped by ``error``."""
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        self._write_run({"status": status, "error": repr(error)})
 
-    def _write_run(self, state: Mapping[str, Any]) -> None:
-        if self.folder is not None:
-            write_json(self.folder / RUN, {**self._run, **state})
+def write_result(folder: Path, result: SearchResult) -> None:
+    """Scores, trace, the best and the front."""
+    result.table.to_csv(folder / SCORES)
+    result.table.to_parquet(folder / "scores.parquet")
+    write_trace(folder, result.trace)
+    if result.order:
+        write_json(folder / BEST, result.describe_best())
+    if result.objectives:
+        write_json(folder / "front.json", [result.describe(row) for row in result.front])
+
+
+def summary(result: SearchResult) -> dict[str, Any]:
+    """What the record says of a finished search."""
+    race = result.table.race
+    return {
+        "seconds": result.timings,
+        "race": None if race is None else race.describe(),
+        "fallbacks": [fallback.to_dict() for fallback in result.fallbacks],
+    }
 
 
 def search_settings(
@@ -82,26 +82,17 @@ def search_settings(
     constraints: Constraints | None,
     method: Method,
 ) -> dict[str, Any]:
-    """What a search was asked for, as JSON knows it."""
-    batch, teacher = setup.batch, setup.teacher
+    """What a search was asked for and what its result depends on, as JSON knows it."""
+    windows = {name: list(_pair(bounds)) for name, bounds in (constraints or {}).items()}
     return {
         "space": None if setup.space is None else setup.space.name,
         "strategy": name_of(strategy),
         "strategy_settings": settings_of(strategy),
         "trials": trials,
-        "constraints": {name: list(_pair(bounds)) for name, bounds in (constraints or {}).items()},
-        "proxies": [*(p.name for p in setup.single), *(p.name for p in setup.combined)],
+        "constraints": windows,
+        "sizes": {name: window for name, window in windows.items() if name in METRICS},
         "method": _name(method),
-        "seed": setup.seeds[0],
-        "init_seeds": len(setup.seeds),
-        "dtype": setup.conditions.dtype,
-        "device": str(setup.conditions.device),
-        "protocol": setup.protocol,
-        "images": None if batch is None else batch.name,
-        "images_fingerprint": None if batch is None else batch.fingerprint,
-        "teacher": None if teacher is None else teacher.name,
-        "teacher_fingerprint": None if teacher is None else teacher.fingerprint,
-        "model_options": asdict(setup.options),
+        **scoring_settings(setup),
     }
 
 

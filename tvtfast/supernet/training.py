@@ -17,6 +17,7 @@ from tvtfast.data.registry import address
 from tvtfast.models import Teacher, load_teacher
 from tvtfast.spaces import Space
 from tvtfast.supernet.folder import (
+    WEIGHTS,
     SuperformerCard,
     TrainedSuperformer,
     load_superformer,
@@ -121,7 +122,8 @@ def train_superformer(
     Raises:
         ValueError: Options that do not go together, or a window that cannot be met.
         TrainingError: The loss is no longer finite, or files cannot be written.
-        CheckpointError: ``last.pt`` is damaged or belongs to another training.
+        CheckpointError: ``last.pt`` is damaged.
+        RunError: The folder holds another training, or another process trains in it.
     """
     train, test = images(dataset, data_path, test)
     if not cutmix >= 0:
@@ -176,10 +178,13 @@ def train_superformer(
         )
         known = settings(train, test, recipe, seed, processes, model)
         known |= _described(card, cutmix, how, guide)
+        folder = TrainingFolder(
+            output_dir, "supernet", known, weights=WEIGHTS, leads=processes.leads
+        )
 
         def keep(last: nn.Module, accuracy: float, epoch: int) -> None:
             kept = replace(card, accuracy=accuracy, recipe={**known, "epoch": epoch})
-            save_superformer(output_dir, last, kept)
+            save_superformer(folder.path, last, kept)
 
         history = Trainer(
             objective=objective,
@@ -188,7 +193,7 @@ def train_superformer(
             img_size=side,
             recipe=recipe,
             seed=seed,
-            folder=TrainingFolder(output_dir, known),
+            folder=folder,
             keep_best=keep,
             team=processes,
             workers=workers,
@@ -197,7 +202,7 @@ def train_superformer(
             keep_last=True,
         ).run()
         processes.wait()
-    return FinishedTraining(load_superformer(output_dir), tuple(history), Path(output_dir))
+    return FinishedTraining(load_superformer(folder.path), tuple(history), folder.path)
 
 
 def _address(

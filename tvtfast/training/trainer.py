@@ -15,7 +15,12 @@ from torch.utils.data import DataLoader
 
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data import VisionDataset
-from tvtfast.training.loading import TrainingBatch, evaluation_batches, training_batches
+from tvtfast.training.loading import (
+    EpochSampler,
+    TrainingBatch,
+    evaluation_batches,
+    training_batches,
+)
 from tvtfast.training.objective import Objective
 from tvtfast.training.processes import Team, together
 from tvtfast.training.recipe import DTYPES, Recipe
@@ -69,7 +74,8 @@ class Trainer:
         Raises:
             TrainingError: The loss is no longer finite, or files cannot be written. The state after
                 the epoch before is kept.
-            CheckpointError: The folder holds a damaged state, or that of another training.
+            CheckpointError: The folder holds a damaged state.
+            RunError: It holds another training, or another process trains in it.
         """
         devices = [self.team.device] if self.team.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
@@ -96,6 +102,20 @@ class Trainer:
         state = _State(self.objective, recipe, team.device, len(sampler))
         state.restore(self.folder.load())
         team.wait()
+        if state.epoch < recipe.epochs:
+            with self.folder.claimed():
+                self._train(state, batches, sampler, evaluated)
+        return state.history
+
+    def _train(
+        self,
+        state: _State,
+        batches: DataLoader[Any],
+        sampler: EpochSampler,
+        evaluated: DataLoader[Any],
+    ) -> None:
+        """The epochs that are left."""
+        recipe, team = self.recipe, self.team
         wrapped = team.wrap(self.objective, partial=self.objective.partial)
         log = EpochLog(
             self.folder.path,
@@ -125,7 +145,6 @@ class Trainer:
                 if team.leads:
                     self._keep(state, row)
                 log.epoch(row)
-        return state.history
 
     def _tokens(self, epoch: int) -> AbstractContextManager[None]:
         tokens, model = self.recipe.tokens, self.objective.model

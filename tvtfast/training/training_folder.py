@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tvtfast.common.files import write_durably
+from tvtfast.common.files import FullDiskError, write_durably
+from tvtfast.common.identity import Identity
+from tvtfast.common.run_folder import OtherRunError, RunFolder, RunRecord
 from tvtfast.models import CheckpointError
-from tvtfast.training.settings import differences
 
 LAST = "last.pt"
 LOG = "log.csv"
@@ -34,41 +36,63 @@ class TrainingFolder:
     augmentation and dropout are functions of (seed, epoch, step).
 
     Args:
-        path: The folder; made where it does not exist.
+        given: The folder; made where it does not exist, when work begins.
+        command: What is trained: ``teacher``, ``distill`` or ``supernet``.
         settings: All that the weights depend on, as plain values; a state with other settings is
             not continued.
+        weights: Name of the file of the weights that are kept.
+        leads: Whether this process writes.
+
+    Attributes:
+        path: The folder, see `tvtfast.common.run_folder.RunFolder`.
+
+    Raises:
+        OtherRunError: It holds another training.
+        BusyError: Another process trains in it.
     """
 
-    def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
-        self.path, self.settings = Path(path), dict(settings)
-        self.path.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self,
+        given: str | os.PathLike[str],
+        command: str,
+        settings: Mapping[str, Any],
+        *,
+        weights: str,
+        leads: bool = True,
+    ) -> None:
+        self.settings = dict(settings)
+        self._identity = Identity(command, settings)
+        self._run = RunFolder(
+            given,
+            self._identity,
+            holds=lambda path: (path / LAST).exists() or (path / weights).exists(),
+            recorded=lambda path: _recorded(path, weights),
+            leads=leads,
+        )
+        self.path = self._run.path
+
+    def claimed(self) -> AbstractContextManager[RunRecord]:
+        """Train: nobody else does, see `tvtfast.common.run_folder.RunFolder.claimed`."""
+        return self._run.claimed()
 
     def load(self) -> dict[str, Any] | None:
         """The state to continue from, on the CPU; ``None`` at the beginning.
 
         Raises:
-            CheckpointError: It is damaged, or of a training with other settings.
+            CheckpointError: It is damaged.
+            OtherRunError: It is of a training with other settings.
         """
-        path = self.path / LAST
-        if not path.exists():
+        state = _read_state(self.path)
+        if state is None:
             return None
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            version, found = state["version"], state["settings"]
-        except Exception as error:
-            raise CheckpointError(
-                f"{path} cannot be read ({type(error).__name__}); it was damaged after it was "
-                "written. Remove it to train from the beginning, or restore a copy"
-            ) from error
-        if version != _VERSION:
-            raise CheckpointError(f"{path} has version {version}; this tvtfast reads {_VERSION}")
-        changes = differences(found, self.settings)
+        complete = "command" in state
+        changes = self._identity.differences(_plain(state["settings"]), complete=complete)
         if changes:
-            raise CheckpointError(
-                f"{self.path} holds another training ({changes}); repeat its command to continue "
-                "it, or choose another output folder"
+            raise OtherRunError(
+                f"{self.path / LAST} is of another training ({changes}); repeat its command to "
+                "continue it, or choose another output folder"
             )
-        return dict(state)
+        return state
 
     def save(self, state: Mapping[str, Any], history: list[dict[str, float]]) -> None:
         """Write the state after an epoch and the log of all epochs.
@@ -76,7 +100,8 @@ class TrainingFolder:
         Raises:
             TrainingError: They cannot be written; those of the epoch before are still there.
         """
-        full = {"version": _VERSION, "settings": self.settings, **state}
+        known = {"version": _VERSION, "command": self._identity.command, "settings": self.settings}
+        full = {**known, **state}
         with self.writing(state["epoch"] - 1):
             write_durably(self.path / LAST, lambda path: torch.save(full, path))
             write_durably(
@@ -90,11 +115,49 @@ class TrainingFolder:
         try:
             yield
         except Exception as error:
+            what, advice = f"cannot write to {self.path}: {error}", "Run"
+            if isinstance(error, FullDiskError):
+                what, advice = error.what, "Free some space and run"
             state = f"the state after epoch {kept} is" if kept else "nothing was"
             raise TrainingError(
-                f"cannot write to {self.path}: {error}; {state} kept. Free some space and run the "
-                "same command again to continue"
+                f"{what}; {state} kept. {advice} the same command again to continue"
             ) from error
+
+
+def _read_state(folder: Path, *, mmap: bool = False) -> dict[str, Any] | None:
+    path = folder / LAST
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        version, _ = state["version"], state["settings"]
+    except Exception as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({type(error).__name__}); it was damaged after it was "
+            "written. Remove it to train from the beginning, or restore a copy"
+        ) from error
+    if version != _VERSION:
+        raise CheckpointError(f"{path} has version {version}; this tvtfast reads {_VERSION}")
+    return dict(state)
+
+
+def _recorded(folder: Path, weights: str) -> Mapping[str, Any] | None:
+    """Settings of a training of an earlier version, which kept no other record."""
+    state = _read_state(folder, mmap=True)
+    if state is not None:
+        return _plain(state["settings"])
+    if (folder / weights).exists():
+        raise OtherRunError(
+            f"{folder} holds {weights} of which no training is on record; choose another output "
+            "folder"
+        )
+    return None
+
+
+def _plain(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings as JSON knows them, which has no tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
 
 
 def _csv(history: list[dict[str, float]]) -> str:
