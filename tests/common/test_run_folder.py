@@ -83,8 +83,9 @@ def test_the_same_run_goes_on_and_another_is_refused_by_its_differences(tmp_path
         work(folder, identity(seed=1))
     with pytest.raises(OtherRunError, match="command was 'search', now 'distill'"):
         work(folder, identity("distill"))
-    pixels = {"pixels": 64 * "a"}
-    with pytest.raises(OtherRunError, match=r"pixels was None, now 'aaaaaaaa\.\.\.'"):
+    pixels = {"pixels": [64 * "a", 64 * "0"]}
+    words = r"pixels was None, now \['aaaaaaaa\.\.\.', '00000000\.\.\.'\]"
+    with pytest.raises(OtherRunError, match=words):
         work(folder, identity(**pixels))
     assert read_record(folder)["settings"] == SETTINGS
 

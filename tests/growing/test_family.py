@@ -102,7 +102,7 @@ def test_a_folder_is_that_of_one_family(tmp_path):
         grow(tmp_path, rules=GrowthRules(stop_params=6e6, max_params=3e7))
     with pytest.raises(OtherRunError, match="topology was"):
         tvtfast.grow(
-            SEED.replace("8,2,3", "8,1,3"),
+            SEED.replace("8,2,3", "8,4,3"),
             proxies=("flops", "params"),
             output_dir=tmp_path,
             rules=more,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 _SHORT = 8
+_DIGEST = re.compile(rf"'([0-9a-f]{{{_SHORT}}})[0-9a-f]{{{64 - _SHORT}}}'")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,5 @@ class Identity:
 
 
 def _shown(value: Any) -> str:
-    """A value, and of a fingerprint its beginning."""
-    text = repr(value)
-    is_digest = isinstance(value, str) and len(value) == 64 and value.isalnum()
-    return f"'{value[:_SHORT]}...'" if is_digest else text
+    """A value, with fingerprints cut short."""
+    return _DIGEST.sub(r"'\1...'", repr(value))
