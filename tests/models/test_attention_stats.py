@@ -6,21 +6,12 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 import tvtfast
 from tvtfast import spaces
 from tvtfast.kernels.self_attention_stats.definition import STATISTICS
-from tvtfast.models import UnsupportedModelError, attention_stats
+from tvtfast.models import attention_stats
 from tvtfast.models.blocks import relative_distances
-
-
-def spread(model):
-    """Weights large enough that attention is far from uniform."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(std=0.2)
-    return model.eval()
 
 
 def recorded_inputs(model, names, images):
@@ -39,17 +30,6 @@ def recorded_inputs(model, names, images):
     return inputs
 
 
-def assert_stats(actual, weights, teacher=None):
-    torch.testing.assert_close(actual.class_row, weights[:, :, 0])
-    torch.testing.assert_close(actual.column_sums, weights.sum(-2))
-    entropy = torch.special.entr(weights).sum(-1)
-    torch.testing.assert_close(actual.row_entropy, entropy, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(actual.head_mean, weights.mean(1))
-    if teacher is not None:
-        products = (weights @ teacher[:, None, :, None]).squeeze(-1)
-        torch.testing.assert_close(actual.teacher_products, products)
-
-
 @pytest.mark.parametrize("fused", (True, False))
 @pytest.mark.parametrize(
     ("name", "options"),
@@ -59,7 +39,7 @@ def assert_stats(actual, weights, teacher=None):
         ("deit_tiny_distilled_patch16_224", {}),
     ],
 )
-def test_timm(name, options, fused):
+def test_timm(name, options, fused, spread, assert_stats):
     """Against the maps that timm itself forms where fused attention is off."""
     size = {"img_size": 64, "patch_size": 16, "depth": 2}
     model = spread(timm.create_model(name, **size, **options))
@@ -94,7 +74,7 @@ def relative_logits(module, q, k, grid):
 
 @pytest.mark.parametrize("distilled", (False, True))
 @pytest.mark.parametrize("space", ("autoformer-tiny", "autoformer-original-tiny", "pit"))
-def test_candidates(space, distilled):
+def test_candidates(space, distilled, spread, assert_stats):
     space = spaces.get(space)
     options = {"img_size": (24, 40), "patch_size": 8, "distilled": distilled}
     model = spread(tvtfast.build(space.sample(1, seed=0)[0], space=space, **options))
@@ -121,23 +101,3 @@ def test_only_what_is_asked_for():
         assert found.head_mean is None and found.teacher_products is None
         assert found.class_row.shape == found.row_entropy.shape
         assert not found.class_row.requires_grad
-
-
-def test_masked_and_unknown_attention_is_refused():
-    attention = timm.layers.Attention(8, num_heads=2)
-
-    class Masked(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.attn = attention
-
-        def forward(self, x):
-            return self.attn(x, attn_mask=torch.zeros(5, 5))
-
-    with pytest.raises(UnsupportedModelError, match="attn was called with a mask"):
-        attention_stats(Masked(), torch.randn(1, 5, 8))
-    assert not attention._forward_pre_hooks
-    with pytest.raises(UnsupportedModelError, match="Linear called no self-attention"):
-        attention_stats(nn.Linear(8, 8), torch.randn(1, 8))
-    with pytest.raises(ValueError, match="map over the keys"):
-        attention_stats(attention, torch.randn(1, 5, 8), teacher_map=torch.rand(1, 6))

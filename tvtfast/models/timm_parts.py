@@ -25,11 +25,6 @@ def mlp(dim: int, hidden: int) -> nn.Module:
     return layer
 
 
-def is_timm_attention(module: nn.Module) -> bool:
-    """Whether a module is `timm.layers.Attention` itself."""
-    return type(module) is _layers().Attention
-
-
 def _layers() -> Any:
     import timm.layers
 
