@@ -219,7 +219,8 @@ def test_hugging_face(name, transformers, spread, assert_stats):
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "attention.md"
-ROWS = re.findall(r"\| `(\w+)` \| (\d+) of (\d+) \|([^|]*)\|([^|]*)\|", PAGE.read_text())
+ROW = re.compile(r"\| `(\w+)` \| (\d+) of (\d+) \|([^|]*)\|([^|]*)\|")
+ROWS = ROW.findall(PAGE.read_text()) if PAGE.exists() else []
 
 
 def kinds(layers):
@@ -237,6 +238,8 @@ def kinds(layers):
 
 
 def test_the_page_lists_models():
+    if not PAGE.exists():
+        pytest.skip(f"{PAGE} does not lie beside the tests")
     assert len(ROWS) == len({row[0] for row in ROWS}) == 21
     assert {*TIMM} < {row[0] for row in ROWS}
 
