@@ -1,7 +1,22 @@
-"""``python -m tvtfast``."""
+"""``tvtfast``, and ``python -m tvtfast``."""
+
+from __future__ import annotations
 
 import sys
 
-from tvtfast.cli import main
+from tvtfast.common.signals import run_program
 
-sys.exit(main())
+
+def program() -> int:
+    """Run the command line; returns the exit status."""
+
+    def command() -> int:
+        from tvtfast.cli import main
+
+        return main()
+
+    return run_program(command)
+
+
+if __name__ == "__main__":
+    sys.exit(program())

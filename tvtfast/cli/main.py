@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from tvtfast.cli.logs import log_shown
+from tvtfast.common.signals import exit_status
 
 COMMANDS = {
     "run": "teacher, search, distillation, export and report in one go",
@@ -21,11 +22,11 @@ COMMANDS = {
     "correlate": "judge proxies by how they rank architectures of known accuracy",
     "info": "show versions, machine, and which backend serves which operator",
 }
-_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tvtfast``; returns the exit status: 0, 2 for bad input, 130 when interrupted."""
+    """Run ``tvtfast``; returns the exit status: 0, 2 for bad input, 130 when interrupted,
+    143 when terminated."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
@@ -45,13 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with log_shown():
             command.run(parser.parse_args(rest), parser)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(
             "\ntvtfast: interrupted; every score and every finished epoch is kept, run the same "
             "command to continue",
             file=sys.stderr,
         )
-        return _INTERRUPTED
+        return exit_status(error)
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         print(f"tvtfast: error: {error}", file=sys.stderr)
         return 2

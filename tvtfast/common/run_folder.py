@@ -20,6 +20,7 @@ from tvtfast.common.files import sweep, write_json
 from tvtfast.common.foreign import reading
 from tvtfast.common.identity import Identity
 from tvtfast.common.machine import machine, versions
+from tvtfast.common.signals import work
 from tvtfast.common.worker import HEARTBEAT, is_alive, now, seconds_since, this_process
 
 RECORD = "run.json"
@@ -151,20 +152,21 @@ class RunFolder:
             yield record
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        with _alone(self.path):
-            before = self._check(self.path)
-            record.write("running")
-        try:
-            with _beating(record):
-                self._tell(before)
-                sweep(self.path)
-                if self._configure is not None:
-                    self._configure(self.path)
-                yield record
-            record.write("finished")
-        except BaseException as error:
-            record.failed(error)
-            raise
+        with work():
+            with _alone(self.path):
+                before = self._check(self.path)
+                record.write("running")
+            try:
+                with _beating(record):
+                    self._tell(before)
+                    sweep(self.path)
+                    if self._configure is not None:
+                        self._configure(self.path)
+                    yield record
+                record.write("finished")
+            except BaseException as error:
+                record.failed(error)
+                raise
 
     def _tell(self, before: Recorded | None) -> None:
         """Say what is not as usual about a run that goes on."""
