@@ -8,6 +8,7 @@ operator whichever backend serves it.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -206,5 +207,9 @@ _NAMES = (AUTO, *DEVICES)
 
 def _known(name: str, origin: str) -> str:
     if name not in _NAMES:
-        raise ValueError(f"{origin}: backend {name!r} is unknown; known are {', '.join(_NAMES)}")
+        close = difflib.get_close_matches(str(name), _NAMES, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(
+            f"{origin}: backend {name!r} is unknown; known are {', '.join(_NAMES)}{hint}"
+        )
     return name

@@ -19,14 +19,14 @@ KERNELS = Path(tvtfast.kernels.__file__).resolve().parent
 ALLOWED: dict[str, set[str]] = {
     "common": set(),
     "kernels": set(),
-    "spaces": set(),
+    "spaces": {"common"},
     "initialization": {"kernels"},
     "data": {"common"},
     "models": {"common", "initialization", "kernels", "spaces"},
     "population": {"common", "initialization", "kernels", "models", "spaces"},
     "proxies": {"common", "kernels", "models"},
     "scoring": {"common", "data", "models", "population", "proxies", "spaces"},
-    "strategies": {"spaces"},
+    "strategies": {"common", "spaces"},
     "report": set(),
     "searching": {
         "common",

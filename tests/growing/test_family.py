@@ -60,7 +60,7 @@ def test_targets_pick_the_nearest(family, folder):
     assert picked[1]["params"] == family.models[-1].params
     nearest = min((model.params for model in family.models), key=lambda n: max(n / 9e6, 9e6 / n))
     assert picked[0]["params"] == nearest == family.pick(9e6).params
-    with pytest.raises(ValueError, match="give a positive number"):
+    with pytest.raises(ValueError, match="give a number above 0"):
         family.pick(0)
 
 
@@ -120,7 +120,7 @@ def test_a_folder_is_that_of_one_family(tmp_path):
         ({"proxies": ["tvt"], "teacher": None}, "proxy 'teacher_aware' needs images"),
         ({"rules": GrowthRules(stop_params=1e3, max_params=1e3)}, "at most 1,000 parameters"),
         ({"space": "pit"}, "architecture of space 'pit' is not JSON"),
-        ({"target_params": [-1]}, "a model of -1 parameters was asked for"),
+        ({"target_params": [-1]}, "target_params is -1; give a number above 0"),
     ],
 )
 def test_bad_input(changes, message):

@@ -133,7 +133,7 @@ def test_candidates_without_a_score_are_not_chosen():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"start_width": 0}, "start_width is 0; give 1 or more"),
+        ({"start_width": 0}, "start_width is 0; give a whole number of at least 1"),
         ({"width_ratios": (0.9,)}, "give some, all 1 or more"),
         ({"stop_params": 2e8}, "stop_params is 200,000,000 and max_params 110,000,000"),
     ],

@@ -284,7 +284,7 @@ def test_a_candidate_with_nan_weights_has_status_nan(run, archs):
         ({"init_seeds": 0}, ValueError, "init_seeds is 0"),
         ({"img_size": 64}, ValueError, "leave img_size out"),
         ({"candidates": [{"hidden_dim": 1}]}, ValueError, "candidate 0: autoformer-tiny"),
-        ({"patchsize": 4}, TypeError, "unknown model option patchsize"),
+        ({"patchsize": 4}, TypeError, "unknown model option .patchsize."),
     ],
 )
 def test_bad_input_is_named_before_anything_runs(run, archs, changes, error, message):

@@ -178,7 +178,7 @@ def test_one_proxy_races_with_any_method(arguments):
 
 
 def test_top_k_is_checked(arguments):
-    with pytest.raises(ValueError, match="top_k is 0; give 1 or more"):
+    with pytest.raises(ValueError, match="top_k is 0; give a whole number of at least 1"):
         tvtfast.search(SPACE, **arguments | {"top_k": 0})
 
 

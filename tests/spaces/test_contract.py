@@ -124,7 +124,7 @@ def test_malformed_constraints(constraints, message):
 def test_unknown_names_and_options():
     with pytest.raises(ValueError, match="unknown space 'autoformr'; known: .*autoformer-"):
         spaces.get("autoformr")
-    with pytest.raises(TypeError, match="unknown model option patchsize; known: num_classes"):
+    with pytest.raises(TypeError, match="unknown model option .patchsize.; known: num_classes"):
         spaces.get("pit").sample(1, patchsize=4)
     with pytest.raises(ValueError, match="leaves no patch"):
         spaces.get("pit").sample(1, img_size=8)

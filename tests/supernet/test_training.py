@@ -113,7 +113,7 @@ def test_what_does_not_go_together(small, tmp_path, finished):
         small.train(tmp_path, teacher=teacher, how=how, sharing="bilateral")
     with pytest.raises(ValueError, match="needs a teacher; give teacher="):
         small.train(tmp_path, how=Distillation())
-    with pytest.raises(ValueError, match="cutmix=-1"):
+    with pytest.raises(ValueError, match="cutmix is -1"):
         small.train(tmp_path, cutmix=-1.0)
     with pytest.raises(OtherRunError, match="sharing was 'cyclic', now 'ordinal'"):
         small.train(finished.folder, sharing="ordinal")

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -109,6 +110,49 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
     """Write a table without its index; see `replacing`."""
     with replacing(path) as target:
         frame.to_csv(target, index=False)
+
+
+class OutputError(OSError):
+    """What is to be written cannot be; said before the work that it is the result of."""
+
+
+def check_folder(name: str, path: str | os.PathLike[str]) -> Path:
+    """Try whether a folder, and files in it, can be written. Nothing is made.
+
+    Args:
+        name: The argument, with which the message begins.
+        path: The folder, whether it is there or not.
+
+    Raises:
+        OutputError: It is a file, or below one, or the system refuses.
+    """
+    folder = Path(path)
+    there = next(one for one in (folder, *folder.absolute().parents) if os.path.lexists(one))
+    if not there.is_dir():
+        where = "a file" if there == folder else f"inside {there}, which is a file"
+        raise OutputError(f"{name} is {os.fspath(path)!r}, which is {where}; give a folder")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{name} is {os.fspath(path)!r}, and nothing can be written to {there} "
+            f"({error.strerror}); give another folder"
+        ) from error
+    return folder
+
+
+def check_file(name: str, path: str | os.PathLike[str]) -> Path:
+    """Try whether a file can be written; see `check_folder`.
+
+    Raises:
+        OutputError: It is a folder, or its folder cannot be written.
+    """
+    file = Path(path)
+    if file.is_dir():
+        raise OutputError(f"{name} is {os.fspath(path)!r}, which is a folder; give a file")
+    check_folder(name, file.parent)
+    return file
 
 
 def cache_dir() -> Path:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
+from typing import TYPE_CHECKING
+
+from tvtfast.common.names import did_you_mean
+
+if TYPE_CHECKING:
+    import torch
 
 _PACKAGES = ("tvtfast", "torch", "torchvision", "timm", "triton", "numpy", "pandas")
 
@@ -39,6 +45,44 @@ def machine() -> dict[str, str]:
             torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
         )
     return described
+
+
+def as_device(device: torch.device | str | None) -> torch.device:
+    """The device of a name; the GPU, else the CPU, where none is given.
+
+    Raises:
+        ValueError: No device has that name, or this machine has none of that kind.
+    """
+    import torch
+
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = parse_device(device)
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (chosen.index or 0) >= count:
+            there = f"cuda:0 to cuda:{count - 1} or cpu" if count else "cpu, or leave it out"
+            raise ValueError(
+                f"device is {str(device)!r}, and torch finds {count} GPUs here; give {there}"
+            )
+    return chosen
+
+
+def parse_device(device: torch.device | str) -> torch.device:
+    """The device of a name, whether this machine has it or not.
+
+    Raises:
+        ValueError: No device has that name.
+    """
+    import torch
+
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(
+            f"device is {device!r}; give cpu, cuda, cuda:1 or another one of torch's"
+            f"{did_you_mean(device, ('cpu', 'cuda', 'mps', 'xpu'))}"
+        ) from None
 
 
 def _processor() -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from tvtfast.common.names import unknown
 from tvtfast.data.dataset import VisionDataset
 from tvtfast.data.locate import DatasetNotFoundError, Layout
 from tvtfast.data.readers.chaoyang import CHAOYANG_LAYOUT, read_chaoyang
@@ -165,7 +166,5 @@ def _kind_of(name: str | os.PathLike[str]) -> DatasetInfo:
 
 
 def _unknown(name: str | os.PathLike[str]) -> str:
-    return (
-        f"unknown data set {os.fspath(name)!r}; known are {', '.join(DATASETS)}, or give the path "
-        "of an .npz file or of a folder of images by class"
-    )
+    also = "the path of an .npz file or of a folder of images by class"
+    return unknown("data set", os.fspath(name), DATASETS, also=also)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
+from tvtfast.common.progress import track
 from tvtfast.data import VisionDataset, eval_transform
 from tvtfast.data.placed import crop_features
 from tvtfast.models import SpatialFeatures, Teacher
@@ -47,14 +47,16 @@ class OfflineGuide(Guide):
         batches = DataLoader(resized, batch_size=_BATCH, num_workers=workers)
         self.stages: list[Tensor] = []
         done = 0
-        for images, _ in tqdm(batches, desc="teacher looks", unit="batch", disable=not progress):
-            found, _ = self.look(images.to(device), logits=False)
-            if not self.stages:
-                shapes = [feature_map(f).shape[1:] for f in found]
-                self.stages = [torch.empty(len(dataset), *shape) for shape in shapes]
-            for stage, features in zip(self.stages, found, strict=True):
-                stage[done : done + len(images)] = feature_map(features)
-            done += len(images)
+        with track("teacher looks", total=len(dataset), unit="image", show=progress) as bar:
+            for images, _ in batches:
+                found, _ = self.look(images.to(device), logits=False)
+                if not self.stages:
+                    shapes = [feature_map(f).shape[1:] for f in found]
+                    self.stages = [torch.empty(len(dataset), *shape) for shape in shapes]
+                for stage, features in zip(self.stages, found, strict=True):
+                    stage[done : done + len(images)] = feature_map(features)
+                done += len(images)
+                bar.update(len(images))
 
     def __call__(
         self, batch: TrainingBatch, *, logits: bool

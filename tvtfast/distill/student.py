@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
+from tvtfast.common.progress import note
 from tvtfast.data import VisionDataset
 from tvtfast.distill.offline import OfflineGuide
 from tvtfast.distill.subject import Subject, subject
@@ -26,6 +26,7 @@ from tvtfast.models import (
 )
 from tvtfast.models.student import WEIGHTS
 from tvtfast.spaces import Space
+from tvtfast.training.checking import check_training
 from tvtfast.training.guide import Distillation, Guide
 from tvtfast.training.images import images
 from tvtfast.training.losses import DistillationLoss
@@ -121,6 +122,7 @@ def distill(
         CheckpointError: ``last.pt`` is damaged.
         RunError: The folder holds another training, or another process trains in it.
     """
+    check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
     train, test = images(dataset, data_path, test)
     if how is None:
         how = Distillation() if teacher is not None else Distillation(guidance=None)
@@ -168,7 +170,7 @@ def distill(
             cost = recipe.tokens.cost(model, (trained.side, trained.side), recipe.epochs)
             known |= cost.to_dict()
             if progress and processes.leads:
-                tqdm.write(str(cost))
+                note(str(cost))
 
         folder = TrainingFolder(
             output_dir, "distill", known, weights=WEIGHTS, leads=processes.leads

@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from tvtfast.common.names import did_you_mean
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data import VisionDataset
 from tvtfast.initialization import initialize_
 from tvtfast.models import CifarResNet, Teacher, load_teacher
 from tvtfast.models.teacher_folder import WEIGHTS
+from tvtfast.training.checking import check_training
 from tvtfast.training.images import images
 from tvtfast.training.losses import DistillationLoss
 from tvtfast.training.objective import Objective
@@ -24,7 +26,8 @@ from tvtfast.training.settings import settings
 from tvtfast.training.trainer import Trainer
 from tvtfast.training.training_folder import TrainingFolder
 
-_CIFAR_NAME = re.compile(r"resnet(8|14|20|32|44|56|110)")
+_CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+_CIFAR_NAME = re.compile(f"resnet({'|'.join(map(str, _CIFAR_DEPTHS))})")
 _CIFAR_INPUT = 32
 
 
@@ -64,13 +67,19 @@ def train_teacher(
         tensorboard: Write TensorBoard's event files beside the log.
 
     Raises:
-        ValueError: An unknown name.
+        ValueError: An unknown name, or a number out of range.
+        OutputError: The folder cannot be written.
         TrainingError: The loss is no longer finite, or files cannot be written.
         CheckpointError: ``last.pt`` is damaged.
         RunError: The folder holds another training, or another process trains in it.
     """
-    train, test = images(dataset, data_path, test)
+    check_training(
+        seed=seed, workers=workers, device=device, img_size=img_size, output_dir=output_dir
+    )
     is_cifar = _CIFAR_NAME.fullmatch(arch) is not None
+    if not is_cifar:
+        _check_timm(arch)
+    train, test = images(dataset, data_path, test)
     side = img_size or (_CIFAR_INPUT if is_cifar else train.img_size)
     with team(device) as processes:
         model = _network(arch, train.num_classes, seed)
@@ -113,15 +122,21 @@ def train_teacher(
 def _network(arch: str, num_classes: int, seed: int) -> nn.Module:
     if match := _CIFAR_NAME.fullmatch(arch):
         return initialize_(CifarResNet(int(match[1]), num_classes), seed)
-    ensure_torchvision()
     import timm
 
-    if not timm.is_model(arch):
-        raise ValueError(
-            f"unknown teacher {arch!r}; give resnet20, resnet56 or another CIFAR ResNet, or the "
-            "name of a timm model"
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module: Any = timm.create_model(arch, num_classes=num_classes)
     return module
+
+
+def _check_timm(arch: str) -> None:
+    ensure_torchvision()
+    import timm
+
+    if not timm.is_model(arch):
+        known = [*(f"resnet{depth}" for depth in _CIFAR_DEPTHS), *timm.list_models()]
+        raise ValueError(
+            f"unknown teacher {arch!r}; give resnet20, resnet56 or another CIFAR ResNet, or the "
+            f"name of a timm model{did_you_mean(arch, known)}"
+        )

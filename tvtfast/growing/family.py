@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
-from tvtfast.common.files import sweep, write_csv, write_json
+from tvtfast.common import checks
+from tvtfast.common.files import check_folder, sweep, write_csv, write_json
 from tvtfast.common.identity import Identity
+from tvtfast.common.progress import track
 from tvtfast.common.run_folder import RunFolder
 from tvtfast.growing.rule import Grown, GrowthRules, GrowthStep, grow_steps
 from tvtfast.proxies import BASELINES
@@ -64,10 +64,7 @@ class Family:
         Raises:
             ValueError: Not a positive number.
         """
-        if not params > 0:
-            raise ValueError(
-                f"a model of {params} parameters was asked for; give a positive number"
-            )
+        params = checks.real("params", params, above=0)
         return min(self.models, key=lambda model: abs(math.log(model.params / params)))
 
     def to_pandas(self) -> pd.DataFrame:
@@ -157,6 +154,10 @@ def grow(
     """
     resolved = get_space(space)
     start = resolved.decode(topology)
+    for target in target_params:
+        checks.real("target_params", target, above=0)
+    if output_dir is not None:
+        check_folder("output_dir", output_dir)
     given = Scoring.of(scoring or Scoring(proxies=_PROXIES), **settings)
     if given.store is not None:
         raise ValueError("growth keeps its scores in output_dir; leave store out")
@@ -187,7 +188,7 @@ def grow(
             opened.enter_context(run.claimed())
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
         scorer.keep_in(store)
-        with tqdm(desc="growing", unit="step", disable=not given.progress) as bar:
+        with track("growing", unit="step", show=given.progress) as bar:
             for step in grow_steps(
                 start,
                 rules,
@@ -197,7 +198,7 @@ def grow(
                 flops=lambda arch: resolved.flops(arch, **options),
             ):
                 steps.append(step)
-                bar.set_postfix_str(f"{step.model.params / 1e6:.2f} M parameters")
+                bar.remark(f"{step.model.params / 1e6:.2f} M parameters")
                 bar.update()
                 if folder is not None:
                     write_csv(folder / TABLE, family().to_pandas())

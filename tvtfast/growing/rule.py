@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvtfast.common import checks
+
 Scoring: TypeAlias = Callable[[list[Any]], Mapping[str, Sequence[float]]]
 """Scores of every proxy, one per architecture; NaN where there is none."""
 
@@ -50,14 +52,15 @@ class GrowthRules:
 
     def __post_init__(self) -> None:
         for name in ("start_width", "width_scale"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more")
+            checks.whole(name, getattr(self, name), least=1)
+        for name in ("stop_params", "max_params"):
+            checks.real(name, getattr(self, name), above=0)
         if not self.width_ratios or not all(ratio >= 1.0 for ratio in self.width_ratios):
             raise ValueError(f"width_ratios are {self.width_ratios}; give some, all 1 or more")
-        if not 0 < self.stop_params <= self.max_params:
+        if not self.stop_params <= self.max_params:
             raise ValueError(
                 f"stop_params is {self.stop_params:,.0f} and max_params {self.max_params:,.0f}; "
-                "give positive numbers, the second no smaller"
+                "give a second one that is no smaller"
             )
 
     def start(self, topology: Any) -> Any:

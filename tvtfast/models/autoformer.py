@@ -34,7 +34,7 @@ class AutoFormer(CandidateModel):
         super().__init__(options, dim)
         patch = options.patch_size
         self.arch = arch
-        self.grid = (options.img_size[0] // patch, options.img_size[1] // patch)
+        self.grid = options.patch_grid()
         tokens = self.grid[0] * self.grid[1] + options.num_prefix_tokens
         self.patch_embed = PatchEmbed(options.in_chans, dim, patch, stride=patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, tokens, dim))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tvtfast.common.files import sweep
+from tvtfast.common.progress import note
 from tvtfast.distill import Distillation, TrainedStudent, distill, train_teacher
 from tvtfast.models import Teacher, build
 from tvtfast.pipeline.baseline import deit_like
@@ -137,4 +137,4 @@ def _baseline(plan: Plan, best: Mapping[str, Any], teacher: Teacher | None) -> T
 
 def _announce(plan: Plan, name: str, detail: str) -> None:
     if plan.progress:
-        print(f"{name}: {detail}", file=sys.stderr)
+        note(f"{name}: {detail}")

@@ -7,6 +7,7 @@ from tvtfast.proxies.base import (
     UndefinedScoreError,
     available,
     get,
+    made_later,
     register,
     resolve,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "gauss_length",
     "get",
     "length_distortion",
+    "made_later",
     "ntk_condition",
     "ntk_gram",
     "register",

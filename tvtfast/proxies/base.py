@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from tvtfast.common.names import unknown
 from tvtfast.models import FeatureFn, SpatialFeatures
 from tvtfast.proxies.factory import ProxyFactory
 
@@ -137,10 +138,10 @@ class Proxy:
     compute_draws: Callable[[Sequence[ProxyInputs]], Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.needs) - set(NEEDS))
-        if unknown:
+        foreign = sorted(set(self.needs) - set(NEEDS))
+        if foreign:
             raise ValueError(
-                f"proxy {self.name!r} needs {', '.join(unknown)}; known: {', '.join(NEEDS)}"
+                f"proxy {self.name!r} needs {', '.join(foreign)}; known: {', '.join(NEEDS)}"
             )
         if self.compute_many is not None and self.needs:
             raise ValueError(
@@ -215,14 +216,22 @@ def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
     """
     if isinstance(name, (Proxy, CombinedProxy)):
         return name
+    if not isinstance(name, str):
+        raise ValueError(unknown("proxy", name, available(), also="a proxy of your own"))
     found = _proxies.get(name)
     if found is None:
         head, _, argument = name.partition(":")
         factory = _proxies.get(head)
         if isinstance(factory, ProxyFactory):
             return factory(argument)
-        raise ValueError(f"unknown proxy {name!r}; known: {', '.join(available())}")
+        raise ValueError(unknown("proxy", name, available()))
     return found("") if isinstance(found, ProxyFactory) else found
+
+
+def made_later(name: str | Proxy | CombinedProxy) -> str | None:
+    """The column of a proxy that a factory makes from its argument; ``None`` for every other."""
+    head = name.partition(":")[0] if isinstance(name, str) else ""
+    return head if isinstance(_proxies.get(head), ProxyFactory) else None
 
 
 def resolve(

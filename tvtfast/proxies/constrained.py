@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tvtfast.common.names import unknown
 from tvtfast.proxies.base import CombinedProxy, Proxy, available, get, resolve
 
 
@@ -26,8 +27,7 @@ def constrained_proxies(
     found: dict[str, Proxy] = {}
     for name in names:
         if name not in scored and name not in available():
-            known = ", ".join(dict.fromkeys((*scored, *available())))
-            raise ValueError(f"unknown constraint {name!r}; known: {known}")
+            raise ValueError(unknown("constraint", name, dict.fromkeys((*scored, *available()))))
         proxy = scored.get(name) or get(name)
         if isinstance(proxy, CombinedProxy):
             raise ValueError(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from tvtfast.common.progress import track
 from tvtfast.models import parameter_rule
 from tvtfast.proxies import Proxy, UndefinedScoreError
 from tvtfast.scoring.cells import Cell
@@ -174,7 +173,7 @@ def race_ledger(
     if any(proxy in sums for _, proxy, _ in ledger.missing()):
         return None, ledger.unfinished
     total = len(ledger.population) * images
-    with tqdm(total=total, desc="racing", unit="image") if progress else nullcontext() as bar:
+    with track("racing", total=total, unit="image", show=progress) as bar:
         scores = ImageScores(
             ledger,
             means,
@@ -193,9 +192,7 @@ def race_ledger(
             what = f"a race of {len(ledger.population):,} candidates"
             ledger.note(what, f"every candidate is shown all {images} images", error)
             return None, ledger.unfinished
-        if bar is not None:
-            bar.total = bar.n  # what was left out is not going to come
-            bar.refresh()
+        bar.finish()
     ledger.put((task, cell) for task, cell in cells if evaluator.may_enter(cell))
     return run.summary, len(computed | scores.computed)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tvtfast.common.names import did_you_mean, unknown
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -153,7 +155,7 @@ def check_method(method: Method) -> None:
         ValueError: The message lists those there are.
     """
     if not callable(method) and method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; known: {', '.join(METHODS)}, or a function")
+        raise ValueError(unknown("method", method, METHODS, also="a function"))
 
 
 def incomparable(frame: pd.DataFrame, reference: pd.DataFrame | None = None) -> str | None:
@@ -245,10 +247,13 @@ def rank_population(
 
 def _columns(table: ScoreTable, proxies: Sequence[str] | None) -> list[str]:
     chosen = list(table.scored if proxies is None else proxies)
-    unknown = [name for name in chosen if name not in table.higher_is_better]
-    if unknown:
+    missing = [name for name in chosen if name not in table.higher_is_better]
+    if missing:
         known = ", ".join(table.higher_is_better)
-        raise ValueError(f"the table has no proxy {', '.join(unknown)}; it has {known}")
+        raise ValueError(
+            f"the table has no proxy {', '.join(missing)}; it has {known}"
+            f"{did_you_mean(missing[0], table.higher_is_better)}"
+        )
     return chosen
 
 

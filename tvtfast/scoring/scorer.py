@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from tqdm.auto import tqdm
-
+from tvtfast.common import checks
 from tvtfast.common.fallbacks import Fallback
+from tvtfast.common.progress import track
 from tvtfast.models import SpatialFeatures
 from tvtfast.scoring.additive import additive_values
 from tvtfast.scoring.candidates import as_candidates
@@ -147,8 +147,7 @@ class Scorer:
         reason = self.race_obstacle(method)
         if reason is not None:
             raise ValueError(f"a race is not possible: {reason}; score all candidates instead")
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; give 1 or more")
+        top_k = checks.whole("top_k", top_k, least=1)
         summary = None
         with turn():
             ledger = self._ledger(candidates)
@@ -196,11 +195,14 @@ class Scorer:
         return Ledger(population, setup.single, setup.seeds_of, fields, setup.store)
 
     def _score_all(self, ledger: Ledger) -> None:
-        if not (self._progress and ledger.unfinished):
-            self._compute(ledger)
-            return
-        with tqdm(total=len(ledger.population), desc="scoring", unit="candidate") as bar:
-            bar.update(len(ledger.population) - ledger.unfinished)
+        total = len(ledger.population)
+        with track(
+            "scoring",
+            total=total,
+            unit="candidate",
+            initial=total - ledger.unfinished,
+            show=self._progress and ledger.unfinished > 0,
+        ) as bar:
             ledger.on_done = bar.update
             self._compute(ledger)
 

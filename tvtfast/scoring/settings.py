@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from tvtfast.common import checks
+from tvtfast.common.machine import parse_device
 from tvtfast.data import FrozenBatch, VisionDataset
 from tvtfast.models import FeatureFn, Teacher
 from tvtfast.proxies import CombinedProxy, Proxy
@@ -62,7 +64,7 @@ class Scoring:
             (`tvtfast.spaces.ModelOptions`).
 
     Raises:
-        ValueError: An unknown dtype, protocol or ``on_error``, or no weight draw.
+        ValueError: An unknown dtype, protocol, device or ``on_error``, or a number out of range.
     """
 
     space: str | Space[Any] | None = None
@@ -85,11 +87,16 @@ class Scoring:
     model_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_choice("dtype", self.dtype, DTYPES)
-        _check_choice("on_error", self.on_error, ON_ERROR)
-        _check_choice("protocol", self.protocol, PROTOCOLS)
-        if self.init_seeds < 1:
-            raise ValueError(f"init_seeds is {self.init_seeds}; give 1 or more")
+        checks.choice("dtype", self.dtype, DTYPES)
+        checks.choice("on_error", self.on_error, ON_ERROR)
+        checks.choice("protocol", self.protocol, PROTOCOLS)
+        checks.whole("batch_size", self.batch_size, least=1)
+        checks.whole("init_seeds", self.init_seeds, least=1)
+        checks.seed(self.seed, draws=self.init_seeds)
+        if self.memory is not None:
+            checks.whole("memory", self.memory, least=1)
+        if self.device is not None:
+            parse_device(self.device)
 
     @classmethod
     def of(cls, scoring: Scoring | None = None, /, **settings: Any) -> Scoring:
@@ -104,8 +111,3 @@ class Scoring:
         base = cls() if scoring is None else scoring
         given = settings.pop("model_options", {})
         return replace(base, **settings, model_options={**base.model_options, **given, **options})
-
-
-def _check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")

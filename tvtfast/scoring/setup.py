@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tvtfast import proxies as proxy_table
+from tvtfast.common.machine import as_device
 from tvtfast.data import FrozenBatch, VisionDataset, frozen_batch, load_dataset, resolve_images
 from tvtfast.models import FeatureFn, Teacher, load_teacher
 from tvtfast.proxies import BASELINES, CombinedProxy, Proxy
@@ -106,7 +107,7 @@ def set_up(scoring: Scoring) -> Setup:
     )
     constraints = parse_windows(scoring.constraints)
     single += proxy_table.constrained_proxies(constraints, single, combined)
-    device = torch.device(scoring.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = as_device(scoring.device)
     paper = scoring.protocol == "paper"
     conditions = Conditions(device, scoring.dtype, paper=paper)
     store = scoring.store if isinstance(scoring.store, ScoreStore) else ScoreStore(scoring.store)
@@ -114,6 +115,8 @@ def set_up(scoring: Scoring) -> Setup:
     redraw_from = _dataset_of(scoring.images) if paper else None
     batch = _batch(scoring, device)
     options = _model_options(batch, scoring.model_options)
+    if space is not None:
+        space.check_options(**asdict(options))
     given = {
         "images": batch is not None,
         "labels": batch is not None and batch.labels is not None,

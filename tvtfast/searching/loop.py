@@ -10,8 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tqdm.auto import tqdm
-
+from tvtfast.common.progress import track
 from tvtfast.scoring.constraints import unreached
 from tvtfast.scoring.ranking import Method, rank_population
 from tvtfast.scoring.scorer import Scorer
@@ -19,6 +18,7 @@ from tvtfast.scoring.settings import Scoring
 from tvtfast.scoring.store import STORE, ScoreStore
 from tvtfast.scoring.table import ScoreTable
 from tvtfast.searching.archive import Archive
+from tvtfast.searching.checking import check_search
 from tvtfast.searching.objectives import pareto_front, parse_objectives
 from tvtfast.searching.record import (
     search_folder,
@@ -114,13 +114,24 @@ def search(
         StoreError: Scores cannot be written; those already there are kept.
     """
     resolved_space = get_space(space)
-    strategy, trials = choose(resolved_space, strategy, trials)
-    one_population = bool(traits(strategy).racing)
-    folder = None if run_dir is None else Path(run_dir)
     given = Scoring.of(scoring, space=resolved_space, **settings)
     if given.store is not None:
         raise ValueError("a search keeps its scores in run_dir; leave store out")
     constraints = given.constraints if constraints is None else constraints
+    check_search(
+        resolved_space,
+        strategy=strategy,
+        trials=trials,
+        constraints=constraints,
+        method=method,
+        objectives=objectives,
+        top_k=top_k,
+        run_dir=run_dir,
+        scoring=given,
+    )
+    strategy, trials = choose(resolved_space, strategy, trials)
+    one_population = bool(traits(strategy).racing)
+    folder = None if run_dir is None else Path(run_dir)
     windows = parse_windows(constraints)
     of_scores = {name: windows.pop(name) for name in list(windows) if name not in METRICS}
     timings: dict[str, float] = {}
@@ -152,11 +163,11 @@ def search(
         )
         archive = Archive(resolved_space, method)
         proposals = get_strategy(strategy)(resolved_space, budget)
-        with tqdm(
+        with track(
+            "searching",
             total=trials,
-            desc="searching",
             unit="candidate",
-            disable=one_population or not given.progress,
+            show=given.progress and not one_population,
         ) as bar:
 
             def keep() -> None:
@@ -195,8 +206,6 @@ def _population_score(
     scorer: Scorer, strategy: str | Strategy, racing: bool | None, method: Method, top_k: int
 ) -> Score:
     """Score populations in full, or by races where that is asked for or worth it."""
-    if top_k < 1:
-        raise ValueError(f"top_k is {top_k}; give 1 or more")
     allowed = traits(strategy).racing
     if racing is False or (racing is None and not allowed):
         return scorer

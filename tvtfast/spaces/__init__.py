@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tvtfast.common.names import unknown
 from tvtfast.spaces import asvit, autoformer, pit, vitas_cell, vitas_deit, vitas_twins
 from tvtfast.spaces.asvit import AsViTArch, AsViTSpace
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
@@ -99,10 +100,9 @@ def get(name: str | Space[Any]) -> Space[Any]:
     """
     if isinstance(name, Space):
         return name
-    space = _spaces.get(_aliases.get(name, name))
+    space = _spaces.get(_aliases.get(name, name)) if isinstance(name, str) else None
     if space is None:
-        known = ", ".join((*available(), *_aliases))
-        raise ValueError(f"unknown space {name!r}; known: {known}")
+        raise ValueError(unknown("space", name, (*available(), *_aliases)))
     return space
 
 

@@ -222,7 +222,7 @@ class AutoFormerSpace(Space[AutoFormerArch]):
 
     def _ends(self, dim: int, options: ModelOptions) -> tuple[Embedding, Classifier]:
         patch, prefix = options.patch_size, options.num_prefix_tokens
-        grid = (options.img_size[0] // patch, options.img_size[1] // patch)
+        grid = options.patch_grid()
         tokens = grid[0] * grid[1] + prefix
         return (
             Embedding.of("patch_embed.", dim, patch, patch, options.in_chans, grid, prefix, tokens),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, ClassVar, Generic, TypeVar
 
+from tvtfast.common import checks
 from tvtfast.spaces.constraints import (
     Constraints,
     InfeasibleError,
@@ -339,6 +340,16 @@ class Space(ABC, Generic[A]):
         """Take each decision from one of the parents with equal probability."""
         return self._crossover(self.decode(first), self.decode(second), _rng(seed))
 
+    def check_options(self, **options: Any) -> None:
+        """Refuse options that the space has no models for, such as patches that leave pixels out.
+
+        Raises:
+            TypeError: An option that no model has.
+            ValueError: Options that do not go together.
+        """
+        arch = self.draw(random.Random(0))
+        self._measure("flops", arch, ModelOptions.of(**options))
+
     def satisfies(
         self, arch: A | Mapping[str, Any] | str, constraints: Constraints | None, **options: Any
     ) -> bool:
@@ -375,8 +386,7 @@ class Space(ABC, Generic[A]):
             InfeasibleError: No architecture, or fewer than ``n``, can be found inside the windows;
                 the message names the feasible range.
         """
-        if n < 0:
-            raise ValueError(f"cannot sample {n} architectures; n must be at least 0")
+        n = checks.whole("n", n, least=0)
         windows = parse_constraints(constraints)
         resolved = ModelOptions.of(**options)
         self._refuse_disjoint(windows, resolved)
@@ -454,7 +464,7 @@ def _without_choices(arch: A, choices: Sequence[Any]) -> A:
 
 
 def _rng(seed: int | random.Random) -> random.Random:
-    return seed if isinstance(seed, random.Random) else random.Random(seed)
+    return seed if isinstance(seed, random.Random) else random.Random(checks.seed(seed))
 
 
 @cache

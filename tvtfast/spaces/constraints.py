@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from tvtfast.spaces.plain import plain, real, shown
+from tvtfast.common.names import unknown
 
 METRICS = ("params", "flops")
 
@@ -31,7 +32,7 @@ def parse_constraints(constraints: Constraints | None) -> dict[str, Window]:
     """
     for metric in constraints or {}:
         if metric not in METRICS:
-            raise ValueError(f"unknown constraint {metric!r}; known: {', '.join(METRICS)}")
+            raise ValueError(unknown("constraint", metric, METRICS))
     return parse_windows(constraints)
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from tvtfast.spaces.plain import plain, real, whole
+from tvtfast.common import checks
+from tvtfast.common.names import unknown
+from tvtfast.spaces.plain import plain
 
 _SMALL_IMAGE = 112
 _PATCHES_PER_SIDE = 8
+_NAMED = 8
+"""Patch sizes that a message names."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,14 @@ class ModelOptions:
         size = plain(self.img_size)
         sides = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
         given: dict[str, Any] = {
-            "img_size": tuple(whole("model options", "img_size", side) for side in sides)
+            "img_size": tuple(checks.whole("img_size", side, least=1) for side in sides)
         }
         for name in ("num_classes", "patch_size", "in_chans"):
-            given[name] = whole("model options", name, getattr(self, name))
-            if given[name] < 1:
-                raise ValueError(f"{name} must be at least 1, got {given[name]}")
+            given[name] = checks.whole(name, getattr(self, name), least=1)
         given["distilled"] = bool(self.distilled)
-        given["drop_path_rate"] = real("model options", "drop_path_rate", self.drop_path_rate)
+        given["drop_path_rate"] = checks.real(
+            "drop_path_rate", self.drop_path_rate, least=0, below=1
+        )
         for name, value in given.items():
             object.__setattr__(self, name, value)
         if len(self.img_size) != 2 or min(self.img_size) < self.patch_size:
@@ -56,8 +61,6 @@ class ModelOptions:
                 f"img_size {self.img_size} with patch_size {self.patch_size} leaves no patch; "
                 "img_size is (height, width) in pixels, each at least patch_size"
             )
-        if not 0.0 <= self.drop_path_rate < 1.0:
-            raise ValueError(f"drop_path_rate must be in [0, 1), got {self.drop_path_rate}")
 
     @classmethod
     def of(cls, **options: Any) -> ModelOptions:
@@ -67,10 +70,37 @@ class ModelOptions:
             TypeError: An option that no candidate model has.
         """
         known = [field.name for field in fields(cls)]
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise TypeError(f"unknown model option {', '.join(unknown)}; known: {', '.join(known)}")
+        foreign = sorted(set(options) - set(known))
+        if foreign:
+            raise TypeError(unknown("model option", foreign[0], known))
         return cls(**options)
+
+    def patch_grid(self, overlap: int = 1) -> tuple[int, int]:
+        """Rows and columns of patches, which cover the whole image.
+
+        Args:
+            overlap: Patches begin every ``patch_size // overlap`` pixels.
+
+        Raises:
+            ValueError: They would leave pixels out; the message names the sides that do not.
+        """
+
+        def fits(patch: int) -> bool:
+            step = patch // overlap
+            return step > 0 and all((side - patch) % step == 0 for side in self.img_size)
+
+        if not fits(self.patch_size):
+            height, width = self.img_size
+            every = [patch for patch in range(1, min(self.img_size) + 1) if fits(patch)]
+            nearest = sorted(every, key=lambda patch: abs(patch - self.patch_size))[:_NAMED]
+            raise ValueError(
+                f"patch_size is {self.patch_size}, and patches of it do not cover images of "
+                f"{height} x {width} pixels; give one of {', '.join(map(str, sorted(nearest)))}, "
+                "or another img_size"
+            )
+        step = self.patch_size // overlap
+        height, width = ((side - self.patch_size) // step + 1 for side in self.img_size)
+        return height, width
 
     @property
     def num_prefix_tokens(self) -> int:
@@ -80,5 +110,29 @@ class ModelOptions:
 
 
 def default_patch_size(img_size: int) -> int:
-    """Side of a patch that suits square images: 16 pixels, or an eighth of images below 112."""
-    return 16 if img_size >= _SMALL_IMAGE else max(1, img_size // _PATCHES_PER_SIDE)
+    """Side of a patch that suits square images: about 16 pixels, or an eighth of images below 112,
+    and a divisor of their side.
+
+    Raises:
+        ValueError: No divisor is near, as for 97 pixels; the message names a side that has one.
+    """
+    checks.whole("img_size", img_size, least=1)
+    if (patch := _near_divisor(img_size)) is not None:
+        return patch
+    other = next(side for side in range(img_size - 1, 0, -1) if _near_divisor(side) is not None)
+    raise ValueError(
+        f"img_size is {img_size}, which no patch of about {_wanted_patch(img_size):g} pixels "
+        f"divides; give another, such as {other}, or a patch_size"
+    )
+
+
+def _near_divisor(img_size: int) -> int | None:
+    """The divisor nearest to what is wanted, by ratio; ``None`` where it is off by more than 2."""
+    wanted = _wanted_patch(img_size)
+    sides = (side for side in range(1, img_size + 1) if img_size % side == 0)
+    patch = min(sides, key=lambda side: abs(math.log(side / wanted)))
+    return patch if wanted / 2 <= patch <= 2 * wanted else None
+
+
+def _wanted_patch(img_size: int) -> float:
+    return 16 if img_size >= _SMALL_IMAGE else max(1, img_size / _PATCHES_PER_SIDE)

@@ -168,12 +168,9 @@ def stage_grids(options: ModelOptions) -> tuple[tuple[int, int], ...]:
     convolution (kernel 3, stride 2, padding 1) halves the grid, rounding up.
 
     Raises:
-        ValueError: ``patch_size`` is 1, so that the stride would be 0.
+        ValueError: ``patch_size`` is 1, so that the stride would be 0, or patches leave pixels out.
     """
-    stride = options.patch_size // 2
-    if stride < 1:
-        raise ValueError("pit: patch_size is 1; its stride is patch_size // 2, so give 2 or more")
-    height, width = ((side - options.patch_size) // stride + 1 for side in options.img_size)
+    height, width = options.patch_grid(overlap=2)
     grids = [(height, width)]
     for _ in range(2):
         height, width = (height + 1) // 2, (width + 1) // 2

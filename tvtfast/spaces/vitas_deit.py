@@ -350,8 +350,9 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         """Side of a patch: ``patch_size`` times ``options.patch_size / 16``, rounded.
 
         Raises:
-            ValueError: It is larger than the image.
+            ValueError: It is larger than the image, or ``options.patch_size`` leaves pixels out.
         """
+        options.patch_grid()
         side = max(1, round(patch_size * options.patch_size / _REFERENCE_PATCH))
         if min(options.img_size) < side:
             raise ValueError(

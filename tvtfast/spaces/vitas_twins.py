@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tvtfast.spaces.base import Space, check_choice, take
@@ -395,10 +395,10 @@ def stage_grids(options: ModelOptions) -> tuple[tuple[int, int], ...]:
     """Token grid (height, width) of the four stages: the image in patches, then halved three times.
 
     Raises:
-        ValueError: The image is too small for the last stage.
+        ValueError: The image is too small for the last stage, or patches leave pixels out.
     """
     patch = first_patch(options)
-    grids = [(options.img_size[0] // patch, options.img_size[1] // patch)]
+    grids = [replace(options, patch_size=patch).patch_grid()]
     for _ in range(_STAGES - 1):
         height, width = grids[-1]
         grids.append((height // 2, width // 2))

@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from tvtfast.common import checks
+from tvtfast.common.names import did_you_mean, unknown
 from tvtfast.spaces import Constraints, Space, Step
 from tvtfast.strategies.feedback import Scores
 
@@ -126,8 +128,7 @@ def choose(
     suited = traits(strategy).trials
     if trials is None:
         return strategy, suited
-    if trials < 1:
-        raise ValueError(f"trials is {trials}; give 1 or more")
+    trials = checks.whole("trials", trials, least=1)
     if suited is None:
         raise ValueError(
             f"strategy {name_of(strategy)!r} scores every architecture inside the constraints and "
@@ -147,10 +148,10 @@ def get(name: str | Strategy) -> Strategy:
     Raises:
         ValueError: An unknown name; the message lists the known ones.
     """
-    if not isinstance(name, str):
+    if callable(name):
         return name
     if name not in _strategies:
-        raise ValueError(f"unknown strategy {name!r}; known: {', '.join(available())}")
+        raise ValueError(unknown("strategy", name, available(), also="a strategy of your own"))
     return _strategies[name]
 
 
@@ -164,11 +165,11 @@ def configured(name: str, settings: Mapping[str, Any]) -> Strategy:
     if not settings:
         return strategy
     known = list(settings_of(strategy))
-    unknown = [setting for setting in settings if setting not in known]
-    if unknown:
+    missing = [setting for setting in settings if setting not in known]
+    if missing:
         raise ValueError(
-            f"strategy {name!r} has no setting {', '.join(unknown)}; "
-            f"it has {', '.join(known) or 'none'}"
+            f"strategy {name!r} has no setting {', '.join(missing)}; "
+            f"it has {', '.join(known) or 'none'}{did_you_mean(missing[0], known)}"
         )
     return dataclasses.replace(strategy, **settings)  # type: ignore[type-var]
 

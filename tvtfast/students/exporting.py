@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tvtfast.common.files import write_durably
+from tvtfast.common.files import check_file, check_folder, write_durably
+from tvtfast.common.names import did_you_mean
 from tvtfast.models import Student, load_student, save_student
 
 _RELATIVE_ERROR = 1e-4
 """Allowed difference of ONNX Runtime's logits, of the largest logit: fp32 in another order."""
 
 _CHECKED_IMAGES = 3
+_ONNX = ".onnx"
 
 
 class ExportError(RuntimeError):
@@ -41,12 +44,14 @@ def export(student: str | os.PathLike[str] | Student, output: str | os.PathLike[
         The path that was written.
 
     Raises:
+        ValueError: ``output`` has another suffix.
+        OutputError: It cannot be written; said before anything is computed.
         ModuleNotFoundError: ONNX is asked for and its packages are not installed.
         ExportError: ONNX Runtime finds other logits.
     """
+    output = check_output(output)
     loaded = student if isinstance(student, Student) else load_student(student)
-    output = Path(output)
-    if output.suffix != ".onnx":
+    if output.suffix != _ONNX:
         save_student(output, loaded.module, loaded.card)
         return output
     content = _onnx(loaded)
@@ -56,8 +61,30 @@ def export(student: str | os.PathLike[str] | Student, output: str | os.PathLike[
     return output
 
 
+def check_output(output: str | os.PathLike[str]) -> Path:
+    """Refuse an output that cannot be written, or whose name promises a format there is none of.
+
+    Raises:
+        ValueError: A suffix that is not ``.onnx``.
+        OutputError: It cannot be written.
+        ModuleNotFoundError: ONNX is asked for and its packages are not installed.
+    """
+    path = Path(output)
+    if path.suffix == _ONNX:
+        check_file("output", path)
+        _need("onnx", "onnxscript", "onnxruntime")
+    elif re.fullmatch(r"\.[A-Za-z]\w*", path.suffix) and not path.is_dir():
+        raise ValueError(
+            f"output is {os.fspath(output)!r}, and {path.suffix} is no format that students are "
+            f"exported to; give a file that ends in {_ONNX}, or a folder without a suffix"
+            f"{did_you_mean(path.suffix, (_ONNX,))}"
+        )
+    else:
+        check_folder("output", path)
+    return path
+
+
 def _onnx(student: Student) -> bytes:
-    _need("onnx", "onnxscript")
     program: Any = torch.onnx.export(
         student.module,
         (_images(student, 2),),
@@ -75,7 +102,6 @@ def _onnx(student: Student) -> bytes:
 
 
 def _check(content: bytes, student: Student) -> None:
-    _need("onnxruntime")
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

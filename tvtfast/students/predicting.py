@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tvtfast.common import checks
 from tvtfast.common.foreign import BadFileError
+from tvtfast.common.machine import as_device
 from tvtfast.data import eval_transform, read_image
 from tvtfast.data.folders import find_images
 from tvtfast.data.pixels import image_suffixes
@@ -71,10 +73,9 @@ def predict(
         OSError: A file or folder that this user may not read.
         ValueError: ``top`` or ``batch_size`` is below 1.
     """
-    for name, value in (("top", top), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; give 1 or more")
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    checks.whole("top", top, least=1)
+    checks.whole("batch_size", batch_size, least=1)
+    target = as_device(device)
     paths = _paths(images)
     if isinstance(student, Student):
         loaded = Student(copy.deepcopy(student.module).eval(), student.card)

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from tvtfast.common import checks
+
 SHARING = ("ordinal", "bilateral", "cyclic")
 
 
@@ -66,8 +68,7 @@ def sides(sharing: str) -> int:
     Raises:
         ValueError: An unknown way of sharing.
     """
-    if sharing not in SHARING:
-        raise ValueError(f"sharing is {sharing!r}; allowed: {', '.join(SHARING)}")
+    checks.choice("sharing", sharing, SHARING)
     return 2 if sharing == "bilateral" else 1
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from tvtfast.common import checks
 from tvtfast.initialization import draw_, framework_init
 from tvtfast.models import ChainedModel, SpatialFeatures, blank, parameter_rule
 from tvtfast.spaces import QKV_MODES, Layout, ModelOptions, Piece, Space
@@ -65,8 +66,7 @@ class Superformer(nn.Module):
         self.options = replace(ModelOptions.of(**options), drop_path_rate=0.0)
         if self.options.distilled:
             raise ValueError("a superformer has no distillation token; leave distilled out")
-        if qkv_mode not in QKV_MODES:
-            raise ValueError(f"qkv_mode is {qkv_mode!r}; allowed: {', '.join(map(str, QKV_MODES))}")
+        checks.choice("qkv_mode", qkv_mode, QKV_MODES)
         self.sharing, self.qkv_mode, self.sides = sharing, qkv_mode, sides(sharing)
         self._skeletons: OrderedDict[Any, _Skeleton] = OrderedDict()
         self.stored = nn.ParameterDict()

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from tvtfast.common import checks
 from tvtfast.data import VisionDataset
 from tvtfast.data.registry import address
 from tvtfast.models import Teacher, load_teacher
-from tvtfast.spaces import Space
+from tvtfast.spaces import QKV_MODES, Space
+from tvtfast.spaces import get as get_space
 from tvtfast.supernet.folder import (
     WEIGHTS,
     SuperformerCard,
@@ -23,9 +25,11 @@ from tvtfast.supernet.folder import (
     load_superformer,
     save_superformer,
 )
+from tvtfast.supernet.intervals import SHARING
 from tvtfast.supernet.objective import SuperformerObjective
 from tvtfast.supernet.sampling import Subnets, fit_identity_probability
 from tvtfast.supernet.superformer import Superformer
+from tvtfast.training.checking import check_training
 from tvtfast.training.guide import Distillation, Guide
 from tvtfast.training.images import images
 from tvtfast.training.processes import team
@@ -125,6 +129,11 @@ def train_superformer(
         CheckpointError: ``last.pt`` is damaged.
         RunError: The folder holds another training, or another process trains in it.
     """
+    check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
+    checks.choice("sharing", sharing, SHARING)
+    checks.choice("qkv_mode", qkv_mode, QKV_MODES)
+    checks.real("cutmix", cutmix, least=0)
+    space = get_space(space)
     train, test = images(dataset, data_path, test)
     if not cutmix >= 0:
         raise ValueError(f"cutmix={cutmix}: give an alpha above 0, or 0 for none")

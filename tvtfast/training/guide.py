@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from tvtfast.common import checks
 from tvtfast.common.normalization import Normalization
 from tvtfast.models import SpatialFeatures, Teacher, features_and_outputs
 from tvtfast.training.loading import TrainingBatch
@@ -65,11 +66,10 @@ class Distillation:
             ("guidance_schedule", tuple(SCHEDULES)),
             ("logits", (None, *LOGITS)),
         ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; allowed: {', '.join(map(str, allowed))}"
-                )
-
+            checks.choice(name, getattr(self, name), allowed)
+        checks.real("guidance_weight", self.guidance_weight, least=0)
+        checks.real("logits_weight", self.logits_weight, least=0, most=1)
+        checks.real("temperature", self.temperature, above=0)
         if self.offline and (self.logits is not None or self.paper or self.guidance is None):
             raise ValueError(
                 "offline=True keeps features of the teacher, neither logits nor drifting "

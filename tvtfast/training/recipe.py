@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from tvtfast.common import checks
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.training.tokens import ProgressiveTokens
@@ -81,23 +82,19 @@ class Recipe:
             ("dtype", tuple(DTYPES)),
             ("augmentation", AUGMENTATIONS),
         ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
-                )
+            checks.choice(name, getattr(self, name), allowed)
         for name in ("epochs", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give at least 1")
-        if not self.lr > 0:
-            raise ValueError(f"lr={self.lr}: give a learning rate above 0")
-        if self.warmup_epochs is not None and not 0 <= self.warmup_epochs <= self.epochs:
-            raise ValueError(
-                f"warmup_epochs={self.warmup_epochs}: give 0..{self.epochs}, the number of epochs"
-            )
-        if self.clip_grad is not None and not self.clip_grad > 0:
-            raise ValueError(f"clip_grad={self.clip_grad}: give a norm above 0")
-        if self.ema is not None and not 0 <= self.ema < 1:
-            raise ValueError(f"ema={self.ema}: give a decay in [0, 1), such as 0.999")
+            checks.whole(name, getattr(self, name), least=1)
+        checks.real("lr", self.lr, above=0)
+        for name in ("min_lr", "momentum", "weight_decay"):
+            checks.real(name, getattr(self, name), least=0)
+        checks.real("label_smoothing", self.label_smoothing, least=0, below=1)
+        if self.warmup_epochs is not None:
+            checks.whole("warmup_epochs", self.warmup_epochs, least=0, most=self.epochs)
+        if self.clip_grad is not None:
+            checks.real("clip_grad", self.clip_grad, above=0)
+        if self.ema is not None:
+            checks.real("ema", self.ema, least=0, below=1)
         if self.tokens is not None and self.coarse_epochs:
             last = self.epochs - self.coarse_epochs
             if self.warmup >= last:

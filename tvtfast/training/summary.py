@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tqdm.auto import tqdm
+from tvtfast.common.progress import track
 
 _NOT_CURVES = ("epoch", "seconds")
 
@@ -40,23 +40,20 @@ class EpochLog:
     ) -> None:
         self.steps, self.done = steps, done
         self.curves: Any = _writer(folder, done) if tensorboard else None
-        self.bar = tqdm(
-            total=epochs * steps,
-            initial=done * steps,
-            desc=f"training on {name}",
-            unit="step",
-            disable=not progress,
+        self.what = f"training on {name}"
+        self.bar = track(
+            self.what, total=epochs * steps, unit="step", initial=done * steps, show=progress
         )
 
     def step(self, steps: int, loss: float) -> None:
         """Steps of this epoch that are done, and the mean loss over them."""
-        self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.bar.remark(f"loss {loss:.3f}")
         self.bar.update(self.done * self.steps + steps - self.bar.n)
 
     def epoch(self, row: dict[str, float]) -> None:
         """One finished epoch."""
         self.done += 1
-        self.bar.set_description(f"{row['accuracy']:.1f} % after epoch {self.done}")
+        self.bar.describe(f"{self.what}, {row['accuracy']:.1f} % after epoch {self.done}")
         if self.curves is not None:
             for name, value in row.items():
                 if name not in _NOT_CURVES:

@@ -1,0 +1,159 @@
+"""How far some work is: a bar on a terminal, elsewhere a line every ten per cent.
+
+Everything goes to standard error; results alone are on standard output.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+_PARTS = 10
+"""Lines of one piece of work; also units between two lines where its end is not known."""
+
+
+class Progress:
+    """Counts what is done and shows nothing; a context manager.
+
+    Attributes:
+        n: Units that are done.
+        total: Units of the whole work; ``None`` where that is not known.
+    """
+
+    def __init__(self, total: int | None, initial: int) -> None:
+        self.total, self.n = total, initial
+
+    def update(self, units: int = 1) -> None:
+        """So many further units are done."""
+        self.n += units
+
+    def describe(self, text: str) -> None:
+        """What the work is called from now on."""
+
+    def remark(self, text: str) -> None:
+        """What stands beside the count, such as a loss."""
+
+    def finish(self) -> None:
+        """What is left is not going to be done, and the work is at its end."""
+
+    def close(self) -> None:
+        """Show nothing further."""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def track(
+    what: str, *, total: int | None = None, unit: str, initial: int = 0, show: bool
+) -> Progress:
+    """Show how far some work is.
+
+    Args:
+        what: The work, such as ``scoring``.
+        total: Units of it; ``None`` where that is not known.
+        unit: What is counted, in the singular.
+        initial: Units that are done already.
+        show: Show it at all.
+    """
+    if not show:
+        return Progress(total, initial)
+    if _is_live():
+        return _Bar(what, total, unit, initial)
+    return _Lines(what, total, unit, initial)
+
+
+def note(text: str) -> None:
+    """One line on standard error, above whatever bar is shown there."""
+    if _is_live():
+        _bar_class().write(text, file=sys.stderr)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+class _Lines(Progress):
+    """A line whenever another tenth is done, and nothing that is drawn twice."""
+
+    def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:
+        super().__init__(total, initial)
+        self.what, self.unit, self.text = what, unit, ""
+        self.started, self.told = time.monotonic(), self._tenth()
+
+    def update(self, units: int = 1) -> None:
+        super().update(units)
+        if self._tenth() > self.told:
+            self.told = self._tenth()
+            self._tell()
+
+    def describe(self, text: str) -> None:
+        self.what = text
+
+    def remark(self, text: str) -> None:
+        self.text = f", {text}"
+
+    def finish(self) -> None:
+        if self.total is not None and self.n < self.total:
+            self.total = self.n
+            self._tell()
+
+    def _tenth(self) -> int:
+        return self.n // _PARTS if self.total is None else self.n * _PARTS // max(self.total, 1)
+
+    def _tell(self) -> None:
+        of = "" if self.total is None else f" of {self.total:,}"
+        share = "" if self.total is None else f" ({self.n / max(self.total, 1):.0%})"
+        seconds = time.monotonic() - self.started
+        print(
+            f"{self.what}: {self.n:,}{of} {self.unit}s{share}, {seconds:.0f} s{self.text}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class _Bar(Progress):
+    """tqdm's bar."""
+
+    def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:
+        super().__init__(total, initial)
+        self.bar = _bar_class()(total=total, initial=initial, desc=what, unit=unit)
+
+    def update(self, units: int = 1) -> None:
+        super().update(units)
+        self.bar.update(units)
+
+    def describe(self, text: str) -> None:
+        self.bar.set_description(text)
+
+    def remark(self, text: str) -> None:
+        self.bar.set_postfix_str(text, refresh=False)
+
+    def finish(self) -> None:
+        self.total = self.bar.total = self.n
+        self.bar.refresh()
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def _is_live() -> bool:
+    """Whether what is drawn can be drawn over: a terminal, or a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def _bar_class() -> Any:
+    """tqdm's class of this place, without the thread that watches over its bars.
+
+    The caller's own bars keep theirs: the setting is that of a class.
+    """
+    from tqdm.auto import tqdm
+
+    return type("Bar", (tqdm,), {"monitor_interval": 0})
