@@ -77,7 +77,7 @@ def test_refusals(tmp_path: Path) -> None:
         load_dataset("digits", split="valid")
     with pytest.raises(ValueError, match="takes no path"):
         load_dataset("digits", tmp_path)
-    with pytest.raises(ValueError, match="unknown data set 'cifra100'; known are digits, cifar10"):
+    with pytest.raises(ValueError, match="unknown data set 'cifra100'; known: digits, cifar10"):
         load_dataset("cifra100")
     with pytest.raises(ValueError, match="unknown data set 'cifra100'.*needs one of these names"):
         load_dataset("cifra100", tmp_path)
