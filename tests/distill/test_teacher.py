@@ -90,11 +90,11 @@ def test_teachers_that_cannot_be(small, tmp_path):
         ({"optimizer": "lion"}, "allowed: adamw, sgd"),
         ({"dtype": "float8"}, "allowed: float32"),
         ({"augmentation": "mixup"}, "allowed: strong, weak, light, none"),
-        ({"epochs": 0}, "give at least 1"),
+        ({"epochs": 0}, "epochs is 0; give a whole number of at least 1"),
         ({"lr": 0.0}, "above 0"),
-        ({"epochs": 2, "warmup_epochs": 3}, r"give 0\.\.2"),
-        ({"clip_grad": 0.0}, "norm above 0"),
-        ({"ema": 1.0}, r"decay in \[0, 1\)"),
+        ({"epochs": 2, "warmup_epochs": 3}, "from 0 to 2"),
+        ({"clip_grad": 0.0}, "give a number above 0"),
+        ({"ema": 1.0}, "at least 0 and below 1"),
     ),
 )
 def test_recipes_that_cannot_be(changes, message):
