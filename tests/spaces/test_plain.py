@@ -129,7 +129,7 @@ def test_choices_windows_and_options():
     assert options == ModelOptions(7, (64, 64), distilled=True)
     assert {type(options.num_classes), *map(type, options.img_size)} == {int}
     for name, wrong in (("num_classes", "10"), ("patch_size", 1.5), ("img_size", float("inf"))):
-        with pytest.raises(ValueError, match=f"{name} is .*; give an integer"):
+        with pytest.raises(ValueError, match=f"{name} is .*; give a whole number"):
             ModelOptions.of(**{name: wrong})
 
 

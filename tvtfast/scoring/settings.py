@@ -90,7 +90,8 @@ class Scoring:
         checks.choice("dtype", self.dtype, DTYPES)
         checks.choice("on_error", self.on_error, ON_ERROR)
         checks.choice("protocol", self.protocol, PROTOCOLS)
-        checks.whole("batch_size", self.batch_size, least=1)
+        if self.batch_size is not None:
+            checks.whole("batch_size", self.batch_size, least=1)
         checks.whole("init_seeds", self.init_seeds, least=1)
         checks.seed(self.seed, draws=self.init_seeds)
         if self.memory is not None:

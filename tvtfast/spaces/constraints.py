@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from tvtfast.spaces.plain import plain, real, shown
 from tvtfast.common.names import unknown
+from tvtfast.spaces.plain import plain, real, shown
 
 METRICS = ("params", "flops")
 
