@@ -81,6 +81,39 @@ def test_teacher_aware_of_a_teacher_with_itself_is_zero():
     assert proxies.teacher_aware(features, 3 * features).item() == pytest.approx(0, abs=1e-12)
 
 
+SCORES = {
+    "weight_norm": lambda model, images: proxies.weight_norm(model),
+    "curvature": lambda model, images: proxies.curvature(model, img_size=16),
+    "gauss_length": lambda model, images: proxies.gauss_length(model, img_size=16),
+    **{
+        f"length_distortion, {method}": lambda model, images, method=method: (
+            proxies.length_distortion(model, img_size=16, method=method)
+        )
+        for method in ("forward", "published")
+    },
+    **{
+        f"ntk_gram, {method}": lambda model, images, method=method: proxies.ntk_gram(
+            model, images, method=method
+        )
+        for method in ("layers", "samples", "published")
+    },
+    "ntk_condition": lambda model, images: proxies.ntk_condition(model, images, method="samples"),
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_scores_of_modules_have_no_history(name):
+    """Their docstrings say so, whatever the method and the model; half a gradient is none."""
+    model = tvtfast.build(TINY.sample(1, seed=0)[0], space=TINY, img_size=16, patch_size=8)
+    assert not SCORES[name](model, torch.randn(2, 3, 16, 16)).requires_grad
+
+
+def test_teacher_aware_has_a_gradient():
+    student, teacher = torch.randn(2, 2, 8, 4, 4, dtype=torch.float64)
+    student.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: proxies.teacher_aware(x, teacher), student)
+
+
 def test_weight_norm_is_the_published_sum():
     module = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 5), nn.LayerNorm(5), nn.Embedding(3, 4)

@@ -69,9 +69,9 @@ def length_distortion(
         feature_fn: How to read features, see `tvtfast.models.pooled_features`.
 
     Returns:
-        Scalar, fp64, or ``[R]`` for a sequence; higher is better. The published score is the mean
-        over five draws of weights and circle. A draw has the value that its module has alone, but
-        for the order in which matrix products sum.
+        Scalar, fp64, or ``[R]`` for a sequence, without history; higher is better. The published
+        score is the mean over five draws of weights and circle. A draw has the value that its
+        module has alone, but for the order in which matrix products sum.
 
     Raises:
         ValueError: An unknown method, fewer than 2 points, directions of another shape, no module,
@@ -114,7 +114,8 @@ def curvature(
     Arguments and errors are those of `length_distortion`; derivatives by nested ``torch.func.jvp``.
 
     Returns:
-        Scalar, fp64, or ``[R]``; higher is better; NaN where the image stands still.
+        Scalar, fp64, or ``[R]``, without history; higher is better; NaN where the image stands
+        still.
 
     Source: As-ViT (arXiv 2202.11921); Poole et al., NeurIPS 2016.
     """
@@ -144,7 +145,8 @@ def gauss_length(
     errors are those of `length_distortion`.
 
     Returns:
-        Scalar, fp64, or ``[R]``; higher is better; NaN where the image stands still.
+        Scalar, fp64, or ``[R]``, without history; higher is better; NaN where the image stands
+        still.
 
     Source: As-ViT (arXiv 2202.11921); Poole et al., NeurIPS 2016.
     """
@@ -230,7 +232,10 @@ def _measured(
     directions: Tensor | None,
     together: bool,
 ) -> Tensor:
-    """What ``measure`` finds, ``[R]`` from a network and circles, for one module or several."""
+    """What ``measure`` finds, ``[R]`` from a network and circles, for one module or several.
+
+    It has no history: tangents carried by hand have none, and half a gradient is worse than none.
+    """
     modules = [module] if isinstance(module, nn.Module) else list(module)
     seeds = list(seed) if isinstance(seed, Sequence) else [seed] * len(modules)
     if not modules or len(seeds) != len(modules):
@@ -244,7 +249,7 @@ def _measured(
     for part in passes_of_draws(modules, points - 1, size) if together else one_by_one:
         circle = Circle(modules[part.start], size, points, seeds[part], directions)
         with run_together(modules[part]) as network, _prepared(network):
-            found.append(measure(network, circle))
+            found.append(measure(network, circle).detach())
     return found[0][0] if isinstance(module, nn.Module) else torch.cat(found)
 
 

@@ -41,8 +41,8 @@ def ntk_condition(
     for the kernel of `ntk_gram`, solved in fp64. Arguments are those of `ntk_gram`.
 
     Returns:
-        Scalar, fp64; at least 1, lower is better. For a sequence of modules ``[R]``, NaN where a
-        single one would raise `UndefinedScoreError`.
+        Scalar, fp64, without history; at least 1, lower is better. For a sequence of modules
+        ``[R]``, NaN where a single one would raise `UndefinedScoreError`.
 
     Raises:
         UndefinedScoreError: The kernel holds NaN or infinite values, or is singular: its smallest
@@ -100,8 +100,8 @@ def ntk_gram(
         feature_fn: How to read features, see `tvtfast.models.pooled_features`.
 
     Returns:
-        ``[B, B]``, fp64, or ``[R, B, B]`` for a sequence: gradients have the dtype of the weights,
-        products are summed in fp64.
+        ``[B, B]``, fp64, or ``[R, B, B]`` for a sequence, without history: gradients have the dtype
+        of the weights, products are summed in fp64.
 
     Raises:
         ValueError: An unknown method, or no module.
@@ -138,7 +138,8 @@ def _draws_gram(
         raise UnsupportedModelError(
             f"no weight of {type(modules[0]).__name__} receives a gradient; check requires_grad"
         )
-    return torch.stack(parts).sum(dim=0).view(-1, len(images), len(images))
+    # Gradients of images that torch.func has formed keep a graph, to the biases alone.
+    return torch.stack(parts).sum(dim=0).view(-1, len(images), len(images)).detach()
 
 
 class _Feature(nn.Module):

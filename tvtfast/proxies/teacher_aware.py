@@ -27,7 +27,7 @@ def teacher_aware(student: SpatialFeatures | Tensor, teacher: SpatialFeatures | 
         teacher: Last-stage features of the teacher for the same images, likewise.
 
     Returns:
-        Scalar, fp64; at most 0, higher is better.
+        Scalar, fp64; at most 0, higher is better. Differentiable once in both.
 
     Source: TVT (arXiv 2311.14337), teacher-aware metric.
     """

@@ -23,7 +23,8 @@ def weight_norm(module: nn.Module) -> Tensor:
     .. math:: S = \sum_l \lVert W_l \rVert_F
 
     Returns:
-        Scalar, fp64; higher is better.
+        Scalar, fp64, without history; higher is better. To train with it, sum
+        `tvtfast.kernels.segment_norms` of the weights, which has a gradient.
 
     Source: TVT (arXiv 2311.14337), student-capability metric.
     """
