@@ -83,11 +83,11 @@ def test_teacher_aware_of_a_teacher_with_itself_is_zero():
 
 SCORES = {
     "weight_norm": lambda model, images: proxies.weight_norm(model),
-    "curvature": lambda model, images: proxies.curvature(model, img_size=16),
-    "gauss_length": lambda model, images: proxies.gauss_length(model, img_size=16),
+    "curvature": lambda model, images: proxies.curvature(model, img_size=16, points=6),
+    "gauss_length": lambda model, images: proxies.gauss_length(model, img_size=16, points=6),
     **{
         f"length_distortion, {method}": lambda model, images, method=method: (
-            proxies.length_distortion(model, img_size=16, method=method)
+            proxies.length_distortion(model, img_size=16, points=6, method=method)
         )
         for method in ("forward", "published")
     },
