@@ -83,14 +83,17 @@ def test_teacher_aware_of_a_teacher_with_itself_is_zero():
 
 SCORES = {
     "weight_norm": lambda model, images: proxies.weight_norm(model),
-    "curvature": lambda model, images: proxies.curvature(model, img_size=16, points=6),
-    "gauss_length": lambda model, images: proxies.gauss_length(model, img_size=16, points=6),
+    "length_distortion": lambda model, images: proxies.length_distortion(model, img_size=16),
     **{
-        f"length_distortion, {method}": lambda model, images, method=method: (
-            proxies.length_distortion(model, img_size=16, points=6, method=method)
+        f"length_distortion of a convolution, {method}": lambda model, images, method=method: (
+            proxies.length_distortion(
+                nn.Conv2d(3, 4, 8, 8), img_size=16, method=method, feature_fn=nn.Module.__call__
+            )
         )
         for method in ("forward", "published")
     },
+    "curvature": lambda model, images: proxies.curvature(model, img_size=16, points=6),
+    "gauss_length": lambda model, images: proxies.gauss_length(model, img_size=16, points=6),
     **{
         f"ntk_gram, {method}": lambda model, images, method=method: proxies.ntk_gram(
             model, images, method=method

@@ -52,3 +52,14 @@ def test_nan_stays_in_its_image() -> None:
     xs[1][0, 2, 1, 1] = torch.nan
     actual = attention_map_distances(xs, torch.rand(12), backend="triton")
     assert actual.isnan().tolist() == [[False, False], [True, False]]
+
+
+def test_gradients() -> None:
+    """Candidate by candidate, through the kernels of one."""
+    xs = [torch.randn(2, width, 3, 4, requires_grad=True) for width in (5, 8)]
+    teacher = torch.rand(2, 12)
+    found = []
+    for backend in ("triton", "reference"):
+        distances = attention_map_distances(xs, teacher, backend=backend)
+        found.append(torch.autograd.grad(distances.sum(), xs))
+    torch.testing.assert_close(*found)

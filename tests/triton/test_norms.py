@@ -118,3 +118,19 @@ def test_slices_outside_do_not_poison_those_inside() -> None:
     assert actual[0] == 2 and actual[2].isnan()
     assert slice_norms(weight, [(0, 0), (0, 3)], backend="triton").tolist() == [0, 0]
     assert slice_norms(weight, [], backend="triton").shape == (0,)
+
+
+@pytest.mark.parametrize("packed", (False, True))
+def test_gradients(packed: bool) -> None:
+    """Values of the kernels under a gradient in plain PyTorch."""
+    weight = torch.randn(33, 20, requires_grad=True)
+    sizes = [(33, 20), (5, 7), (0, 3), (5, 7)]
+    slices = pack_slices(sizes) if packed else sizes
+    segments = pack_segments([weight]) if packed else [weight]
+    found = []
+    for backend in ("triton", "reference"):
+        norms = slice_norms(weight, slices, backend=backend)
+        total = norms @ torch.tensor([1.0, -2.0, 3.0, 0.5])
+        total = total + segment_norms(segments, backend=backend).sum()
+        found.append(torch.autograd.grad(total, weight)[0])
+    torch.testing.assert_close(*found)

@@ -120,3 +120,15 @@ def test_what_is_declined() -> None:
     x = torch.ones(1, 1, 2, 4, dtype=torch.float64)
     (reason,) = backend.reasons(backend.Arguments(x, x, None, 1.0, []))
     assert reason == "q is float64 (allowed: float32, float16, bfloat16)"
+
+
+def test_gradients() -> None:
+    """Values of the kernels under a gradient in plain PyTorch."""
+    q, k = (x.requires_grad_() for x in torch.randn(2, 2, 3, 19, 16))
+    teacher = torch.randn(2, 19, requires_grad=True)
+    found = []
+    for name in ("triton", "reference"):
+        results = self_attention_stats(q, k, teacher=teacher, statistics=STATISTICS, backend=name)
+        total = sum(x.square().sum() for x in results)
+        found.append(torch.autograd.grad(total, (q, k, teacher)))
+    torch.testing.assert_close(*found)
