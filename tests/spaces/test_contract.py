@@ -64,6 +64,7 @@ def fixed_variables(space):
 
 
 @pytest.mark.parametrize("space", list(filter(fixed_variables, ALL)), ids=lambda space: space.name)
+@settings(deadline=None)
 @given(seed=seeds)
 def test_variables_and_architectures_are_one_to_one(space, seed):
     arch = space.sample(1, seed)[0]

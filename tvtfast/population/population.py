@@ -20,7 +20,7 @@ from tvtfast.population.engine import forward
 from tvtfast.population.memory import plan_memory
 from tvtfast.population.tree import Node, prefix_tree
 from tvtfast.population.workers import Workers
-from tvtfast.spaces import ModelOptions, Space
+from tvtfast.spaces import ModelOptions, Paths, Space
 from tvtfast.spaces import get as get_space
 
 
@@ -47,7 +47,8 @@ class Population:
     products, whatever the order of candidates and the size of waves.
 
     Args:
-        archs: Architectures of the space, in any of its encodings.
+        archs: Architectures of the space, in any of its encodings; or their paths, with the same
+            options.
         space: The space, or its name; it must state its layers (`tvtfast.spaces.Space.has_steps`).
         seed: Seed of the weights.
         device: Where everything is computed; default CPU.
@@ -61,7 +62,7 @@ class Population:
 
     def __init__(
         self,
-        archs: Iterable[Any],
+        archs: Iterable[Any] | Paths,
         *,
         space: str | Space[Any],
         seed: int = 0,
@@ -72,7 +73,9 @@ class Population:
     ) -> None:
         self.space = get_space(space)
         self.options = ModelOptions.of(**options)
-        self.paths = self.space.paths(archs, **asdict(self.options))
+        self.paths = (
+            archs if isinstance(archs, Paths) else self.space.paths(archs, **asdict(self.options))
+        )
         if not len(self.paths):
             raise ValueError("a population needs at least one architecture")
         self.device, self.dtype = torch.device(device or "cpu"), dtype

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from json.encoder import encode_basestring_ascii
 from typing import Any, Protocol
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tvtfast.models import FeatureFn, UnsupportedModelError, build
+from tvtfast.scoring.cells import canonical
 from tvtfast.spaces import ModelOptions, Space
 
 
@@ -27,8 +29,9 @@ class Candidate(Protocol):
         """How it is shown: canonical JSON, or the name of the module."""
 
     @property
-    def identity(self) -> dict[str, Any] | None:
-        """What determines it apart from its weights; ``None`` when that cannot be told."""
+    def identity(self) -> str | None:
+        """What determines it apart from its weights, as canonical JSON; ``None`` when that cannot
+        be told."""
 
     @property
     def options(self) -> ModelOptions:
@@ -46,22 +49,28 @@ class Candidate(Protocol):
         """The candidate with its weights, on the device it is scored on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ArchCandidate:
-    """An architecture of a space; its module is built when a proxy needs it."""
+    """An architecture of a space; its module is built when a proxy needs it.
+
+    Args:
+        source: The architecture, decoded.
+        label: Its canonical JSON.
+        space: Its space.
+        options: Model options.
+        surroundings: Canonical JSON of options and space.
+    """
 
     source: Any
+    label: str
     space: Space[Any]
     options: ModelOptions
+    surroundings: str
     feature_fn: None = None
 
     @property
-    def label(self) -> str:
-        return self.space.encode(self.source)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {"space": self.space.name, "arch": self.label, "options": asdict(self.options)}
+    def identity(self) -> str:
+        return f'{{"arch":{encode_basestring_ascii(self.label)},{self.surroundings}}}'
 
     def params(self) -> int:
         return self.space.params(self.source, **asdict(self.options))
@@ -73,6 +82,18 @@ class ArchCandidate:
         return build(
             self.source, space=self.space, seed=seed, device=device, **asdict(self.options)
         )
+
+
+class _WholeModel:
+    """In place of torch's tracker of modules, whose hooks fail where a module is given parameters
+    as inputs (class tokens in PiT and CaiT)."""
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> _WholeModel:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -92,6 +113,7 @@ class ModuleCandidate:
         if images is None:
             raise UnsupportedModelError("counting the FLOPs of a module needs images")
         counter = FlopCounterMode(display=False)
+        counter.mod_tracker = _WholeModel()  # type: ignore[assignment]
         # fused attention on the CPU is invisible to the counter
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
             self.source(images[:1])
@@ -118,6 +140,9 @@ def as_candidates(
             f"candidates is a {type(given).__name__}; give a list of architectures and modules"
         )
     found: list[Candidate] = []
+    surroundings = ""
+    if space is not None:
+        surroundings = canonical({"options": asdict(options), "space": space.name})[1:-1]
     for index, entry in enumerate(given):
         if isinstance(entry, nn.Module):
             found.append(
@@ -130,7 +155,9 @@ def as_candidates(
             )
         else:
             try:
-                found.append(ArchCandidate(space.decode(entry), space, options))
+                arch = space.decode(entry)
+                label = space.text(arch)
+                found.append(ArchCandidate(arch, label, space, options, surroundings))
             except ValueError as error:
                 raise ValueError(f"candidate {index}: {error}") from error
     if not found:

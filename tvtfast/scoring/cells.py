@@ -38,6 +38,11 @@ class Cell(NamedTuple):
     seconds: float = 0.0
 
 
+def value_of(cell: Cell | float) -> float:
+    """The value of a cell; a number is a cell with status ``ok``."""
+    return cell.value if isinstance(cell, Cell) else cell
+
+
 class Entry(NamedTuple):
     """What a score is stored under.
 

@@ -7,17 +7,20 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import torch
 
+from tvtfast.common.memory import is_out_of_memory
 from tvtfast.proxies import Proxy, UndefinedScoreError
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
 from tvtfast.scoring.cells import Cell
 from tvtfast.scoring.failures import ScoringError, failure_cell, may_fall_back
 from tvtfast.scoring.inputs import CandidateInputs, Conditions, View
-from tvtfast.scoring.joint import JointScorer, scorable_jointly, scores_of_many
+from tvtfast.scoring.joint import JointScorer, joint_candidates, scorable_jointly, scores_of_many
 from tvtfast.scoring.ledger import Ledger, Task, value_cell
 
 _ONE_BY_ONE = (
@@ -60,22 +63,24 @@ class Evaluator:
         Where there is no memory for it, or no layer for a step, the rest is left to be scored one
         by one, and the ledger has a note of that. Failures of a proxy are entered; any other error
         is raised."""
+        able = joint_candidates(ledger.population)
         for seed in self.seeds:
-            tasks = [
-                (row, candidate, proxy)
-                for row, proxy, draw in ledger.missing()
-                if draw == seed
-                and proxy in wanted
-                and scorable_jointly(candidate := ledger.population[row], proxy)
-            ]
-            together = {row: candidate for row, candidate, _ in tasks}
-            proxies = dict.fromkeys(proxy for _, _, proxy in tasks)
-            if not together:
+            missing = {
+                proxy: [row for row in ledger.missing_rows(proxy, seed) if row in able]
+                for proxy in wanted
+                if scorable_jointly(proxy) and seed in ledger.seeds_of(proxy)
+            }
+            proxies = [proxy for proxy, rows in missing.items() if rows]
+            if not proxies:
                 continue
-            rows = list(together)
+            rows = sorted(set().union(*missing.values()))
             try:
-                joint = self.joint(list(together.values()), seed)
-                for found in joint.scores(list(proxies)):
+                joint = self.joint([able[row] for row in rows], seed)
+                for proxy in proxies:
+                    if proxy.per_step is not None:
+                        self._enter_sums(ledger, joint, rows, proxy, seed)
+                means = [proxy for proxy in proxies if proxy.per_step is None]
+                for found in joint.means(means) if means else ():
                     self._enter(ledger, [((rows[row], p, seed), cell) for row, p, cell in found])
             except Exception as error:
                 if not may_fall_back(error):
@@ -90,10 +95,10 @@ class Evaluator:
             if proxy.compute_many is None:
                 continue
             tasks = [
-                (task, candidate)
-                for task in ledger.missing()
-                if task[1] is proxy
-                and isinstance(candidate := ledger.population[task[0]], ArchCandidate)
+                ((row, proxy, seed), candidate)
+                for seed in ledger.seeds_of(proxy)
+                for row in ledger.missing_rows(proxy, seed)
+                if isinstance(candidate := ledger.population[row], ArchCandidate)
             ]
             if not tasks:
                 continue
@@ -117,7 +122,7 @@ class Evaluator:
                 seed: CandidateInputs(candidate, seed, view, self.conditions)
                 for _, _, seed in tasks
             }
-            for proxy, group in itertools.groupby(tasks, key=lambda task: task[1]):
+            for proxy, group in itertools.groupby(tasks, key=itemgetter(1)):
                 draws = {task: prepared[task[2]] for task in group}
                 found = self._evaluate_draws(ledger, proxy, list(draws.values()))
                 if any(found):
@@ -127,6 +132,12 @@ class Evaluator:
                 for task, cell in zip(draws, found, strict=True):
                     if cell is None:
                         ledger.put([(task, self._evaluate(proxy, draws[task]))])
+
+    def count(self, candidate: Candidate, proxy: Proxy) -> Cell:
+        """The cell of a proxy that needs no weights, and that nobody asked for by name: a failure
+        of it is recorded."""
+        inputs = CandidateInputs(candidate, self.seeds[0], self.view, self.conditions)
+        return replace(self, on_error="record")._evaluate(proxy, inputs)
 
     def _evaluate_draws(
         self, ledger: Ledger, proxy: Proxy, draws: Sequence[CandidateInputs]
@@ -172,6 +183,28 @@ class Evaluator:
             label = inputs.candidate.label
             raise ScoringError(f"{label}, {proxy.name}: {cell.reason}") from error
         return cell
+
+    def _enter_sums(
+        self, ledger: Ledger, joint: JointScorer, rows: Sequence[int], proxy: Proxy, seed: int
+    ) -> None:
+        """Compute and enter scores that are sums over layers."""
+        started = time.perf_counter()
+        try:
+            values = joint.sums(proxy).astype(np.float64)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            share = (time.perf_counter() - started) / len(rows)
+            cells = [failure_cell(error, share)] * len(rows)
+        else:
+            share = (time.perf_counter() - started) / len(rows)
+            if np.isfinite(values).all():
+                ledger.put_values(proxy, seed, rows, values.tolist(), share)
+                return
+            cells = [value_cell(value, share) for value in values.tolist()]
+        self._enter(
+            ledger, [((row, proxy, seed), cell) for row, cell in zip(rows, cells, strict=True)]
+        )
 
     def _enter(self, ledger: Ledger, found: Sequence[tuple[Task, Cell]]) -> None:
         """Enter cells; the first that failed is raised where that was asked for."""

@@ -1,4 +1,5 @@
-"""What scores depend on: the key of one in a store, and the settings of all of a run."""
+"""What scores depend on: the text whose hash one is stored under, and the settings of all of a
+run."""
 
 from __future__ import annotations
 
@@ -8,28 +9,33 @@ from typing import Any
 import torch
 
 from tvtfast.proxies import Proxy
-from tvtfast.scoring.candidates import Candidate
+from tvtfast.scoring.cells import canonical
 from tvtfast.scoring.setup import Setup
 
+_CANDIDATE = "candidate"
 
-def cell_fields(
-    setup: Setup, candidate: Candidate, proxy: Proxy, seed: int
-) -> dict[str, Any] | None:
-    """Everything that one score depends on, as plain values; ``None`` where that cannot be told.
+
+def around_candidate(setup: Setup, proxy: Proxy, seed: int) -> tuple[str, str]:
+    """The text around a candidate in the canonical JSON of all that its score depends on; it holds
+    for all candidates, so it is made once.
 
     Args:
-        setup: Under which it is computed.
-        candidate: The candidate.
+        setup: Under which scores are computed.
         proxy: The proxy.
         seed: Of the weights.
     """
-    if candidate.identity is None:
-        return None
-    return {"candidate": candidate.identity} | shared_fields(setup, proxy, seed)
+    fields = shared_fields(setup, proxy, seed)
+    before = canonical({name: fields[name] for name in fields if name < _CANDIDATE})[1:-1]
+    after = canonical({name: fields[name] for name in fields if name > _CANDIDATE})[1:-1]
+    return (
+        f'{{{before}{"," if before else ""}"{_CANDIDATE}":',
+        f"{',' if after else ''}{after}}}",
+    )
 
 
 def shared_fields(setup: Setup, proxy: Proxy, seed: int) -> dict[str, Any]:
-    """What all scores of a proxy with one weight draw depend on beside the candidate."""
+    """What all scores of a proxy with one weight draw depend on beside the candidate, as plain JSON
+    values."""
     fields: dict[str, Any] = {"proxy": proxy.name, "version": proxy.version}
     if proxy.needs:
         fields |= {
@@ -55,13 +61,13 @@ def shared_fields(setup: Setup, proxy: Proxy, seed: int) -> dict[str, Any]:
 
 def determined_by(setup: Setup) -> dict[str, dict[str, Any]]:
     """Per proxy what its column depends on beside the candidates."""
-    found = {}
+    found, options = {}, asdict(setup.options)
     for proxy in setup.single:
         seeds = setup.seeds_of(proxy)
         fields = shared_fields(setup, proxy, seeds[0])
         if "init_seed" in fields:
             fields["init_seed"] = list(seeds)
-        found[proxy.name] = fields | asdict(setup.options)
+        found[proxy.name] = fields | options
     return found
 
 

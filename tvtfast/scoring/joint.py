@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ class JointScorer:
         first = candidates[0]
         self._view = view
         self.population = Population(
-            [candidate.source for candidate in candidates],
+            first.space.paths_of([candidate.source for candidate in candidates], first.options),
             space=first.space,
             seed=seed,
             device=conditions.device,
@@ -97,28 +97,20 @@ class JointScorer:
             **asdict(first.options),
         )
 
-    def scores(self, proxies: Sequence[Proxy]) -> Iterator[list[tuple[int, Proxy, Cell]]]:
-        """Cells of all candidates, some at a time, as they are ready: row, proxy, cell."""
-        started = time.perf_counter()
-        for proxy in proxies:
-            if proxy.per_step is not None:
-                cells = self._sum_cells(proxy)
-                share = (time.perf_counter() - started) / len(cells)
-                yield [(row, proxy, cell._replace(seconds=share)) for row, cell in enumerate(cells)]
-                started = time.perf_counter()
-        means = [proxy for proxy in proxies if proxy.per_step is None]
-        if not means:
-            return
+    def means(self, proxies: Sequence[Proxy]) -> Iterator[list[tuple[int, Proxy, Cell]]]:
+        """Cells of all candidates with proxies that are means over images, some at a time, as they
+        are ready: row, proxy, cell."""
         assert self._view.batch is not None
+        started = time.perf_counter()
         for found in self.population.features(self._view.batch.images):
             view = FeaturesView(
                 found.features, self._view.batch.images, slice(None), self._view.teacher
             )
-            of = {proxy: _mean_cells(proxy, view) for proxy in means}
-            share = (time.perf_counter() - started) / (len(means) * sum(map(len, found.rows)))
+            of = {proxy: _mean_cells(proxy, view) for proxy in proxies}
+            share = (time.perf_counter() - started) / (len(proxies) * sum(map(len, found.rows)))
             yield [
                 (row, proxy, cell._replace(seconds=share))
-                for proxy in means
+                for proxy in proxies
                 for equal, cell in zip(found.rows, of[proxy], strict=True)
                 for row in equal
             ]
@@ -131,14 +123,6 @@ class JointScorer:
     def sums(self, proxy: Proxy) -> npt.NDArray[np.generic]:
         """Scores that are sums over layers, ``[n]``."""
         return self.population.paths.total(self.step_values(proxy))
-
-    def _sum_cells(self, proxy: Proxy) -> list[Cell]:
-        try:
-            return [value_cell(float(value), 0.0) for value in self.sums(proxy)]
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            return [failure_cell(error, 0.0)] * len(self.population)
 
     def per_image(
         self,
@@ -228,11 +212,21 @@ def weight_bank(
     return WeightBank(steps, rule, seed=seed, device=conditions.device)
 
 
-def scorable_jointly(candidate: Candidate, proxy: Proxy) -> TypeGuard[ArchCandidate]:
-    """Whether a proxy of a candidate can be computed for many candidates at once."""
-    return (
-        (proxy.per_image is not None or proxy.per_step is not None)
-        and isinstance(candidate, ArchCandidate)
-        and candidate.space.has_steps
-        and parameter_rule(candidate.space) is not None
-    )
+def scorable_jointly(proxy: Proxy) -> bool:
+    """Whether a proxy can be computed for many candidates at once."""
+    return proxy.per_image is not None or proxy.per_step is not None
+
+
+def joint_candidates(population: Sequence[Candidate]) -> dict[int, ArchCandidate]:
+    """The candidates, by row, that can be computed at once: their space states its layers and how
+    parameters are drawn."""
+    able: dict[int, bool] = {}
+    found = {}
+    for row, candidate in enumerate(population):
+        if isinstance(candidate, ArchCandidate):
+            space = candidate.space
+            if id(space) not in able:
+                able[id(space)] = space.has_steps and parameter_rule(space) is not None
+            if able[id(space)]:
+                found[row] = candidate
+    return found

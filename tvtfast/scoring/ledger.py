@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from tvtfast.common.fallbacks import Fallback, fall_back
 from tvtfast.proxies import Proxy
 from tvtfast.scoring.candidates import Candidate
-from tvtfast.scoring.cells import Cell, score_key
+from tvtfast.scoring.cells import Cell, Entry
 from tvtfast.scoring.store import ScoreStore
 
 Task = tuple[int, Proxy, int]
 """Row of a candidate, proxy, seed of the weights."""
+
+DEFERRED = Cell(math.nan, "deferred")
+"""The place of a score that is computed when somebody looks at it; no status of a table."""
+
+
+@dataclass
+class _Column:
+    """The scores of one proxy with one weight draw.
+
+    Args:
+        proxy: The proxy.
+        seed: Seed of the weights.
+        before: What is in front of the candidate in the text that a score is stored under.
+        after: What is behind it.
+        keys: Of the first of equal candidates, by row; ``None`` where a score cannot be stored.
+        cells: Of the first of equal candidates, by row; a number is a cell with status ``ok``.
+    """
+
+    proxy: Proxy
+    seed: int
+    before: str
+    after: str
+    keys: list[str | None]
+    cells: list[Cell | float | None]
+
+    def text(self, candidate: str | None) -> str:
+        """What the score of a candidate is stored under."""
+        return f"{self.before}{candidate}{self.after}"
 
 
 class Ledger:
@@ -23,8 +53,10 @@ class Ledger:
         population: The candidates.
         proxies: What they are scored with.
         seeds_of: Weight draws that a proxy is averaged over.
-        fields: What determines a cell, as the store wants it; ``None`` where it cannot be stored.
+        around: The text around a candidate that all scores of a proxy and a weight draw are stored
+            under, see `tvtfast.scoring.identity.around_candidate`.
         store: Where known scores come from and new ones go to.
+        deferred: Names of proxies that are not computed for candidates without an identity.
 
     Attributes:
         fallbacks: Fast paths that were left on the way.
@@ -35,37 +67,73 @@ class Ledger:
         population: Sequence[Candidate],
         proxies: Sequence[Proxy],
         seeds_of: Callable[[Proxy], Sequence[int]],
-        fields: Callable[[Candidate, Proxy, int], Mapping[str, Any] | None],
+        around: Callable[[Proxy, int], tuple[str, str]],
         store: ScoreStore,
+        deferred: Collection[str] = (),
     ) -> None:
         self.population = population
         self.on_done: Callable[[int], object] = lambda count: None
         self.fallbacks: list[Fallback] = []
-        self._proxies, self._seeds_of, self._store = proxies, seeds_of, store
-        self._fields: dict[Hashable, Mapping[str, Any]] = {}
-        self._keys: dict[tuple[int, str, int], Hashable] = {}
-        for row, candidate in enumerate(population):
-            for proxy in proxies:
-                for seed in seeds_of(proxy):
-                    key: Hashable = (row, proxy.name, seed)
-                    entry = fields(candidate, proxy, seed)
-                    if entry is not None:
-                        key = score_key(entry)
-                        self._fields[key] = entry
-                    self._keys[row, proxy.name, seed] = key
-        self._cells: dict[Hashable, Cell] = {}
-        self._cells.update(store.get(map(str, self._fields)).items())
-        self._open = [0] * len(population)
-        self._waiting: dict[Hashable, list[int]] = {}
-        for (row, _, _), key in self._keys.items():
-            if key not in self._cells:
-                self._open[row] += 1
-                self._waiting.setdefault(key, []).append(row)
+        self.seeds_of, self._store = seeds_of, store
+        self._texts = [candidate.identity for candidate in population]
+        first: dict[str, int] = {}
+        self._first = [
+            row if text is None else first.setdefault(text, row)
+            for row, text in enumerate(self._texts)
+        ]
+        self._equal = [0] * len(population)
+        for row in self._first:
+            self._equal[row] += 1
+        self._columns = {
+            (proxy.name, seed): self._column(
+                proxy, seed, *around(proxy, seed), first.values(), proxy.name in deferred
+            )
+            for proxy in proxies
+            for seed in seeds_of(proxy)
+        }
+        self._find_known()
+
+    def _column(
+        self,
+        proxy: Proxy,
+        seed: int,
+        before: str,
+        after: str,
+        stored: Iterable[int],
+        deferred: bool,
+    ) -> _Column:
+        keys: list[str | None] = [None] * len(self.population)
+        start, end = hashlib.sha256(before.encode()), after.encode()
+        for row in stored:
+            text = self._texts[row]
+            assert text is not None
+            hashed = start.copy()
+            hashed.update(text.encode() + end)
+            keys[row] = hashed.hexdigest()
+        cells: list[Cell | float | None] = [
+            DEFERRED if deferred and text is None else None for text in self._texts
+        ]
+        return _Column(proxy, seed, before, after, keys, cells)
+
+    def _find_known(self) -> None:
+        columns = self._columns.values()
+        known = self._store.known(key for column in columns for key in column.keys if key)
+        self._open = [0] * len(self.population)
+        for column in columns:
+            if known:
+                column.cells = [
+                    cell if key is None else known.get(key)
+                    for key, cell in zip(column.keys, column.cells, strict=True)
+                ]
+            for row, cell in enumerate(column.cells):
+                if cell is None and self._first[row] == row:
+                    self._open[row] += 1
 
     @property
     def unfinished(self) -> int:
         """Candidates with a score that is not known."""
-        return sum(count > 0 for count in self._open)
+        pairs = zip(self._open, self._equal, strict=True)
+        return sum(equal for count, equal in pairs if count)
 
     def missing(self, rows: Iterable[int] | None = None) -> Iterator[Task]:
         """What is to be computed, candidate by candidate; what is entered meanwhile is left out.
@@ -73,28 +141,66 @@ class Ledger:
         Args:
             rows: Candidates; default all.
         """
-        for row in range(len(self.population)) if rows is None else rows:
-            if self._open[row]:
-                for proxy in self._proxies:
-                    for seed in self._seeds_of(proxy):
-                        if self._keys[row, proxy.name, seed] not in self._cells:
-                            yield row, proxy, seed
+        columns = self._columns.values()
+        for row in range(len(self._first)) if rows is None else rows:
+            first = self._first[row]
+            if self._open[first]:
+                for column in columns:
+                    if column.cells[first] is None:
+                        yield row, column.proxy, column.seed
+
+    def missing_rows(self, proxy: Proxy, seed: int) -> list[int]:
+        """Candidates whose score with one proxy and one weight draw is to be computed."""
+        cells = self._columns[proxy.name, seed].cells
+        return [row for row, first in enumerate(self._first) if cells[first] is None]
 
     def put(self, done: Iterable[tuple[Task, Cell]]) -> None:
         """Enter scores, and store them, estimates apart. A score that is known already stays."""
-        entries = []
+        self._store.put(self._entered(done))
+
+    def put_values(
+        self, proxy: Proxy, seed: int, rows: Sequence[int], values: Sequence[float], seconds: float
+    ) -> None:
+        """`put` of scores of one proxy and one weight draw that are all finite.
+
+        Args:
+            proxy: The proxy.
+            seed: Of the weights.
+            rows: Candidates.
+            values: Their scores.
+            seconds: What each took.
+        """
+        column = self._columns[proxy.name, seed]
+        self._store.put_values(self._entered_values(column, rows, values), seconds)
+
+    def _entered(self, done: Iterable[tuple[Task, Cell]]) -> Iterator[tuple[Entry, Cell]]:
+        """Enter scores; those that are to be stored, with what they are stored under."""
         for (row, proxy, seed), cell in done:
-            key = self._keys[row, proxy.name, seed]
-            if key in self._cells:
-                continue
-            self._cells[key] = cell
-            for waiting in self._waiting.pop(key):
-                self._open[waiting] -= 1
-                if not self._open[waiting]:
-                    self.on_done(1)
-            if key in self._fields and cell.status != "partial":
-                entries.append((self._fields[key], cell))
-        self._store.put(entries)
+            column, first = self._columns[proxy.name, seed], self._first[row]
+            if column.cells[first] is None:
+                column.cells[first] = cell
+                self._close(first)
+                key = column.keys[first]
+                if key is not None and cell.status != "partial":
+                    yield Entry(key, column.text(self._texts[first])), cell
+
+    def _entered_values(
+        self, column: _Column, rows: Sequence[int], values: Sequence[float]
+    ) -> Iterator[tuple[str, Callable[[], str], float]]:
+        cells, keys = column.cells, column.keys
+        for row, value in zip(rows, values, strict=True):
+            first = self._first[row]
+            if cells[first] is None:
+                cells[first] = value
+                self._close(first)
+                key = keys[first]
+                if key is not None:
+                    yield key, partial(column.text, self._texts[first]), value
+
+    def _close(self, first: int) -> None:
+        self._open[first] -= 1
+        if not self._open[first]:
+            self.on_done(self._equal[first])
 
     def note(self, what: str, cost: str, error: Exception) -> None:
         """Warn that a fast path is left, once per kind of work in this population.
@@ -107,16 +213,20 @@ class Ledger:
 
     def key(self, row: int, proxy: Proxy, seed: int) -> str | None:
         """What one score is stored under; ``None`` where it is not."""
-        key = self._keys[row, proxy.name, seed]
-        return str(key) if key in self._fields else None
+        return self._columns[proxy.name, seed].keys[self._first[row]]
 
-    def cells(self, row: int, proxy: Proxy) -> list[Cell]:
-        """Scores of one candidate with one proxy, one per weight draw."""
-        return [self._cells[self._keys[row, proxy.name, seed]] for seed in self._seeds_of(proxy)]
+    def cells(self, proxy: Proxy) -> list[list[Cell | float]]:
+        """All scores with one proxy, all known: per weight draw one of every candidate. A number is
+        a cell with status ``ok``."""
+        found = []
+        for seed in self.seeds_of(proxy):
+            cells = self._columns[proxy.name, seed].cells
+            found.append([cell for first in self._first if (cell := cells[first]) is not None])
+        return found
 
 
 def value_cell(value: float, seconds: float) -> Cell:
     """The cell of a value; one that is not a finite number is none."""
     if math.isfinite(value):
-        return Cell(value, seconds=seconds)
+        return Cell(value, "ok", "", seconds)
     return Cell(math.nan, "nan", f"the score is {value}", seconds)

@@ -13,7 +13,7 @@ import numpy as np
 from tvtfast.common.progress import track
 from tvtfast.models import parameter_rule
 from tvtfast.proxies import Proxy, UndefinedScoreError
-from tvtfast.scoring.cells import Cell
+from tvtfast.scoring.cells import Cell, value_of
 from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.failures import may_fall_back
 from tvtfast.scoring.joint import JointScorer
@@ -181,7 +181,7 @@ def race_ledger(
             images,
             partial(evaluator.joint, ledger.population),
             setup.store,
-            _ignore if bar is None else bar.update,
+            bar.update,
         )
         ranked = [proxy for proxy in sums if proxy.name in setup.scored]
         try:
@@ -195,9 +195,6 @@ def race_ledger(
         bar.finish()
     ledger.put((task, cell) for task, cell in cells if evaluator.may_enter(cell))
     return run.summary, len(computed | scores.computed)
-
-
-def _ignore(count: int) -> None: ...
 
 
 def race_population(
@@ -241,11 +238,9 @@ def race_population(
 def _scaled_sum(ledger: Ledger, proxies: Iterable[Proxy]) -> Array:
     total = np.zeros(len(ledger.population))
     for proxy in proxies:
+        draws = ledger.cells(proxy)
         values = np.array(
-            [
-                math.fsum(cell.value for cell in cells) / len(cells)
-                for cells in (ledger.cells(row, proxy) for row in range(len(total)))
-            ]
+            [math.fsum(map(value_of, cells)) / len(cells) for cells in zip(*draws, strict=True)]
         )
         finite = values[np.isfinite(values)]
         span = np.ptp(finite) if len(finite) else 0.0

@@ -221,7 +221,7 @@ def rank(
     reference = None if others is None else others.values_for(table, chosen)
     if isinstance(method, str) and (reference is not None or len(table) == 1):
         check_method(method)
-        why = incomparable(_inside(table, chosen), reference)
+        why = incomparable(table.ranked_columns(chosen)[0], reference)
         if why is not None:
             raise ValueError(f"{' and '.join(chosen)} cannot be combined: {why}; {ADVICE}")
     return rank_population(table, method, proxies, reference)
@@ -239,10 +239,8 @@ def rank_population(
         ValueError: An unknown method or column.
     """
     chosen = _columns(table, proxies)
-    partial = table.status[chosen] == "partial"
-    return combine(
-        _inside(table, chosen), table.higher_is_better, method, partial, reference=reference
-    )
+    inside, partial = table.ranked_columns(chosen)
+    return combine(inside, table.higher_is_better, method, partial, reference)
 
 
 def _columns(table: ScoreTable, proxies: Sequence[str] | None) -> list[str]:
@@ -255,10 +253,6 @@ def _columns(table: ScoreTable, proxies: Sequence[str] | None) -> list[str]:
             f"{did_you_mean(missing[0], table.higher_is_better)}"
         )
     return chosen
-
-
-def _inside(table: ScoreTable, chosen: list[str]) -> pd.DataFrame:
-    return table.to_pandas()[chosen].where(table.violations == 0)
 
 
 def correlate(

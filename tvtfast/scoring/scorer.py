@@ -14,9 +14,10 @@ from tvtfast.models import SpatialFeatures
 from tvtfast.scoring.additive import additive_values
 from tvtfast.scoring.candidates import as_candidates
 from tvtfast.scoring.evaluator import Evaluator
-from tvtfast.scoring.identity import cell_fields
+from tvtfast.scoring.identity import around_candidate
 from tvtfast.scoring.inputs import CandidateInputs
 from tvtfast.scoring.ledger import Ledger
+from tvtfast.scoring.race import RaceSummary
 from tvtfast.scoring.race_population import obstacle, race_ledger
 from tvtfast.scoring.ranking import Method
 from tvtfast.scoring.reference import reference_sample, reference_table
@@ -116,7 +117,7 @@ class Scorer:
         """Score a population, see `score`."""
         with turn():
             reference = self._scored_reference()
-            return tabulate(self._scored(candidates), self.setup, None, reference)
+            return self._table(self._scored(candidates), reference=reference)
 
     def race_obstacle(self, method: Method = "minmax_sum") -> str | None:
         """Why `race` is not possible; ``None`` where it is."""
@@ -157,7 +158,7 @@ class Scorer:
                 )
                 self.evaluated += computed
             self._score_all(ledger)
-            return tabulate(ledger, self.setup, summary)
+            return self._table(ledger, race=summary)
 
     def features(self, candidate: Any) -> SpatialFeatures:
         """Last-block features of one candidate for the frozen batch, with the first seed."""
@@ -179,7 +180,7 @@ class Scorer:
     def _scored_reference(self) -> ScoreTable | None:
         """What scores are relative to; a sample is scored when it is first needed."""
         if self._reference is None and self._sample:
-            self._reference = tabulate(self._scored(self._sample), self.setup, None)
+            self._reference = self._table(self._scored(self._sample))
         return self._reference
 
     def _scored(self, candidates: Iterable[Any]) -> Ledger:
@@ -191,8 +192,8 @@ class Scorer:
     def _ledger(self, candidates: Iterable[Any]) -> Ledger:
         setup = self.setup
         population = as_candidates(candidates, setup.space, setup.options, setup.feature_fn)
-        fields = partial(cell_fields, setup)
-        return Ledger(population, setup.single, setup.seeds_of, fields, setup.store)
+        around = partial(around_candidate, setup)
+        return Ledger(population, setup.single, setup.seeds_of, around, setup.store, setup.deferred)
 
     def _score_all(self, ledger: Ledger) -> None:
         total = len(ledger.population)
@@ -212,3 +213,12 @@ class Scorer:
         self._evaluator.score_as_populations(ledger, self.setup.single)
         self._evaluator.score_one_by_one(ledger)
         self.fallbacks += ledger.fallbacks
+
+    def _table(
+        self,
+        ledger: Ledger,
+        *,
+        race: RaceSummary | None = None,
+        reference: ScoreTable | None = None,
+    ) -> ScoreTable:
+        return tabulate(ledger, self.setup, self._evaluator.count, race, reference)

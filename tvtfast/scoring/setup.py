@@ -23,6 +23,9 @@ from tvtfast.scoring.store import ScoreStore
 from tvtfast.spaces import ModelOptions, Space, Window, parse_windows
 from tvtfast.spaces import get as get_space
 
+_COSTLY = ("flops",)
+"""Baselines that take a forward pass of a module; an architecture states them."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -34,6 +37,8 @@ class Setup:
             what constraints need.
         combined: Proxies of a candidate within the population.
         scored: Names of those of ``single`` that a ranking combines.
+        deferred: Names of those of ``single`` that nobody asked for, and that a module is not
+            given before somebody looks at them.
         constraints: Windows of scores.
         conditions: Device, number format and protocol.
         protocol: Name of the protocol.
@@ -52,6 +57,7 @@ class Setup:
     single: tuple[Proxy, ...]
     combined: tuple[CombinedProxy, ...]
     scored: tuple[str, ...]
+    deferred: frozenset[str]
     constraints: Mapping[str, Window]
     conditions: Conditions
     protocol: str
@@ -129,6 +135,12 @@ def set_up(scoring: Scoring) -> Setup:
         single=single,
         combined=combined,
         scored=scored,
+        deferred=frozenset(_COSTLY).difference(
+            scored,
+            constraints,
+            (proxy if isinstance(proxy, str) else proxy.name for proxy in asked),
+            *(proxy.parts for proxy in combined),
+        ),
         constraints=constraints,
         conditions=conditions,
         protocol=scoring.protocol,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -43,6 +43,13 @@ class ScoreStore:
 
     def get(self, keys: Iterable[str]) -> dict[str, Cell]:
         """The stored scores among ``keys`` that need not be computed again."""
+        return {
+            key: cell if isinstance(cell, Cell) else Cell(cell)
+            for key, cell in self.known(keys).items()
+        }
+
+    def known(self, keys: Iterable[str]) -> dict[str, Cell | float]:
+        """`get`, where a number is a cell with status ``ok``."""
         return self._kept.get(keys)
 
     def get_images(self, keys: Iterable[str]) -> Iterator[tuple[str, ImageScores]]:
@@ -64,12 +71,22 @@ class ScoreStore:
         Args:
             scores: What determines each score, or its entry; and the score.
         """
-        entries = [
+        self._kept.put(
             (given if isinstance(given, Entry) else Entry.of(canonical(given)), cell)
             for given, cell in scores
-        ]
-        if entries:
-            self._kept.put(entries)
+        )
+
+    def put_values(
+        self, scores: Iterable[tuple[str, Callable[[], str], float]], seconds: float
+    ) -> None:
+        """`put` of finite scores.
+
+        Args:
+            scores: The key of each score, the canonical JSON that the key is the hash of, and the
+                score.
+            seconds: What each took.
+        """
+        self._kept.put_values(scores, seconds)
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -6,7 +6,7 @@ import math
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class ScoreFile:
             self.connection.execute(_SCORES)
             self.connection.execute(_IMAGE_SCORES)
 
-    def get(self, keys: Iterable[str]) -> dict[str, Cell]:
+    def get(self, keys: Iterable[str]) -> dict[str, Cell | float]:
         """The scores among ``keys`` that need not be computed again."""
         columns = "key, value, status, reason, seconds"
         return {
@@ -118,6 +118,8 @@ class ScoreFile:
             )
             for entry, cell in scores
         ]
+        if not rows:
+            return
         with self._transaction() as connection:
             connection.executemany(
                 "INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
@@ -125,6 +127,14 @@ class ScoreFile:
                 f"seconds = excluded.seconds WHERE status NOT IN {FINAL}",
                 rows,
             )
+
+    def put_values(
+        self, scores: Iterable[tuple[str, Callable[[], str], float]], seconds: float
+    ) -> None:
+        """`put` of finite scores: key, text and value of each."""
+        self.put(
+            (Entry(key, text()), Cell(value, "ok", "", seconds)) for key, text, value in scores
+        )
 
     def __len__(self) -> int:
         with self._turn() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tvtfast.scoring.cells import FINAL, Cell, Entry, ImageScores
 
@@ -11,22 +11,34 @@ class MemoryScores:
     """Scores in memory, for several threads; a copy of them in another process is a copy."""
 
     def __init__(self) -> None:
-        self._cells: dict[str, Cell] = {}
+        self._cells: dict[str, Cell | float] = {}
         self._images: dict[tuple[str, bytes], ImageScores] = {}
         self._image_keys: dict[str, list[tuple[str, bytes]]] = {}
 
-    def get(self, keys: Iterable[str]) -> dict[str, Cell]:
-        """The scores among ``keys`` that need not be computed again."""
+    def get(self, keys: Iterable[str]) -> dict[str, Cell | float]:
+        """The scores among ``keys`` that need not be computed again; a number is a cell with status
+        ``ok``."""
         cells = self._cells
+        if not cells:
+            return {}
         found = ((key, cells.get(key)) for key in keys)
-        return {key: cell for key, cell in found if cell is not None and cell.status in FINAL}
+        return {key: cell for key, cell in found if cell is not None and _is_final(cell)}
 
     def put(self, scores: Iterable[tuple[Entry, Cell]]) -> None:
         """Keep scores; one that is there stays unless it may be computed again."""
-        cells = self._cells
         for entry, cell in scores:
-            if cells.setdefault(entry.key, cell).status not in FINAL:
-                cells[entry.key] = cell
+            self._keep(entry.key, cell)
+
+    def put_values(
+        self, scores: Iterable[tuple[str, Callable[[], str], float]], seconds: float
+    ) -> None:
+        """`put` of finite scores: key, text and value of each."""
+        for key, _, value in scores:
+            self._keep(key, value)
+
+    def _keep(self, key: str, cell: Cell | float) -> None:
+        if not _is_final(self._cells.setdefault(key, cell)):
+            self._cells[key] = cell
 
     def get_images(self, keys: Iterable[str]) -> Iterator[tuple[str, ImageScores]]:
         """What is known of single images; a key may come several times."""
@@ -47,3 +59,7 @@ class MemoryScores:
 
     def close(self) -> None:
         """Nothing is to be released."""
+
+
+def _is_final(cell: Cell | float) -> bool:
+    return not isinstance(cell, Cell) or cell.status in FINAL

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from tvtfast.common.fallbacks import Fallback
 from tvtfast.common.files import replacing
@@ -14,21 +18,36 @@ from tvtfast.scoring.cells import STATUSES
 from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.race import RaceSummary
 from tvtfast.scoring.ranking import Method, rank
+from tvtfast.scoring.turns import turn
 from tvtfast.spaces import METRICS, Window
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+class Frames(NamedTuple):
+    """One row per candidate, in the order they were given.
+
+    Args:
+        values: ``arch``, and one column per proxy.
+        status: One column per proxy.
+        reasons: One column per proxy.
+    """
+
+    values: pd.DataFrame
+    status: pd.DataFrame
+    reasons: pd.DataFrame
+
+
 class ScoreTable:
     """Scores of a population, in the order the candidates were given.
 
+    ``table[name]`` are the values of one column alone, which computes no other: float64 ``[n]``,
+    NaN where there is none. All else looks at the whole table, and that counts the FLOPs of modules
+    where nobody had asked for them; a count that fails then has a status like any other score.
+
     Attributes:
         candidates: What was scored: architectures or modules.
-        status: Per candidate and proxy ``ok``, ``partial`` (estimated from some of the images),
-            ``infeasible`` (a value outside its window), ``nan``, ``unsupported``, ``error`` or
-            ``oom``.
-        reasons: Per candidate and proxy what happened; empty where the status is ``ok``.
         higher_is_better: Direction of every proxy of the table.
         scored: The proxies that were asked for: no combinations, and baselines only where nothing
             else was asked for.
@@ -38,8 +57,6 @@ class ScoreTable:
         reference: Scores that combined ones are relative to, if they are, see `Scorer`.
         determined_by: Per proxy all that its values depend on beside the candidate, as plain JSON
             values; empty where that was not told.
-        violations: Per candidate how far it is outside its windows, see
-            `tvtfast.scoring.constraints.violations`.
     """
 
     def __init__(
@@ -57,18 +74,86 @@ class ScoreTable:
         reference: ScoreTable | None = None,
         determined_by: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        self._values = values
-        self.status = status
-        self.reasons = reasons
+        self._made: Frames | None = Frames(values, status, reasons)
+        self._make: Callable[[], Frames] | None = None
+        self._columns: Mapping[str, Callable[[], Sequence[float]]] = {}
         self.candidates = list(candidates)
         self.higher_is_better = dict(higher_is_better)
         self.scored = tuple(scored)
         self.race = race
         self.constraints = dict(constraints or {})
-        self.violations = violations(values, self.constraints)
         self.fallbacks = tuple(fallbacks)
         self.reference = reference
         self.determined_by = dict(determined_by or {})
+
+    @classmethod
+    def when_asked(
+        cls,
+        make: Callable[[], Frames],
+        columns: Mapping[str, Callable[[], Sequence[float]]],
+        **attributes: Any,
+    ) -> ScoreTable:
+        """A table that is made when somebody looks at it.
+
+        Args:
+            make: Makes all of it.
+            columns: Makes the values of a single column.
+            **attributes: As for any other table.
+        """
+        # what the frames are is known when they are made
+        table = cls(None, None, None, **attributes)  # type: ignore[arg-type]
+        table._made, table._make, table._columns = None, make, columns
+        return table
+
+    @property
+    def _frames(self) -> Frames:
+        with turn():
+            if self._made is None:
+                assert self._make is not None
+                self._made, self._make, self._columns = self._make(), None, {}
+            return self._made
+
+    @property
+    def status(self) -> pd.DataFrame:
+        """Per candidate and proxy ``ok``, ``partial`` (estimated from some of the images),
+        ``infeasible`` (a value outside its window), ``nan``, ``unsupported``, ``error`` or ``oom``.
+        """
+        return self._frames.status
+
+    @property
+    def reasons(self) -> pd.DataFrame:
+        """Per candidate and proxy what happened; empty where the status is ``ok``."""
+        return self._frames.reasons
+
+    @cached_property
+    def violations(self) -> pd.Series[float]:
+        """Per candidate how far it is outside its windows, see
+        `tvtfast.scoring.constraints.violations`."""
+        return violations(self._frames.values, self.constraints)
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
+        if name not in self.higher_is_better:
+            raise KeyError(
+                f"the table has no proxy {name}; it has {', '.join(self.higher_is_better)}"
+            )
+        with turn():
+            if name in self._columns:
+                return np.array(self._columns[name](), dtype=np.float64)
+        return self._frames.values[name].to_numpy("float64", na_value=np.nan)
+
+    def ranked_columns(self, names: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Some columns of candidates inside the constraints (NaN for the others), and which of
+        their entries are estimates. No other column is computed for them."""
+        import pandas as pd
+
+        if self.constraints or self.race or self._made is not None or set(names) - {*self._columns}:
+            inside = self._frames.values[list(names)].where(self.violations == 0)
+            return inside, self.status[list(names)] == "partial"
+        values = pd.DataFrame({name: self[name] for name in names})
+        return values, pd.DataFrame(False, index=values.index, columns=values.columns)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_made": self._frames, "_make": None, "_columns": {}}
 
     @property
     def limits(self) -> dict[str, Window]:
@@ -83,7 +168,7 @@ class ScoreTable:
         ``flops``, one column per proxy, NaN where the status is ``nan``, ``unsupported``,
         ``error`` or ``oom``, and with several weight draws the deviation ``<proxy>_std`` beside the
         mean."""
-        return self._values.copy()
+        return self._frames.values.copy()
 
     def rank(
         self,
@@ -106,7 +191,7 @@ class ScoreTable:
             ValueError: A column is missing, or was scored with other settings.
         """
         self.refuse_other_scores(proxies, table.determined_by)
-        return self._values[list(proxies)].astype("float64")
+        return self._frames.values[list(proxies)].astype("float64")
 
     def refuse_other_scores(
         self, proxies: Sequence[str], determined_by: Mapping[str, Mapping[str, Any]]
@@ -165,13 +250,13 @@ class ScoreTable:
             write(frame, target)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self.candidates)
 
     def __repr__(self) -> str:
         trouble = self.trouble()
         return (
             f"ScoreTable({len(self)} candidates{', ' if trouble else ''}{trouble or ''})\n"
-            + repr(self._values)
+            + repr(self._frames.values)
             + "".join(f"\n{fallback}" for fallback in self.fallbacks)
         )
 

@@ -3,87 +3,57 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
-from tvtfast.scoring.cells import STATUSES, Cell
+from tvtfast.proxies import CombinedProxy, Proxy
+from tvtfast.scoring.candidates import Candidate
+from tvtfast.scoring.cells import STATUSES, Cell, value_of
 from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.identity import determined_by
-from tvtfast.scoring.ledger import Ledger
+from tvtfast.scoring.ledger import DEFERRED, Ledger
 from tvtfast.scoring.race import RaceSummary
 from tvtfast.scoring.ranking import ADVICE, combine, incomparable
 from tvtfast.scoring.setup import Setup
-from tvtfast.scoring.table import ScoreTable, integer_columns
+from tvtfast.scoring.table import Frames, ScoreTable, integer_columns
 from tvtfast.spaces import describe_windows
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _SEVERITY = {"ok": 0, "partial": 1} | dict.fromkeys(STATUSES[2:], 2)
+
+Count = Callable[[Candidate, Proxy], Cell]
+"""Computes a score that was put off."""
 
 
 def tabulate(
     ledger: Ledger,
     setup: Setup,
-    race: RaceSummary | None,
+    count: Count,
+    race: RaceSummary | None = None,
     reference: ScoreTable | None = None,
 ) -> ScoreTable:
     """One row per candidate, one column per proxy.
 
     Args:
-        ledger: The cells, all known.
+        ledger: The cells, all known but those that are put off.
         setup: What they were scored with; a value outside a window of its constraints is marked as
             ``infeasible``.
+        count: Computes what is put off, when the table is looked at.
         race: What a race spent, if there was one.
         reference: Scores that combined ones are relative to, with their parts as columns; without
             it they are relative to the population, and those of one in which no candidate can be
             told from another have no value.
     """
-    import pandas as pd
-
-    rows = range(len(ledger.population))
-    values: dict[str, list[Any]] = {
-        "arch": [candidate.label for candidate in ledger.population],
-    }
-    status: dict[str, list[str]] = {}
-    reasons: dict[str, list[str]] = {}
-    for proxy in setup.single:
-        draws = [ledger.cells(row, proxy) for row in rows]
-        merged = [_merge(cells) for cells in draws]
-        values[proxy.name] = [cell.value for cell in merged]
-        status[proxy.name] = [cell.status for cell in merged]
-        reasons[proxy.name] = [cell.reason for cell in merged]
-        if len(draws[0]) > 1:
-            values[f"{proxy.name}_std"] = [_deviation(cells) for cells in draws]
-    frame = pd.DataFrame(values)
+    columns = {proxy.name: _Column(ledger, proxy, count) for proxy in setup.single}
     directions = {proxy.name: proxy.higher_is_better for proxy in setup.single}
-    for combination in setup.combined:
-        name, parts = combination.name, list(combination.parts)
-        estimated = pd.DataFrame({part: status[part] for part in parts}) == "partial"
-        others = None if reference is None else reference.to_pandas()[parts].astype("float64")
-        scaled = combine(frame[parts], directions, combination.method, estimated, others)
-        why = incomparable(frame[parts], others)
-        if why is not None:
-            scaled[:] = math.nan
-        frame[name] = scaled
-        status[name] = [max((status[part][i] for part in parts), key=STATUSES.index) for i in rows]
-        reasons[name] = [
-            "; ".join(f"{part}: {reasons[part][i]}" for part in parts if reasons[part][i])
-            for i in rows
-        ]
-        if why is not None:
-            told = f"{' and '.join(parts)} cannot be combined: {why}; {ADVICE}"
-            for i in rows:
-                if status[name][i] in ("ok", "partial"):
-                    status[name][i], reasons[name][i] = "unsupported", told
-        directions[name] = combination.higher_is_better
-    for name, bounds in setup.constraints.items():
-        window = {name: bounds}
-        for row, distance in enumerate(violations(frame, window)):
-            if distance > 0 and status[name][row] == "ok":
-                status[name][row] = "infeasible"
-                reasons[name][row] = f"{frame[name][row]:g} and not {describe_windows(window)}"
-    return ScoreTable(
-        integer_columns(frame),
-        pd.DataFrame(status),
-        pd.DataFrame(reasons),
+    directions |= {proxy.name: proxy.higher_is_better for proxy in setup.combined}
+    labels = [candidate.label for candidate in ledger.population]
+    return ScoreTable.when_asked(
+        partial(_frames, labels, columns, setup, reference),
+        {name: column.values for name, column in columns.items()},
         candidates=[candidate.source for candidate in ledger.population],
         higher_is_better=directions,
         scored=setup.scored,
@@ -95,15 +65,124 @@ def tabulate(
     )
 
 
-def _merge(cells: Sequence[Cell]) -> Cell:
+class _Column:
+    """The cells of one proxy, means over weight draws.
+
+    Args:
+        ledger: The cells.
+        proxy: The proxy.
+        count: Computes what is put off.
+    """
+
+    def __init__(self, ledger: Ledger, proxy: Proxy, count: Count) -> None:
+        self._draws = ledger.cells(proxy)
+        self._put_off = [
+            (row, partial(count, ledger.population[row], proxy))
+            for row, cell in enumerate(self._draws[0])
+            if cell is DEFERRED
+        ]
+
+    def cells(self) -> Sequence[Cell | float]:
+        """One per candidate; a number is a cell with status ``ok``."""
+        first = self._draws[0]
+        while self._put_off:
+            row, count = self._put_off.pop()
+            first[row] = count()
+        if len(self._draws) == 1:
+            return first
+        return [_merge(cells) for cells in zip(*self._draws, strict=True)]
+
+    def values(self) -> list[float]:
+        """One per candidate, NaN where there is none."""
+        return [value_of(cell) + 0.0 for cell in self.cells()]  # as a mean, never -0.0
+
+    def deviations(self) -> list[float] | None:
+        """Of the weight draws, where there are several."""
+        if len(self._draws) == 1:
+            return None
+        return [_deviation(cells) for cells in zip(*self._draws, strict=True)]
+
+
+def _frames(
+    labels: list[str], columns: dict[str, _Column], setup: Setup, reference: ScoreTable | None
+) -> Frames:
+    """Values, statuses and reasons."""
+    import pandas as pd
+
+    values: dict[str, list[str] | list[float]] = {"arch": labels}
+    status: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
+    for name, column in columns.items():
+        cells = column.cells()
+        values[name] = column.values()
+        status[name] = [cell.status if isinstance(cell, Cell) else "ok" for cell in cells]
+        reasons[name] = [cell.reason if isinstance(cell, Cell) else "" for cell in cells]
+        deviations = column.deviations()
+        if deviations is not None:
+            values[f"{name}_std"] = deviations
+    frame = pd.DataFrame(values)
+    directions = {proxy.name: proxy.higher_is_better for proxy in setup.single}
+    for combination in setup.combined:
+        _combine(combination, frame, status, reasons, directions, reference)
+    for name, bounds in setup.constraints.items():
+        window = {name: bounds}
+        for row, distance in enumerate(violations(frame, window)):
+            if distance > 0 and status[name][row] == "ok":
+                status[name][row] = "infeasible"
+                reasons[name][row] = f"{frame[name][row]:g} and not {describe_windows(window)}"
+    return Frames(integer_columns(frame), pd.DataFrame(status), pd.DataFrame(reasons))
+
+
+def _combine(
+    combination: CombinedProxy,
+    frame: pd.DataFrame,
+    status: dict[str, list[str]],
+    reasons: dict[str, list[str]],
+    directions: dict[str, bool],
+    reference: ScoreTable | None,
+) -> None:
+    """Add the column of a combination."""
+    import pandas as pd
+
+    name, parts = combination.name, list(combination.parts)
+    estimated = pd.DataFrame({part: status[part] for part in parts}) == "partial"
+    others = None if reference is None else reference.to_pandas()[parts].astype("float64")
+    scaled = combine(frame[parts], directions, combination.method, estimated, others)
+    why = incomparable(frame[parts], others)
+    if why is not None:
+        scaled[:] = math.nan
+    frame[name] = scaled
+    worst = [
+        max(of_parts, key=STATUSES.index)
+        for of_parts in zip(*(status[part] for part in parts), strict=True)
+    ]
+    told = [
+        "; ".join(
+            f"{part}: {reason}" for part, reason in zip(parts, of_parts, strict=True) if reason
+        )
+        for of_parts in zip(*(reasons[part] for part in parts), strict=True)
+    ]
+    if why is not None:
+        reason = f"{' and '.join(parts)} cannot be combined: {why}; {ADVICE}"
+        for row, found in enumerate(worst):
+            if found in ("ok", "partial"):
+                worst[row], told[row] = "unsupported", reason
+    status[name], reasons[name] = worst, told
+
+
+def _merge(cells: Sequence[Cell | float]) -> Cell:
     """Mean over weight draws; the first draw that failed, or is partial, speaks for all."""
-    worst = max(cells, key=lambda cell: _SEVERITY[cell.status])
-    if _SEVERITY[worst.status] > 1:
+    worst = max((cell if isinstance(cell, Cell) else Cell(cell) for cell in cells), key=_severity)
+    if _severity(worst) > 1:
         return worst._replace(value=math.nan)
-    return worst._replace(value=math.fsum(cell.value for cell in cells) / len(cells))
+    return worst._replace(value=math.fsum(map(value_of, cells)) / len(cells))
 
 
-def _deviation(cells: Sequence[Cell]) -> float:
+def _severity(cell: Cell) -> int:
+    return _SEVERITY[cell.status]
+
+
+def _deviation(cells: Sequence[Cell | float]) -> float:
     mean = _merge(cells).value
-    variance = math.fsum((cell.value - mean) ** 2 for cell in cells) / (len(cells) - 1)
+    variance = math.fsum((value_of(cell) - mean) ** 2 for cell in cells) / (len(cells) - 1)
     return math.sqrt(variance)

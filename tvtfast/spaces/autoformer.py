@@ -198,10 +198,10 @@ class AutoFormerSpace(Space[AutoFormerArch]):
         return extreme(min), extreme(max)
 
     def _steps(self, arch: AutoFormerArch, options: ModelOptions) -> tuple[Step, ...]:
-        first, last = self._ends(arch.hidden_dim, options)
+        first, blocks, last = _parts(self, arch.hidden_dim, options)
         steps: list[Step] = [first]
-        for block, (heads, ratio) in enumerate(zip(arch.num_heads, arch.mlp_ratio, strict=True)):
-            steps += self._block(block, arch.hidden_dim, heads, ratio, first)
+        for choice in zip(range(arch.depth), arch.num_heads, arch.mlp_ratio, strict=True):
+            steps += blocks[choice]
         return (*steps, last)
 
     def _skeletons(self, options: ModelOptions) -> Iterator[Skeleton[AutoFormerArch]]:
@@ -235,6 +235,37 @@ class AutoFormerSpace(Space[AutoFormerArch]):
         return _block_steps(
             block, dim, heads, ratio, first.grid, first.prefix_tokens, self.relative_position
         )
+
+
+class _Blocks(dict[tuple[int, int, float], tuple[Step, Step]]):
+    """Steps of blocks by number, heads and MLP ratio, made when they are first met.
+
+    Args:
+        make: Makes those of one block.
+    """
+
+    def __init__(self, make: Callable[[int, int, float], tuple[Step, Step]]) -> None:
+        self._make = make
+
+    def __missing__(self, choice: tuple[int, int, float]) -> tuple[Step, Step]:
+        made = self[choice] = self._make(*choice)
+        return made
+
+
+@cache
+def _parts(
+    space: AutoFormerSpace, dim: int, options: ModelOptions
+) -> tuple[Embedding, _Blocks, Classifier]:
+    """What the architectures of one width are put together from."""
+    first, last = space._ends(dim, options)
+    make = partial(_block_of, space, dim, first)
+    return first, _Blocks(make), last
+
+
+def _block_of(
+    space: AutoFormerSpace, dim: int, first: Embedding, block: int, heads: int, ratio: float
+) -> tuple[Step, Step]:
+    return space._block(block, dim, heads, ratio, first)
 
 
 def _of_choices(dim: int, depth: int, choices: Sequence[Any]) -> AutoFormerArch:

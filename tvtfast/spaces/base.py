@@ -180,8 +180,11 @@ class Space(ABC, Generic[A]):
         Raises:
             ValueError: An architecture outside the space, or a space that does not state its steps.
         """
-        resolved = ModelOptions.of(**options)
-        return Paths.of([self._steps(self.decode(arch), resolved) for arch in archs])
+        return self.paths_of(map(self.decode, archs), ModelOptions.of(**options))
+
+    def paths_of(self, archs: Iterable[A], options: ModelOptions) -> Paths:
+        """`paths` of architectures that were decoded already, which are not checked again."""
+        return Paths.of(self._steps(arch, options) for arch in archs)
 
     def skeletons(self, **options: Any) -> Iterator[Skeleton[A]]:
         """The whole space as few architectures with slots in which layers are chosen; a space that
@@ -291,7 +294,11 @@ class Space(ABC, Generic[A]):
 
     def encode(self, arch: A | Mapping[str, Any] | str) -> str:
         """Canonical JSON: sorted keys, no white space. Equal architectures give equal strings."""
-        return _JSON.encode(self.to_dict(self.decode(arch)))
+        return self.text(self.decode(arch))
+
+    def text(self, arch: A) -> str:
+        """`encode` of an architecture that was decoded already, which is not checked again."""
+        return _JSON.encode(self.to_dict(arch))
 
     def params(
         self, arch: A | Mapping[str, Any] | str, num_classes: int = 100, **options: Any

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tvtfast.spaces.steps import Step
+
+_PART = 4096
+"""Sequences that are held at once."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,18 @@ class Paths:
     index: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, sequences: Sequence[tuple[Step, ...]]) -> Paths:
+    def of(cls, sequences: Iterable[Sequence[Step]]) -> Paths:
         """Number the steps of some architectures in the order they come."""
-        numbers = {
-            step: number
-            for number, step in enumerate(dict.fromkeys(itertools.chain.from_iterable(sequences)))
-        }
-        lengths = np.fromiter(map(len, sequences), dtype=np.intp, count=len(sequences))
-        longest = int(lengths.max(initial=0))
-        index = np.full((len(sequences), longest), -1, dtype=np.int32)
-        index[np.arange(longest) < lengths[:, None]] = np.fromiter(
-            map(numbers.__getitem__, itertools.chain.from_iterable(sequences)), dtype=np.int32
-        )
+        numbers: dict[Step, int] = {}
+        remaining = iter(sequences)
+        parts = []
+        while part := list(itertools.islice(remaining, _PART)):
+            for step in dict.fromkeys(itertools.chain.from_iterable(part)):
+                numbers.setdefault(step, len(numbers))
+            parts.append(_rows(part, numbers))
+        longest = max((part.shape[1] for part in parts), default=0)
+        padded = [_padded(part, longest) for part in parts]
+        index = np.concatenate(padded) if padded else np.empty((0, 0), dtype=np.int32)
         return cls(tuple(numbers), index)
 
     def __len__(self) -> int:
@@ -57,3 +60,19 @@ class Paths:
     def flops(self) -> npt.NDArray[np.generic]:
         """FLOPs of one image, two per multiply-add, int64 ``[n]``."""
         return self.total([2 * step.macs for step in self.steps])
+
+
+def _rows(
+    sequences: Sequence[Sequence[Step]], numbers: Mapping[Step, int]
+) -> npt.NDArray[np.int32]:
+    lengths = np.fromiter(map(len, sequences), dtype=np.intp, count=len(sequences))
+    longest = int(lengths.max())
+    index = np.full((len(sequences), longest), -1, dtype=np.int32)
+    index[np.arange(longest) < lengths[:, None]] = np.fromiter(
+        map(numbers.__getitem__, itertools.chain.from_iterable(sequences)), dtype=np.int32
+    )
+    return index
+
+
+def _padded(index: npt.NDArray[np.int32], longest: int) -> npt.NDArray[np.int32]:
+    return np.pad(index, ((0, 0), (0, longest - index.shape[1])), constant_values=-1)
