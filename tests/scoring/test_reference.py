@@ -128,9 +128,9 @@ def test_scores_of_other_settings_do_not_compare(run, archs, population):
 @pytest.mark.parametrize(
     ("relative_to", "error", "message"),
     [
-        (1, ValueError, "relative_to is 1; give 2 or more"),
-        (True, ValueError, "relative_to is True; give an integer"),
-        (2.5, ValueError, "relative_to is 2.5; give an integer"),
+        (1, ValueError, "relative_to is 1; give a whole number of at least 2"),
+        (True, ValueError, "relative_to is True; give a whole number of at least 2"),
+        (2.5, TypeError, "relative_to is a float; give a ScoreTable"),
         ("64", TypeError, "relative_to is a str; give a ScoreTable"),
         ([1], TypeError, "relative_to is a list; give a ScoreTable"),
     ],

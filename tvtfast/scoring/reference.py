@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
+from tvtfast.common import checks
 from tvtfast.scoring.identity import determined_by
 from tvtfast.scoring.setup import Setup
 from tvtfast.scoring.table import ScoreTable
-from tvtfast.spaces.plain import whole
 
 RelativeTo: TypeAlias = "ScoreTable | int | None"
 
@@ -36,14 +36,12 @@ def reference_sample(relative_to: RelativeTo, setup: Setup) -> list[Any]:
     """
     if relative_to is None or isinstance(relative_to, ScoreTable):
         return []
-    if isinstance(relative_to, (str, bytes)) or not hasattr(relative_to, "__int__"):
+    if not hasattr(relative_to, "__index__"):
         raise TypeError(
             f"relative_to is a {type(relative_to).__name__}; give a ScoreTable of earlier scores, "
             "or the number of architectures to draw from the space"
         )
-    count = whole("scoring", "relative_to", relative_to)
-    if count < 2:
-        raise ValueError(f"relative_to is {count}; give 2 or more architectures to compare with")
+    count = checks.whole("relative_to", relative_to, least=2)
     if setup.space is None:
         raise ValueError(
             f"relative_to is {count} architectures, and no space to draw them from was given; "

@@ -90,12 +90,15 @@ class Scoring:
         checks.choice("dtype", self.dtype, DTYPES)
         checks.choice("on_error", self.on_error, ON_ERROR)
         checks.choice("protocol", self.protocol, PROTOCOLS)
-        if self.batch_size is not None:
-            checks.whole("batch_size", self.batch_size, least=1)
-        checks.whole("init_seeds", self.init_seeds, least=1)
-        checks.seed(self.seed, draws=self.init_seeds)
-        if self.memory is not None:
-            checks.whole("memory", self.memory, least=1)
+        given = {
+            "init_seeds": checks.whole("init_seeds", self.init_seeds, least=1),
+            "seed": checks.seed(self.seed, draws=self.init_seeds),
+        }
+        for name in ("batch_size", "memory"):
+            if getattr(self, name) is not None:
+                given[name] = checks.whole(name, getattr(self, name), least=1)
+        for name, number in given.items():
+            object.__setattr__(self, name, number)
         if self.device is not None:
             parse_device(self.device)
 
