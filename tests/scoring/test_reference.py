@@ -157,7 +157,8 @@ def test_what_it_has_to_have(run, archs):
 
 
 def test_a_search_ranks_whole_populations(run, archs):
-    result = tvtfast.search(TINY, strategy="random", trials=1, **_without_space(run))
+    result = tvtfast.search(TINY, strategy="random", trials=1, proxies="tvt", **_without_space(run))
+    assert result.table.status["tvt"].tolist() == ["unsupported"]
     assert result.order == (0,) and result.best == result.table.candidates[0]
     assert rank_population(result.table)[0] == 0.0
     scorer = tvtfast.Scorer(relative_to=2, **run.arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from dataclasses import replace
 
@@ -70,6 +71,8 @@ def test_a_column_that_is_stored_for_these_weights(small, inherited, finished, t
     )
     scorer(archs)
     assert scorer.evaluated == 0
+    twin = pickle.loads(pickle.dumps(scorer))
+    assert twin(archs).to_pandas().equals(table.to_pandas()) and twin.evaluated == 0
     other = Superformer(small.DEIT, seed=5, num_classes=10, **small.OPTIONS).eval()
     changed = InheritedAccuracy(
         TrainedSuperformer(other, finished.superformer.card), small.part("test", 30)

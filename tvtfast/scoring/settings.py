@@ -90,10 +90,8 @@ class Scoring:
         checks.choice("dtype", self.dtype, DTYPES)
         checks.choice("on_error", self.on_error, ON_ERROR)
         checks.choice("protocol", self.protocol, PROTOCOLS)
-        given = {
-            "init_seeds": checks.whole("init_seeds", self.init_seeds, least=1),
-            "seed": checks.seed(self.seed, draws=self.init_seeds),
-        }
+        draws = checks.whole("init_seeds", self.init_seeds, least=1)
+        given = {"init_seeds": draws, "seed": checks.seed(self.seed, draws=draws)}
         for name in ("batch_size", "memory"):
             if getattr(self, name) is not None:
                 given[name] = checks.whole(name, getattr(self, name), least=1)
