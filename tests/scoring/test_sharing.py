@@ -164,8 +164,11 @@ def test_many_threads_write_to_one_store(store):
     assert len(shared) == 320
 
 
-def test_no_thread_is_left_behind():
+@pytest.mark.parametrize("progress", [False, True])
+def test_no_thread_is_left_behind(progress, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     before = set(threading.enumerate())
-    tvtfast.score(TINY.sample(2, 0), space=TINY, proxies="weight_norm")
-    tvtfast.score([nn.Linear(2, 2)], proxies="weight_norm")
+    settings = {"proxies": "weight_norm", "progress": progress}
+    tvtfast.score(TINY.sample(2, 0), space=TINY, **settings)
+    tvtfast.score([nn.Linear(2, 2)], **settings)
     assert set(threading.enumerate()) <= before

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import UsageError, add_scoring_options, scoring_arguments
+from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.growing.family import Family, grow
 from tvtfast.growing.rule import Grown, GrowthRules
 
@@ -92,11 +93,12 @@ def _topology(given: str) -> Any:
     if Path(given).suffix != ".json":
         return given
     try:
-        content = json.loads(Path(given).read_text(encoding="utf-8"))
+        with reading(given, "JSON", advice="give best.json of a search in asvit"):
+            content = json.loads(Path(given).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"--arch {given}: no such file") from None
-    except ValueError as error:
-        raise UsageError(f"--arch {given}: not a JSON file ({error})") from error
+    except BadFileError as error:
+        raise UsageError(f"--arch {error}") from error
     return content["arch"] if isinstance(content, dict) and "arch" in content else content
 
 

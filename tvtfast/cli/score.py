@@ -18,6 +18,7 @@ from tvtfast.cli.options import (
     scoring_arguments,
 )
 from tvtfast.cli.tables import candidates_table
+from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.spaces import get as get_space
 
 
@@ -76,11 +77,12 @@ def _architectures(given: str) -> list[Any]:
         return [given]
     path = Path(given)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "JSON", advice="give best.json of a run, or a JSON list"):
+            content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"--arch {given}: neither JSON nor an existing file") from None
-    except ValueError as error:
-        raise UsageError(f"--arch {given}: not a JSON file ({error})") from error
+    except BadFileError as error:
+        raise UsageError(f"--arch {error}") from error
     entries = content if isinstance(content, list) else [content]
     return [
         entry["arch"] if isinstance(entry, dict) and "arch" in entry else entry for entry in entries
