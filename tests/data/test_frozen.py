@@ -156,14 +156,14 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     frozen_batch("digits", 2).save(path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(ValueError, match="damaged or was changed|not a frozen batch"):
+    with pytest.raises(ValueError, match="damaged or was changed|cannot be read as a frozen batch"):
         FrozenBatch.load(path)
     path.write_bytes(whole[:100])
-    with pytest.raises(ValueError, match="is not a frozen batch"):
+    with pytest.raises(ValueError, match="cannot be read as a frozen batch"):
         FrozenBatch.load(path)
     path.write_bytes(whole)
     save_file(load_file(path), path)
-    with pytest.raises(ValueError, match="is not a frozen batch"):
+    with pytest.raises(ValueError, match="cannot be read as a frozen batch"):
         FrozenBatch.load(path)
     with pytest.raises(FileNotFoundError):
         FrozenBatch.load(tmp_path / "missing.safetensors")

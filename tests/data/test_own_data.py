@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,11 +81,14 @@ def test_npz_grey_without_classes(tmp_path: Path) -> None:
         ({"x_train": np.zeros((2, 3, 4, 4), np.uint8)}, r"\[2, 3, 4, 4\]; allowed is uint8"),
         ({"x_train": np.zeros((0, 4, 4, 3), np.uint8), "y_train": []}, "at least one image"),
         ({"y_train": [0, 1, 2]}, r"integers of shape \[2\]"),
-        ({"y_train": [0.0, 1.0]}, "labels are torch.float64"),
-        ({"y_train": [True, False]}, "labels are torch.bool"),
+        ({"y_train": [0.0, 1.0]}, "y_train is float64; allowed are integers from 0"),
+        ({"y_train": [True, False]}, "y_train is bool; allowed are integers from 0"),
         ({"y_train": [0, 2]}, r"1 of 2 labels are out of range, the first at index 1 is 2"),
         ({"y_train": [-1, 0]}, r"at index 0 is -1"),
-        ({"y_train": np.array([0, None])}, "cannot be read: Object arrays"),
+        (
+            {"y_train": np.array([0, None])},
+            "y_train is of dtype object; allowed are",
+        ),
         ({"y_train": None}, "has no y_train, only x_train, classes"),
     ],
 )
@@ -99,11 +105,160 @@ def test_npz_refusals(tmp_path: Path, changes: dict[str, Any], message: str) -> 
         load_dataset(path)
 
 
+PIXELS = np.zeros((2, 4, 4, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.array([0, 1], ">i8"), ["ant", "bee"]),
+        (np.array([0, 1], np.uint64), np.array([b"ant", b"bee"])),
+        (np.array([0, 1], np.int8), np.array(["ant", "bee"], ">U5")),
+    ],
+)
+def test_npz_in_other_byte_orders_and_widths(tmp_path: Path, labels: Any, classes: Any) -> None:
+    np.savez(tmp_path / "mine.npz", x_train=PIXELS, y_train=labels, classes=classes)
+    dataset = load_dataset(tmp_path / "mine.npz")
+    assert (dataset.labels.tolist(), dataset.classes) == ([0, 1], ("ant", "bee"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y_train": [0, 10**9]}, r"the largest label is 1,000,000,000; allowed .* below 100,000"),
+        ({"y_train": np.array([0, 2**63], np.uint64)}, "y_train: 1 of 2 labels are out of range"),
+        ({"y_train": ["a", "b"]}, "y_train is <U1; allowed are integers from 0"),
+        ({"y_train": np.zeros(2, "M8[s]")}, r"y_train is of dtype datetime64\[s\]"),
+        ({"classes": np.zeros(100_001, "U1")}, r"classes is of shape \[100001\].* at most 100,000"),
+        ({"classes": [["a", "b"]]}, r"classes is of shape \[1, 2\]; allowed is \[num_classes\]"),
+        ({"classes": np.array([b"\xff", b"b"])}, "UnicodeDecodeError"),
+        ({"classes": ["a", "\ud800"]}, "UnicodeEncodeError"),
+        ({"x_train": PIXELS.astype(object)}, "x_train is of dtype object"),
+    ],
+)
+def test_npz_arrays_that_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **{"x_train": PIXELS, "y_train": [0, 1], **changes})
+    with pytest.raises(ValueError, match=rf"mine\.npz.*({message})"):
+        load_dataset(path)
+
+
+def test_a_label_makes_no_names_of_classes(tmp_path: Path) -> None:
+    import tracemalloc
+
+    np.savez(tmp_path / "mine.npz", x_train=PIXELS, y_train=[0, 10**8])
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="largest label"):
+        load_dataset(tmp_path / "mine.npz")
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def _npy(shape: tuple[int, ...], dtype: str = "|u1") -> bytes:
+    """The header of an array."""
+    file = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (_npy((10**6, 1000, 1000, 3)) + bytes(96), r"shape \[1000000, .*but has 96 bytes"),
+        (_npy((2, 4, 4, 3)) + bytes(95), "but has 95 bytes"),
+        (_npy((2, 4, 4, 3)) + bytes(97), "but has 97 bytes"),
+        (_npy((-2, -4, 4, 3)) + bytes(96), r"shape \[-2, -4, 4, 3\]"),
+        (_npy((10**15,), "<U0"), "is of dtype <U0"),
+        (_npy((2, 10**12, 0, 3)), "at least one image"),
+        (b"no array", "ValueError"),
+        (b"", "ValueError"),
+    ],
+)
+def test_npz_headers_are_checked_before_memory_is_taken(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    np.savez(tmp_path / "mine.npz", y_train=[0, 1])
+    with zipfile.ZipFile(tmp_path / "mine.npz", "a") as archive:
+        archive.writestr("x_train.npy", content)
+    with pytest.raises(ValueError, match=rf"mine\.npz.*{message}"):
+        load_dataset(tmp_path / "mine.npz")
+
+
+def test_zip_bombs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("x_train.npy", "w", force_zip64=True) as file,
+    ):
+        file.write(_npy((66, 1024, 1024)))
+        for _ in range(66):
+            file.write(bytes(2**20))
+    with zipfile.ZipFile(path, "a") as archive:
+        labels = _npy((66,), "<i8") + bytes(8 * 66)
+        archive.writestr("y_train.npy", labels, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 2**20 * 66 / 200
+    with pytest.raises(ValueError, match=r"bomb\.npz.*x_train is said to have 69,206,1\d\d bytes"):
+        load_dataset(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compression_is_refused(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "mine.npz", "w", method) as archive:
+        archive.writestr("x_train.npy", _npy((2, 4, 4, 3)) + bytes(96))
+        archive.writestr("y_train.npy", _npy((2,), "<i8") + bytes(16))
+    with pytest.raises(ValueError, match=f"compressed by method {method}; save with numpy.savez"):
+        load_dataset(tmp_path / "mine.npz")
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "remarks"),
+    [
+        (
+            {"y_train": [1, 2, 3, 1], "y_test": [1, 2]},
+            "4 training images of 4 classes, 2 for testing",
+            ["no label is 0, so class '0' has no image; labels count from 0"],
+        ),
+        (
+            {"y_train": [0, 3, 3, 0], "y_test": [1, 2]},
+            "4 training images of 4 classes, 2 for testing",
+            ["classes without training images: 1, 2"],
+        ),
+        (
+            {"y_train": [1, 0, 1, 0], "x_val": PIXELS, "classes": ["ant", "bee"]},
+            "4 training images of 2 classes; left out: 1 unknown array",
+            ["x_val are not read; known are x_train, x_test, y_train, y_test, classes"],
+        ),
+        (
+            {"y_train": [0, 0, 0, 0]},
+            "4 training images of 1 class",
+            ["'0' is the only class"],
+        ),
+        ({"y_train": [1, 0, 1, 0], "y_test": [0]}, "4 training images of 2 classes, 1 for", []),
+    ],
+)
+def test_what_an_npz_holds_is_said(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    content: dict[str, Any],
+    line: str,
+    remarks: list[str],
+) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **{"x_train": np.zeros((4, 2, 2), np.uint8), **content})
+    with caplog.at_level(logging.INFO, "tvtfast.data"):
+        load_dataset(path)
+    first, *others = caplog.messages
+    assert first.startswith(f"{path}: {line}")
+    assert len(others) == len(remarks)
+    assert all(f"{path}: {text}" in said for text, said in zip(remarks, others, strict=True))
+
+
 def test_truncated_npz(npz_file: Path) -> None:
     whole = npz_file.read_bytes()
     for length in (0, 10, len(whole) // 2):
         npz_file.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"tiny\.npz, split 'train', cannot be read"):
+        with pytest.raises(ValueError, match=r"tiny\.npz cannot be read as an \.npz file"):
             load_dataset(npz_file)
 
 

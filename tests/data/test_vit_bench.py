@@ -122,5 +122,5 @@ def test_other_refusals(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_vit_bench(tmp_path / "gt.pth", "pit")
     (tmp_path / "gt.json").write_text("[{]")
-    with pytest.raises(ValueError, match="is not JSON"):
+    with pytest.raises(ValueError, match="cannot be read as JSON"):
         load_vit_bench(tmp_path / "gt.json", "pit")

@@ -205,3 +205,19 @@ def test_top_is_at_most_every_class(student, images):
     (found,) = predict(Student(loaded.module, loaded.card), images[0] / "a" / "0.png", top=99)
     assert sorted(found.labels) == list(range(10))
     assert sum(found.probabilities) == pytest.approx(1)
+
+
+def test_damaged_images_are_all_named_and_cost_no_other(student, images, tmp_path, fuzzing):
+    """The loaders themselves are fuzzed in ``tests/data/test_fuzz.py``."""
+    whole = (images[0] / "a" / "0.png").read_bytes()
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    for index, content in enumerate(fuzzing.mutations(whole, 60)):
+        (folder / f"{index:02d}.png").write_bytes(content)
+    (folder / "whole.png").write_bytes(whole)
+    heard = {}
+    found = list(predict(student, folder, on_unreadable=heard.__setitem__))
+    assert found[-1].path == folder / "whole.png"
+    assert len(found) + len(heard) == 61 and len(heard) > 20
+    for path, error in heard.items():
+        assert isinstance(error, BadFileError) and str(path) in str(error)

@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tvtfast.data.pixels import image_suffixes
-from tvtfast.data.report import DataReport, listed
+from tvtfast.data.report import DataReport, first, listed
 
 _SPLITS = {
     "train": ("train", "training"),
@@ -114,8 +113,8 @@ def read_class_folders(path: Path) -> ClassFolders:
         if beside:
             left_out["folder beside the splits"] += len(beside)
             remarks.append(
-                f"{_names(folder.name for folder in splits.values())} hold the classes, so what "
-                f"lies beside them is left out: {_names(beside)}"
+                f"{first(folder.name for folder in splits.values())} hold the classes, so what "
+                f"lies beside them is left out: {first(beside)}"
             )
     by_class = {
         split: _by_class(folder, left_out) for split, folder in (splits or {"train": path}).items()
@@ -130,7 +129,7 @@ def read_class_folders(path: Path) -> ClassFolders:
         strangers = [name for name, files in found.items() if files and name not in classes]
         if strangers:
             raise ValueError(
-                f"{splits[split]} has classes that {training} has not: {_names(strangers)}; "
+                f"{splits[split]} has classes that {training} has not: {first(strangers)}; "
                 "classes are the folders of the training split that hold images"
             )
     remarks += _doubts(training, by_class["train"], left_out, has_splits=bool(splits))
@@ -209,12 +208,12 @@ def _split_folders(path: Path, folders: list[Path]) -> dict[str, Path]:
         if len(same) > 1:
             raise ValueError(
                 f"{path} has {len(same)} folders for the split {split!r}: "
-                f"{_names(folder.name for folder in same)}; keep one, or put them together"
+                f"{first(folder.name for folder in same)}; keep one, or put them together"
             )
     splits = {split: same[0] for split, same in by_split.items() if same}
     if splits and "train" not in splits:
         raise ValueError(
-            f"{path} has {_names(folder.name for folder in splits.values())} but no train; the "
+            f"{path} has {first(folder.name for folder in splits.values())} but no train; the "
             "classes are those of train/<class>/"
         )
     return splits
@@ -254,14 +253,14 @@ def _no_class(training: Path, found: dict[str, list[Path]], left_out: Counter[st
 def _refuse_splits_as_classes(path: Path, by_class: dict[str, list[Path]]) -> None:
     if all(split_of(name) for name in by_class):
         raise ValueError(
-            f"{path} has {_names(by_class)}, which hold images and no class folders; make "
+            f"{path} has {first(by_class)}, which hold images and no class folders; make "
             "train/<class>/ and test/<class>/"
         )
     for name, files in by_class.items():
         inside = {file.relative_to(path / name).parts[0] for file in files}
         if inside and all(split_of(part) and (path / name / part).is_dir() for part in inside):
             raise ValueError(
-                f"{path / name} holds {_names(sorted(inside))}; splits lie above classes, as in "
+                f"{path / name} holds {first(sorted(inside))}; splits lie above classes, as in "
                 f"train/<class>/, so give {path / name} if its folders are the splits"
             )
 
@@ -276,10 +275,10 @@ def _doubts(
     like_splits = [name for name in classes if _SPLIT_OF.keys() & set(_words(name))]
     if empty:
         left_out["class folder without images"] += len(empty)
-        doubts.append(f"classes without training images are left out: {_names(empty)}")
+        doubts.append(f"classes without training images are left out: {first(empty)}")
     if like_splits and not has_splits:
         doubts.append(
-            f"classes are named like splits: {_names(like_splits)}; splits are folders of class "
+            f"classes are named like splits: {first(like_splits)}; splits are folders of class "
             "folders that are named train, val and test"
         )
     if len(classes) == 1:
@@ -299,8 +298,3 @@ def _words(name: str) -> list[str]:
     """Words of a name in lower case; digits and signs part them, and capitals inside."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     return [word.lower() for word in re.findall(r"[^\W\d_]+", parted)]
-
-
-def _names(names: Iterable[str], most: int = 10) -> str:
-    known = list(names)
-    return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tvtfast.common.files import replacing
+from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.common.hashing import fingerprint
 from tvtfast.common.normalization import Normalization
-from tvtfast.data.labels import check_labels
+from tvtfast.data.labels import MAX_CLASSES, check_labels
 
 _METADATA_KEY = "tvtfast.frozen_batch"
 
@@ -134,17 +136,16 @@ class FrozenBatch:
 
         Raises:
             FileNotFoundError: Where there is no such file.
-            ValueError: Where it is not a frozen batch, or its content is not what its fingerprint
+            BadFileError: Where it is not a frozen batch, or its content is not what its fingerprint
                 names.
         """
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
-        try:
+        with reading(path, "a frozen batch", advice="give a file written by FrozenBatch.save"):
             with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                keys = file.keys()
-                tensors = {key: file.get_tensor(key) for key in keys}
-            described = json.loads(metadata[_METADATA_KEY])
+                described = json.loads((file.metadata() or {})[_METADATA_KEY])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            _check_description(described)
             batch = cls.from_tensors(
                 tensors["images"],
                 tensors.get("labels"),
@@ -154,18 +155,22 @@ class FrozenBatch:
                 split=described["split"],
                 num_classes=described["num_classes"],
             )
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{os.fspath(path)} is not a frozen batch ({type(error).__name__}: {error}); give "
-                "a file written by FrozenBatch.save"
-            ) from error
-        if batch.fingerprint != described["fingerprint"]:
-            raise ValueError(
+            expected = described["fingerprint"]
+        if batch.fingerprint != expected:
+            raise BadFileError(
                 f"{os.fspath(path)} is damaged or was changed: its content has fingerprint "
-                f"{batch.fingerprint}, its description says {described['fingerprint']}; draw the "
-                "batch again"
+                f"{batch.fingerprint}, its description says {expected}; draw the batch again"
             )
         return batch
+
+
+def _check_description(described: dict[str, Any]) -> None:
+    for key in ("name", "dataset", "split", "fingerprint"):
+        if not isinstance(described[key], str):
+            raise ValueError(f"its {key} is {described[key]!r}; expected is text")
+    classes = described["num_classes"]
+    if classes is not None and (type(classes) is not int or not 1 <= classes <= MAX_CLASSES):
+        raise ValueError(f"its num_classes is {classes!r}; allowed is 1..{MAX_CLASSES}")
 
 
 def _check_images(images: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from tvtfast.common.foreign import BadFileError
 from tvtfast.data.pixels import read_image
 
 _BLOCK = 2**20
@@ -64,13 +66,13 @@ class ImageFiles:
         what: What the list is called in error messages, such as ``"flowers102 train"``.
 
     Raises:
-        ValueError: Where a file does not exist; on access, where Pillow cannot decode one.
+        BadFileError: Where a file does not exist; on access, see `tvtfast.data.read_image`.
     """
 
     def __init__(self, paths: Sequence[Path], what: str) -> None:
-        missing = [path for path in paths if not path.is_file()]
+        missing = [path for path in paths if not os.path.isfile(path)]
         if missing:
-            raise ValueError(
+            raise BadFileError(
                 f"{what}: {len(missing)} of {len(paths)} image files are missing, the first is "
                 f"{missing[0]}; extract the archive again"
             )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+MAX_CLASSES = 100_000
+"""Most classes of data that somebody brings; a label of a damaged file makes no more than these."""
+
 
 def check_labels(labels: Tensor, count: int, num_classes: int | None, what: str) -> Tensor:
     """Labels as int64, after checking them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class DataReport:
 
     def __str__(self) -> str:
         """One line: «12 training images of 3 classes, 6 for testing; left out: 4 .heic»."""
-        train = self.images["train"]
+        train = self.images.get("train", 0)
         said = (
             f"{train:,} training {_number(train, 'image')} of {self.num_classes:,} "
             f"{_number(self.num_classes, 'class')}"
@@ -53,6 +53,13 @@ class DataReport:
 def listed(left_out: Mapping[str, int]) -> str:
     """Such as «4 .heic, 1 hidden folder»; empty where nothing was left out."""
     return ", ".join(f"{count:,} {_number(count, kind)}" for kind, count in left_out.items())
+
+
+def first(names: Iterable[str], most: int = 10) -> str:
+    """The first of many names, and how many there are beyond."""
+    known = list(names)
+    more = f" and {len(known) - most} more" if len(known) > most else ""
+    return f"{', '.join(known[:most])}{more}"
 
 
 _PLURALS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tvtfast.common.foreign import reading
 from tvtfast.data.dataset import VisionDataset
 from tvtfast.data.images import ImageFiles
 from tvtfast.data.locate import Layout, locate
@@ -28,19 +29,22 @@ def read_chaoyang(path: Path | None, split: str) -> VisionDataset:
     """
     folder = locate("chaoyang", CHAOYANG_LAYOUT, path)
     listing = folder / f"{split}.json"
-    try:
+    what = "a JSON list of records with 'name' and 'label'"
+    with reading(listing, what, advice=f"get {CHAOYANG_LAYOUT.source} again"):
         records = json.loads(listing.read_text(encoding="utf-8"))
-        names = [str(record["name"]) for record in records]
         labels = [record["label"] for record in records]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"{listing} is not a JSON list of records with 'name' and 'label' "
-            f"({type(error).__name__}: {error}); extract the archive again"
-        ) from error
-    if not all(type(label) is int for label in labels):
-        raise ValueError(f"{listing}: a label is not an integer; allowed is 0..{len(CLASSES) - 1}")
+        if not labels:
+            raise ValueError("there is no image")
+        for index, label in enumerate(labels):
+            if type(label) is not int:
+                raise ValueError(f"a label is not an integer: {label!r}")
+            if not 0 <= label < len(CLASSES):
+                raise ValueError(
+                    f"the label at index {index} is {label}; allowed is 0..{len(CLASSES) - 1}"
+                )
+        images = ImageFiles([folder / record["name"] for record in records], str(listing))
     return VisionDataset(
-        ImageFiles([folder / name for name in names], f"chaoyang {split}"),
+        images,
         labels,
         CLASSES,
         name="chaoyang",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tvtfast.common.foreign import reading
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data.dataset import VisionDataset
 from tvtfast.data.images import ArrayImages
@@ -40,14 +41,12 @@ def _read(
 
     # torchvision insists on the folder's usual name; an empty one reads the folder itself
     reader = type(reader_name, (getattr(datasets, reader_name),), {"base_folder": ""})
-    try:
-        # torchvision compares MD5 sums with the published ones before it unpickles anything
-        content = reader(folder, train=split == "train")
-    except RuntimeError as error:
-        raise ValueError(
-            f"{folder} is not the published {name}: the MD5 sum of a file differs, so it is "
-            f"damaged or changed; extract {layout.source} again"
-        ) from error
+    with reading(folder, f"the published {name}", advice=f"extract {layout.source} again"):
+        try:
+            # torchvision compares MD5 sums with the published ones before it unpickles anything
+            content = reader(folder, train=split == "train")
+        except RuntimeError as error:
+            raise ValueError("the MD5 sum of a file differs") from error
     return VisionDataset(
         ArrayImages(content.data, f"{name} {split}"),
         content.targets,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvtfast.common.foreign import reading
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data.dataset import VisionDataset
 from tvtfast.data.images import ImageFiles
@@ -18,6 +19,12 @@ FLOWERS_LAYOUT = Layout(
     entries=("jpg", "imagelabels.mat", "setid.mat"),
     source="102flowers.tgz (the folder jpg), imagelabels.mat and setid.mat of Oxford Flowers-102",
 )
+
+MD5 = {
+    "imagelabels.mat": "e0620be6f572b9609742df49c70aed4d",
+    "setid.mat": "a5357ecc9cb78c4bef273ce3793fc85c",
+}
+"""Sums of the published lists. SciPy's parser ends the process over some that are damaged."""
 
 _ID_LISTS = {
     "train": ("trnid",),
@@ -65,17 +72,18 @@ def read_flowers102(path: Path | None, split: str) -> VisionDataset:
 
 def _read_integers(path: Path, keys: tuple[str, ...]) -> npt.NDArray[Any]:
     """The integer vectors stored under ``keys`` of a MATLAB file, joined: int64 ``[n]``."""
+    ensure_torchvision()
     from scipy.io import loadmat
+    from torchvision.datasets.utils import check_md5
 
-    try:
-        content = loadmat(path)
+    with reading(path, "a list of Flowers-102", advice="get the file again"):
+        if not check_md5(path, MD5[path.name]):
+            raise ValueError("its MD5 sum is not that of the published file")
+        content = loadmat(path, variable_names=keys)
         joined = np.concatenate([np.asarray(content[key]).reshape(-1) for key in keys])
         if joined.size == 0 or joined.dtype.kind not in "iu":
-            raise ValueError(f"{', '.join(keys)} holds {joined.size} values of {joined.dtype}")
-    # scipy reports damaged files by whatever its parser runs into
-    except Exception as error:
-        raise ValueError(
-            f"{path} is not the Flowers-102 file: expected integers under {', '.join(keys)} "
-            f"({type(error).__name__}: {error}); get the file again"
-        ) from error
+            raise ValueError(
+                f"{', '.join(keys)} holds {joined.size} values of {joined.dtype}; expected are "
+                "integers"
+            )
     return joined.astype(np.int64)

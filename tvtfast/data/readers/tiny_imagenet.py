@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.data.dataset import VisionDataset
 from tvtfast.data.images import ImageFiles
 from tvtfast.data.locate import Layout, locate
 
+_ANNOTATIONS = "val/val_annotations.txt"
 TINY_IMAGENET_LAYOUT = Layout(
     folders=("tiny-imagenet-200",),
-    entries=("train", "val/images", "val/val_annotations.txt"),
+    entries=("train", "val/images", _ANNOTATIONS),
     source="the archive tiny-imagenet-200.zip",
 )
 
@@ -29,10 +31,11 @@ def read_tiny_imagenet(path: Path | None, split: str) -> VisionDataset:
     folder = locate("tiny-imagenet", TINY_IMAGENET_LAYOUT, path)
     wnids = sorted(entry.name for entry in (folder / "train").iterdir() if entry.is_dir())
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
-    read = _train_images if split == "train" else _val_images
-    images = read(folder, label_of)
+    is_train = split == "train"
+    images = (_train_images if is_train else _val_images)(folder, label_of)
+    listed_in = folder / "train" if is_train else folder / _ANNOTATIONS
     return VisionDataset(
-        ImageFiles([image for image, _ in images], f"tiny-imagenet {split}"),
+        ImageFiles([image for image, _ in images], f"tiny-imagenet, {listed_in}"),
         [label for _, label in images],
         wnids,
         name="tiny-imagenet",
@@ -54,13 +57,17 @@ def _train_images(folder: Path, label_of: dict[str, int]) -> list[tuple[Path, in
 
 
 def _val_images(folder: Path, label_of: dict[str, int]) -> list[tuple[Path, int]]:
-    annotations = folder / "val" / "val_annotations.txt"
+    annotations = folder / _ANNOTATIONS
+    with reading(annotations, "a list of images and classes", advice="extract the archive again"):
+        lines = annotations.read_text(encoding="utf-8").splitlines()
+    if not lines:
+        raise BadFileError(f"{annotations} lists no image; extract the archive again")
     images: list[tuple[Path, int]] = []
-    for number, line in enumerate(annotations.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         file, _, rest = line.partition("\t")
         wnid = rest.partition("\t")[0]
         if wnid not in label_of:
-            raise ValueError(
+            raise BadFileError(
                 f"{annotations}, line {number}: {line!r} does not give a file name and, after a "
                 f"tab, one of the {len(label_of)} classes in train/"
             )
