@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tvtfast.data import DatasetNotFoundError, load_dataset
+from tvtfast.common.foreign import BadFileError
+from tvtfast.data import DatasetNotFoundError, folders, frozen_batch, load_dataset
 from tvtfast.data.folders import find_images, read_class_folders, split_of
 from tvtfast.data.pixels import image_suffixes
 
@@ -181,6 +182,30 @@ def test_unlikely_outcomes_are_warned_about(
     line, warnings = _said(folder, caplog)
     assert line == "2 training images of 2 classes; left out: 2 folders beside the splits"
     assert warnings == ["train hold the classes, so what lies beside them is left out: pred, test"]
+
+
+def test_images_that_cannot_be_opened_are_left_out_by_name(
+    photos: Photos, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = photos(*(f"train/{name}/{i}.png" for name in ("ant", "bee", "cat") for i in range(3)))
+    (folder / "train" / "ant" / "1.png").write_bytes(b"")
+    (folder / "train" / "bee" / "2.png").write_text("not an image")
+    Image.new("1", (20_000, 10_000)).save(folder / "train" / "bee" / "scan.png")
+    Image.new("F", (2, 2)).save(folder / "train" / "cat" / "depth.tif")
+    line, warnings = _said(folder, caplog)
+    assert line == "7 training images of 3 classes; left out: 4 unreadable images"
+    assert warnings == [
+        "images that cannot be read are left out: train/ant/1.png, train/bee/2.png, "
+        "train/bee/scan.png, train/cat/depth.tif"
+    ]
+    assert [image.size for image, _ in load_dataset(folder)] == [(4, 4)] * 7
+    with pytest.raises(ValueError, match="has 7 images .*left out: train/ant/1.png.*none is drawn"):
+        frozen_batch(folder, 8)
+    monkeypatch.setattr(folders, "MOST_OPENED", 10)
+    dataset = load_dataset(folder)
+    assert len(dataset) == 11
+    with pytest.raises(BadFileError, match=r"ant/1\.png cannot be read as an image"):
+        dataset[1]
 
 
 def test_a_class_may_be_named_train(photos: Photos) -> None:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tvtfast.data import Normalization, eval_transform, train_transform, weak_transform
+from tvtfast.data import (
+    Normalization,
+    eval_transform,
+    light_transform,
+    train_transform,
+    weak_transform,
+)
 from tvtfast.data.seeding import local_rng
 
 HALF = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -84,3 +92,11 @@ def test_train_survives_its_largest_magnitude() -> None:
 def test_size_must_be_positive(make: object) -> None:
     with pytest.raises(ValueError, match="img_size=0"):
         make(0)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4000, 1), (1, 3000)])
+@pytest.mark.parametrize("make", [eval_transform, train_transform, weak_transform, light_transform])
+def test_images_of_one_pixel_and_very_wide_ones(make: Any, size: tuple[int, int]) -> None:
+    for seed in range(4):
+        with local_rng(seed):
+            assert make(32)(Image.new("RGB", size, "red")).shape == (3, 32, 32)

@@ -67,9 +67,11 @@ def frozen_batch(
         )
     batch_size = default_batch_size(dataset) if batch_size is None else batch_size
     if not 1 <= batch_size <= len(dataset):
+        remarks = "; ".join(dataset.report.remarks) if dataset.report else ""
         raise ValueError(
-            f"batch_size={batch_size}: {dataset.name} {dataset.split} has {len(dataset)} images "
-            f"and none is drawn twice; allowed is 1..{len(dataset)}"
+            f"batch_size={batch_size}: {dataset.name} {dataset.split} has {len(dataset)} images"
+            f"{f' ({remarks})' if remarks else ''} and none is drawn twice; allowed is "
+            f"1..{len(dataset)}"
         )
     if seed < 0:
         raise ValueError(f"seed={seed}: give 0 or more")

@@ -11,7 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tvtfast.data.pixels import image_suffixes
+from tvtfast.common.foreign import BadFileError
+from tvtfast.data.pixels import check_image, image_suffixes
 from tvtfast.data.report import DataReport, first, listed
 
 _SPLITS = {
@@ -37,6 +38,9 @@ _SYSTEM_FOLDERS = {
     "system volume information",
 }
 _SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+
+MOST_OPENED = 10_000
+"""Opening them takes some two seconds; more are not opened before they are used."""
 
 _LOOSE = "image without a class folder"
 
@@ -92,7 +96,8 @@ def read_class_folders(path: Path) -> ClassFolders:
     """Images of ``<split>/<class>/**`` or, where no folder is a split, of ``<class>/**``.
 
     A folder is a split if its name says so (``train``, ``Training``, ``valid``, ``test_set``, ...)
-    and it holds folders. Class folders without images are left out.
+    and it holds folders. Class folders without images are left out. Of at most `MOST_OPENED` images
+    each is opened, and those that cannot be are left out, too.
 
     Args:
         path: An existing folder.
@@ -119,6 +124,7 @@ def read_class_folders(path: Path) -> ClassFolders:
     by_class = {
         split: _by_class(folder, left_out) for split, folder in (splits or {"train": path}).items()
     }
+    remarks += _leave_out_unreadable(path, by_class, left_out)
     training = splits.get("train", path)
     classes = tuple(name for name, files in by_class["train"].items() if files)
     if not classes:
@@ -239,6 +245,33 @@ def _by_class(split: Path, left_out: Counter[str]) -> dict[str, list[Path]]:
         found[folder.name], inside = find_images(folder)
         left_out.update(inside)
     return found
+
+
+def _leave_out_unreadable(
+    path: Path, by_split: dict[str, dict[str, list[Path]]], left_out: Counter[str]
+) -> list[str]:
+    """Take images out that cannot be opened; a remark names them."""
+    lists = [files for by_class in by_split.values() for files in by_class.values()]
+    if sum(map(len, lists)) > MOST_OPENED:
+        return []
+    unreadable = []
+    for files in lists:
+        bad = [file for file in files if not _opens(file)]
+        files[:] = [file for file in files if file not in bad]
+        unreadable += bad
+    if not unreadable:
+        return []
+    left_out["unreadable image"] += len(unreadable)
+    shown = first(str(file.relative_to(path)) for file in unreadable)
+    return [f"images that cannot be read are left out: {shown}"]
+
+
+def _opens(file: Path) -> bool:
+    try:
+        check_image(file)
+    except (BadFileError, OSError):
+        return False
+    return True
 
 
 def _no_class(training: Path, found: dict[str, list[Path]], left_out: Counter[str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -61,20 +63,29 @@ def read_image(path: str | os.PathLike[str]) -> Image.Image:
             have no agreed black and white; the message names the file.
         OSError: It is missing, or not to be read by this user.
     """
+    with _opened(path) as image:
+        return as_rgb(image)
+
+
+def check_image(path: str | os.PathLike[str]) -> None:
+    """Raise what `read_image` raises, as far as the first bytes of the file tell; some 6,000 files
+    a second."""
+    with _opened(path) as image:
+        _refuse_deep(image)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     with reading(path, "an image", advice="replace the file or remove it"):
         try:
             with Image.open(path, formats=_formats()) as image:
-                _check_size(image)
-                return as_rgb(image)
+                width, height = image.size
+                # Pillow's own limit is higher, and programs set it to none
+                if width * height > MAX_PIXELS:
+                    raise ValueError(_TOO_LARGE)
+                yield image
         except Image.DecompressionBombError as error:
             raise ValueError(_TOO_LARGE) from error
-
-
-def _check_size(image: Image.Image) -> None:
-    """Pillow's own limit is higher, and programs set it to none."""
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ValueError(_TOO_LARGE)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -89,15 +100,10 @@ def as_rgb(image: Image.Image) -> Image.Image:
         ValueError: For 32-bit integers and floating-point numbers, which have no agreed black and
             white, and for modes that Pillow cannot convert.
     """
+    _refuse_deep(image)
     image.load()  # which also turns TIFF files upright
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+    if image.mode.startswith("I"):
         rgb = _grey_of_16_bits(image).convert("RGB")
-    elif image.mode in ("I", "F"):
-        kind = "floating-point" if image.mode == "F" else "32-bit integer"
-        raise ValueError(
-            f"{kind} pixels have no agreed black and white; save the image with 8 or 16 bits per "
-            "channel"
-        )
     elif image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         rgb = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
@@ -105,6 +111,16 @@ def as_rgb(image: Image.Image) -> Image.Image:
         rgb = image.convert("RGB")
     turn = _TURNS.get(_orientation(image))
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def _refuse_deep(image: Image.Image) -> None:
+    has_16_bits = image.mode == "I" and image.format in ("PNG", "PPM")
+    if image.mode == "F" or (image.mode == "I" and not has_16_bits):
+        kind = "floating-point" if image.mode == "F" else "32-bit integer"
+        raise ValueError(
+            f"{kind} pixels have no agreed black and white; save the image with 8 or 16 bits per "
+            "channel"
+        )
 
 
 @cache
