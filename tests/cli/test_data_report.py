@@ -11,7 +11,7 @@ from tvtfast.data import load_dataset
 
 
 def test_the_report_is_shown_once_for_both_splits(tmp_path, capsys):
-    for name in ("train/ant/0.png", "train/bee/0.png", "test/ant/0.png"):
+    for name in ("train/ant/0.png", "train/bee/0.png", "test/ant/0.png", "test/bee/0.png"):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True)
         Image.new("RGB", (4, 4)).save(path)
@@ -23,7 +23,7 @@ def test_the_report_is_shown_once_for_both_splits(tmp_path, capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.splitlines() == [
-        f"tvtfast: {folder}: 2 training images of 2 classes, 1 for testing; left out: "
+        f"tvtfast: {folder}: 2 training images of 2 classes, 2 for testing; left out: "
         "1 class folder without images",
         f"tvtfast: WARNING: {folder}: classes without training images are left out: cat",
     ]

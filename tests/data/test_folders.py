@@ -208,6 +208,15 @@ def test_images_that_cannot_be_opened_are_left_out_by_name(
         dataset[1]
 
 
+def test_doubts_about_classes(photos: Photos, caplog: pytest.LogCaptureFixture) -> None:
+    names = ("train/Ant/0.png", "train/ant/0.png", "train/bee /0.png", "train/cat/0.png")
+    folder = photos(*names, "test/ant/0.png", "test/cat/0.png")
+    assert _said(folder, caplog)[1] == [
+        "test has no image of the classes Ant, bee ",
+        "classes differ in case or spaces alone: Ant, ant",
+    ]
+
+
 def test_a_class_may_be_named_train(photos: Photos) -> None:
     folder = photos("bus/0.png", "car/0.png", "train/0.png")
     assert load_dataset(folder).classes == ("bus", "car", "train")

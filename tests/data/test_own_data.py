@@ -63,6 +63,10 @@ def test_npz_by_name_and_by_path(npz_file: Path) -> None:
     assert load_dataset(str(npz_file), split="test").labels.tolist() == [2, 1, 0]
 
 
+def test_the_suffix_may_be_in_capitals(npz_file: Path) -> None:
+    assert len(load_dataset(npz_file.rename(npz_file.with_name("TINY.NPZ")))) == 12
+
+
 def test_npz_grey_without_classes(tmp_path: Path) -> None:
     path = tmp_path / "grey.npz"
     grey = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)

@@ -131,6 +131,11 @@ def test_every_mode(mode: str, colour: Any, seen: tuple[int, int, int]) -> None:
     assert found == pytest.approx(seen, abs=1 if mode == "LAB" else 0)
 
 
+def test_printed_colours_of_jpeg_files(tmp_path: Path) -> None:
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=95)
+    assert _seen(tmp_path / "red.jpg")[8, 8] == pytest.approx((255, 0, 0), abs=4)
+
+
 def test_palettes_with_and_without_transparency(tmp_path: Path) -> None:
     image = Image.new("P", (2, 1), 0)
     image.putpalette([10, 20, 30, 40, 50, 60])

@@ -142,7 +142,7 @@ def resolve_images(
             f"images is a {type(images).__name__}; allowed are a FrozenBatch, a tensor "
             "[B, 3, H, W], a data set, its name, or the path of a saved batch (.safetensors)"
         )
-    if not isinstance(images, VisionDataset) and Path(images).suffix == ".safetensors":
+    if not isinstance(images, VisionDataset) and Path(images).suffix.lower() == ".safetensors":
         return FrozenBatch.load(images)
     return frozen_batch(
         images,

@@ -138,6 +138,9 @@ def read_class_folders(path: Path) -> ClassFolders:
                 f"{splits[split]} has classes that {training} has not: {first(strangers)}; "
                 "classes are the folders of the training split that hold images"
             )
+        missing = [name for name in classes if not found.get(name)]
+        if missing:
+            remarks.append(f"{split} has no image of the classes {first(missing)}")
     remarks += _doubts(training, by_class["train"], left_out, has_splits=bool(splits))
     label_of = {name: label for label, name in enumerate(classes)}
     images = {
@@ -314,6 +317,10 @@ def _doubts(
             f"classes are named like splits: {first(like_splits)}; splits are folders of class "
             "folders that are named train, val and test"
         )
+    alike = Counter(name.casefold().strip() for name in classes)
+    twins = [name for name in classes if alike[name.casefold().strip()] > 1]
+    if twins:
+        doubts.append(f"classes differ in case or spaces alone: {first(twins)}")
     if len(classes) == 1:
         doubts.append(f"{classes[0]!r} is the only class; are the folders in it the classes?")
     loose = left_out[_LOOSE]

@@ -151,11 +151,11 @@ def _kind_of(name: str | os.PathLike[str]) -> DatasetInfo:
     """What the file or folder ``name`` holds."""
     path = Path(name).expanduser()
     if not path.exists():
-        if path.suffix == ".npz" or os.sep in os.fspath(name):
+        if path.suffix.lower() == ".npz" or os.sep in os.fspath(name):
             raise DatasetNotFoundError(f"{path} does not exist; give an .npz file or a folder")
         raise ValueError(_unknown(name))
     if path.is_file():
-        if path.suffix != ".npz":
+        if path.suffix.lower() != ".npz":
             raise ValueError(f"{path} is neither an .npz file nor a folder")
         return DATASETS["npz"]
     found = [info for info in _INFOS if info.layout is not None and info.layout.find(path)]

@@ -61,7 +61,7 @@ def load_vit_bench(path: str | os.PathLike[str], space: str) -> pd.DataFrame:
 
     path = Path(path)
     section = _SECTIONS[space]
-    is_pickle = path.suffix in {".pth", ".pt"}
+    is_pickle = path.suffix.lower() in {".pth", ".pt"}
     what, advice = ("a truth file", _ABOUT_PICKLES) if is_pickle else ("JSON", _ABOUT_JSON)
     with reading(path, what, advice=advice):
         _check_size(path)
