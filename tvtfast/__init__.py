@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         training,
     )
     from tvtfast.common.fallbacks import FallbackError, FallbackWarning
+    from tvtfast.common.run_folder import RunError
     from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
     from tvtfast.models import Teacher, build, load_teacher
@@ -50,6 +51,7 @@ __all__ = [
     "FallbackError",
     "FallbackWarning",
     "InfeasibleError",
+    "RunError",
     "ScoreStore",
     "ScoreTable",
     "Scorer",
@@ -93,6 +95,7 @@ _HOMES = {
     "FallbackError": "common.fallbacks",
     "FallbackWarning": "common.fallbacks",
     "InfeasibleError": "spaces",
+    "RunError": "common.run_folder",
     "ScoreStore": "scoring",
     "ScoreTable": "scoring",
     "Scorer": "scoring",

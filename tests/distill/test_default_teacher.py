@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tvtfast
+from tvtfast.common.worker import this_process
 from tvtfast.distill import default_teacher
 
 
@@ -48,6 +49,23 @@ def test_a_damaged_cache_is_replaced(cache: Path, monkeypatch: pytest.MonkeyPatc
         folder.name,
         f"{folder.name}.damaged",
     ]
+
+
+def test_trainings_of_dead_processes_are_swept(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, process in (("training-live", this_process()), ("training-dead", {})):
+        (cache / "teachers" / name).mkdir(parents=True)
+        record = {"settings": {}, "status": "running", "process": process}
+        (cache / "teachers" / name / "run.json").write_text(json.dumps(record))
+
+    def nothing(*arguments, output_dir, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(default_teacher, "train_teacher", nothing)
+    with pytest.raises(KeyboardInterrupt):
+        tvtfast.distill.digits_teacher()
+    assert [path.name for path in (cache / "teachers").iterdir()] == ["training-live"]
 
 
 def test_another_process_may_be_faster(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

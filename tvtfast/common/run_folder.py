@@ -17,7 +17,7 @@ from typing import Any
 
 from tvtfast.common.fallbacks import logger
 from tvtfast.common.files import sweep, write_json
-from tvtfast.common.foreign import reading
+from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.common.identity import Identity
 from tvtfast.common.machine import machine, versions
 from tvtfast.common.signals import work
@@ -270,6 +270,15 @@ def is_busy(record: Recorded) -> bool:
     if record.get("status") != "running":
         return False
     return is_alive(record.get("process"), record.get("heartbeat"))
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether the process that worked on a folder died at it."""
+    try:
+        record = read_record(folder)
+    except (RunError, BadFileError):
+        return False
+    return record is not None and record.get("status") == "running" and not is_busy(record)
 
 
 def _busy(folder: Path, record: Recorded) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tvtfast.common.files import cache_dir
+from tvtfast.common.run_folder import is_abandoned
 from tvtfast.distill.teacher import train_teacher
 from tvtfast.models import Teacher, load_teacher
 from tvtfast.models.checkpoint import CheckpointError
@@ -31,8 +32,13 @@ def digits_teacher(*, progress: bool = False) -> Teacher:
     if folder.exists():
         with contextlib.suppress(CheckpointError, FileNotFoundError):
             return load_teacher(folder)
-        folder.rename(folder.with_name(f"{folder.name}.damaged"))
+        damaged = folder.with_name(f"{folder.name}.damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+        folder.rename(damaged)
     teachers.mkdir(parents=True, exist_ok=True)
+    for left in teachers.glob("training-*"):
+        if is_abandoned(left):
+            shutil.rmtree(left, ignore_errors=True)
     training = Path(tempfile.mkdtemp(prefix="training-", dir=teachers))
     try:
         train_teacher(
