@@ -181,7 +181,7 @@ def test_what_cannot_run(small, tmp_path, monkeypatch, finished):
     with pytest.raises(tvtfast.InfeasibleError, match="the space spans"):
         small.run(tmp_path / "small", budget=1000, teacher=finished.teacher)
     assert not list(tmp_path.iterdir()), "nothing was trained for it"
-    with pytest.raises(TypeError, match="unknown model option patch"):
+    with pytest.raises(TypeError, match="unknown model option 'patch'"):
         small.run(tmp_path / "option", patch=8)
     with pytest.raises(ValueError, match="give one side"):
         small.run(tmp_path / "option", img_size=(16, 32))
