@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "proxies": {"common", "kernels", "models"},
     "scoring": {"common", "data", "models", "population", "proxies", "spaces"},
     "strategies": {"common", "spaces"},
-    "report": set(),
+    "report": {"common"},
     "searching": {
         "common",
         "data",

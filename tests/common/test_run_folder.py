@@ -11,6 +11,7 @@ import sys
 import threading
 from datetime import datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 
 from tvtfast.common import run_folder, worker
@@ -88,6 +89,13 @@ def test_the_same_run_goes_on_and_another_is_refused_by_its_differences(tmp_path
     with pytest.raises(OtherRunError, match=words):
         work(folder, identity(**pixels))
     assert read_record(folder)["settings"] == SETTINGS
+
+
+def test_numbers_of_numpy_are_numbers():
+    given = {"seed": np.int64(0), "trials": np.int32(10), "window": [np.float64(1), 2]}
+    assert Identity("search", given).settings == SETTINGS
+    with pytest.raises(TypeError, match="a set is no plain value"):
+        identity(seed={1})
 
 
 def test_a_run_grows_and_does_not_shrink(tmp_path):

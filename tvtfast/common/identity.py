@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 _SHORT = 8
@@ -37,7 +38,8 @@ class Identity:
     moving: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "settings", json.loads(json.dumps(dict(self.settings))))
+        plain = json.loads(json.dumps(dict(self.settings), default=_number))
+        object.__setattr__(self, "settings", plain)
 
     @property
     def short(self) -> str:
@@ -79,6 +81,15 @@ class Identity:
             return True
         numbers = all(isinstance(value, (int, float)) for value in (before, now))
         return name in self.growing and numbers and now > before
+
+
+def _number(value: Any) -> int | float:
+    """NumPy's numbers as Python's."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"a {type(value).__name__} is no plain value: {value!r}")
 
 
 def _shown(value: Any) -> str:

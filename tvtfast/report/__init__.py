@@ -1,8 +1,9 @@
 """Plots and self-contained HTML reports of a search, of a whole run and of a proxy correlation
 study.
 
-Nothing here knows tvtfast: reports are made of pandas and NumPy values. matplotlib is imported by
-the first figure, never by importing this package, and pyplot is never touched.
+Nothing here knows tvtfast, but for how files are written: reports are made of pandas and NumPy
+values. matplotlib is imported by the first figure, never by importing this package, and pyplot is
+never touched.
 """
 
 from tvtfast.report.content import AttentionPanel, RaceTable, SearchReport

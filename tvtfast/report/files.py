@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+
+from tvtfast.common.files import replacing
 
 
 def write_files(folder: str | os.PathLike[str], contents: Mapping[str, bytes]) -> Path:
@@ -16,16 +18,14 @@ def write_files(folder: str | os.PathLike[str], contents: Mapping[str, bytes]) -
 
     Returns:
         Path of the last file.
+
+    Raises:
+        FullDiskError: There is no space for one; the message names it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    moves = [(folder / f".{name}.{uuid.uuid4().hex}", folder / name) for name in contents]
-    try:
-        for (unfinished, _), data in zip(moves, contents.values(), strict=True):
-            unfinished.write_bytes(data)
-        for unfinished, path in moves:
-            os.replace(unfinished, path)
-    finally:
-        for unfinished, _ in moves:
-            unfinished.unlink(missing_ok=True)
-    return moves[-1][1]
+    names = list(contents)
+    with ExitStack() as moves:
+        for name in reversed(names):  # what is entered last is moved first
+            moves.enter_context(replacing(folder / name)).write_bytes(contents[name])
+    return folder / names[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def search_settings(
 
 
 def _pair(bounds: Any) -> tuple[Any, Any]:
-    return (None, bounds) if isinstance(bounds, (int, float)) else tuple(bounds)
+    return (None, bounds) if isinstance(bounds, Real) else tuple(bounds)
 
 
 def _name(given: Any) -> str:
