@@ -97,6 +97,8 @@ def start(command: str, folder: Path) -> subprocess.Popen[str]:
     for name in ("mine.npz", "teacher", "best.json"):
         if not (folder / name).exists():
             (folder / name).symlink_to(folder.parent / name)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     flags = ("--data-set", "mine.npz", *COMMANDS[command], "--output-dir", "run")
     return subprocess.Popen(
         [sys.executable, "-m", "tvtfast", command, *flags],
