@@ -48,7 +48,7 @@ def test_the_folder_holds_the_best_weights_the_state_and_the_log(finished):
         rows = list(csv.DictReader(lines))
     assert [float(row["loss"]) for row in rows] == [row["loss"] for row in finished.history]
     card = json.loads((folder / "student.json").read_text())
-    assert card["format"] == "tvtfast student" and card["version"] == 1
+    assert card["format"] == "tvtfast student" and card["version"] == 2
     assert card["space"] == "test-small" and card["arch"]["hidden_dim"] == 16
     assert card["classes"] == [str(digit) for digit in range(10)]
     assert card["model_options"]["img_size"] == [16, 16]
@@ -223,7 +223,7 @@ def test_missing_and_unfit_teachers(small, tmp_path):
         small.train(tmp_path, plain=True, guidance="linear")
     with pytest.raises(FileNotFoundError, match="no teacher at nowhere/teacher"):
         small.train(tmp_path, teacher="nowhere/teacher")
-    with pytest.raises(ValueError, match="teacher knows 7 classes and the student 10"):
+    with pytest.raises(ValueError, match="knows 7 classes and the data set has 10"):
         small.train(tmp_path, teacher=small.teacher(7), logits="soft")
     with pytest.raises(ValueError, match=r"pair \(9, 0\) does not exist"):
         small.train(tmp_path, pairs=((9, 0),))
@@ -274,7 +274,7 @@ def test_damaged_student_folders(finished, tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a student folder"):
         load_student(tmp_path)
     (tmp_path / "student.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="does not describe a student"):
+    with pytest.raises(CheckpointError, match="as the card of a student"):
         load_student(tmp_path)
     (tmp_path / "student.json").write_text((finished.folder / "student.json").read_text())
     whole = (finished.folder / "model.safetensors").read_bytes()

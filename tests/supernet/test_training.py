@@ -127,7 +127,7 @@ def test_what_does_not_go_together(small, tmp_path, finished):
 
 def test_a_damaged_folder(finished, tmp_path):
     (tmp_path / "superformer.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="does not describe a superformer"):
+    with pytest.raises(CheckpointError, match="as the card of a superformer"):
         load_superformer(tmp_path)
     (tmp_path / "superformer.json").write_text((finished.folder / "superformer.json").read_text())
     whole = (finished.folder / "superformer.safetensors").read_bytes()

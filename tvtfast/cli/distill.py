@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser
 from tvtfast import spaces
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import UsageError
+from tvtfast.cli.teachers import add_teacher_options
 from tvtfast.cli.training import (
     NONE,
     add_data_options,
@@ -57,12 +58,7 @@ def parser() -> ArgumentParser:
     model.add_argument(
         "--patch-size", type=int | None, default=None, help="side in pixels; default as searched"
     )
-    parser.add_argument(
-        "--teacher",
-        type=str | None,
-        default=None,
-        help="teacher folder, checkpoint of a CIFAR ResNet, or timm model; digits trains its own",
-    )
+    add_teacher_options(parser, "digits trains its own")
     add_guidance_options(parser)
     add_recipe_options(parser, STUDENT_RECIPE)
     parser.add_argument(

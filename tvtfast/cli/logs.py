@@ -9,18 +9,19 @@ from contextlib import contextmanager
 
 from tvtfast.common.fallbacks import FallbackWarning, logger
 
-_SAID = logging.getLogger("tvtfast.data")
-"""What it finds in somebody's data is said, too."""
+_SAID = tuple(map(logging.getLogger, ("tvtfast.data", "tvtfast.models")))
+"""What it finds in somebody's data and checkpoints is said, too."""
 
 
 @contextmanager
 def log_shown() -> Iterator[None]:
-    """Warnings, and what was found in data, go to standard error, each once."""
+    """Warnings, and what was found in data and checkpoints, go to standard error, each once."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter())
     handler.addFilter(_Once())
-    level = _SAID.level
-    _SAID.setLevel(logging.INFO)
+    levels = [said.level for said in _SAID]
+    for said in _SAID:
+        said.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
         with warnings.catch_warnings():
@@ -28,7 +29,8 @@ def log_shown() -> Iterator[None]:
             yield
     finally:
         logger.removeHandler(handler)
-        _SAID.setLevel(level)
+        for said, level in zip(_SAID, levels, strict=True):
+            said.setLevel(level)
 
 
 class _Formatter(logging.Formatter):

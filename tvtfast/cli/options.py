@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 
 from tvtfast import spaces
 from tvtfast.cli.choices import DTYPES, METHODS, PROTOCOLS, PROXIES
+from tvtfast.cli.teachers import add_teacher_options, given_teacher, say
 
 if TYPE_CHECKING:
     from tvtfast.data import FrozenBatch, VisionDataset
@@ -63,15 +64,7 @@ def add_scoring_options(parser: ArgumentParser) -> None:
     )
     model.add_argument("--distilled", type=bool, default=False, help="add a distillation token")
     scores = parser.add_argument_group("scores")
-    scores.add_argument(
-        "--teacher",
-        type=str | None,
-        default=None,
-        help="teacher folder, checkpoint of a CIFAR ResNet, or timm model; digits trains its own",
-    )
-    scores.add_argument(
-        "--teacher-checkpoint", type=str | None, default=None, help="weights of a timm teacher"
-    )
+    add_teacher_options(scores, "digits trains its own")
     scores.add_argument(
         "--proxies",
         type=str,
@@ -218,20 +211,22 @@ def _teacher(
     from tvtfast import proxies
     from tvtfast.data import VisionDataset
     from tvtfast.distill import digits_teacher
-    from tvtfast.models import load_teacher
 
-    if cfg.teacher is not None:
-        return load_teacher(cfg.teacher, checkpoint=cfg.teacher_checkpoint, device=cfg.device)
+    given = given_teacher(cfg)
+    if given is not None:
+        return given
     single, _ = proxies.resolve(chosen)
     if not any("teacher" in proxy.needs for proxy in single):
         return None
     name = images.name if isinstance(images, VisionDataset) else images.dataset
     if name == "digits":
-        return digits_teacher(progress=progress)
+        teacher = digits_teacher(progress=progress)
+        say(teacher)
+        return teacher
     raise UsageError(
         f"--proxies {' '.join(cfg.proxies)} needs a teacher for {name}; give --teacher with a "
-        "teacher folder, a checkpoint of a CIFAR ResNet, or the name of a timm model (with "
-        "--teacher-checkpoint)"
+        "teacher folder, a checkpoint of a CIFAR ResNet or a torchvision model, or the name of a "
+        "model (with --teacher-checkpoint)"
     )
 
 

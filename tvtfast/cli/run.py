@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 
 from tvtfast import spaces
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.teachers import add_teacher_options, given_teacher
 from tvtfast.cli.training import add_data_options, add_guidance_options, distillation
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Recipe, TrainedStudent
@@ -47,12 +48,7 @@ def parser() -> ArgumentParser:
     model.add_argument("--img-size", type=int | None, default=None, help="side in pixels")
     model.add_argument("--patch-size", type=int | None, default=None, help="side in pixels")
     teacher = parser.add_argument_group("teacher")
-    teacher.add_argument(
-        "--teacher",
-        type=str | None,
-        default=None,
-        help="teacher folder, checkpoint of a CIFAR ResNet, or timm model; default one is trained",
-    )
+    add_teacher_options(teacher, "default one is trained")
     teacher.add_argument(
         "--teacher-arch",
         type=str | None,
@@ -90,7 +86,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         output_dir=command_folder(cfg, _default_folder(cfg), parser),
         space=cfg.space,
         trials=cfg.trials,
-        teacher=cfg.teacher,
+        teacher=given_teacher(cfg),
         teacher_arch=cfg.teacher_arch,
         teacher_recipe=_changed(known.teacher_recipe, {"epochs": cfg.teacher_epochs}),
         how=distillation(cfg),

@@ -8,6 +8,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.teachers import add_teacher_options
 from tvtfast.cli.training import (
     NONE,
     add_data_options,
@@ -68,12 +69,7 @@ def parser() -> ArgumentParser:
         "pixels",
     )
     guide = parser.add_argument_group("teacher")
-    guide.add_argument(
-        "--teacher",
-        type=str | None,
-        default=None,
-        help="teacher folder, checkpoint of a CIFAR ResNet, or timm model; digits trains its own",
-    )
+    add_teacher_options(guide, "digits trains its own")
     guide.add_argument("--guidance", type=str, default=NONE, help=", ".join((*_GUIDANCE, NONE)))
     guide.add_argument("--guidance-weight", type=float, default=2.5)
     guide.add_argument("--logits", type=str, default=NONE, help=", ".join((*LOGITS, NONE)))

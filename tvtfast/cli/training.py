@@ -8,6 +8,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
+from tvtfast.cli.options import UsageError
+from tvtfast.cli.teachers import given_teacher, say
 from tvtfast.common.run_folder import CommandFolder
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Distillation, digits_teacher
@@ -161,11 +163,17 @@ def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) ->
     }
 
 
-def chosen_teacher(cfg: Namespace, how: Distillation) -> str | Teacher | None:
+def chosen_teacher(cfg: Namespace, how: Distillation) -> Teacher | None:
     """The teacher of the flags, where one takes part; digits has its own."""
     if not how.needs_teacher:
+        if cfg.teacher is not None or cfg.teacher_checkpoint is not None:
+            raise UsageError(
+                f"--teacher is given, and with --guidance {NONE} --logits {NONE} nothing asks it; "
+                f"give one of them, or leave the teacher out"
+            )
         return None
-    if cfg.teacher is None and cfg.data_set == "digits":
-        return digits_teacher(progress=announces())
-    teacher: str | None = cfg.teacher
-    return teacher
+    given = given_teacher(cfg)
+    if given is None and cfg.data_set == "digits":
+        given = digits_teacher(progress=announces())
+        say(given)
+    return given

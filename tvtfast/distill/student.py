@@ -27,7 +27,7 @@ from tvtfast.models import (
 from tvtfast.models.student import WEIGHTS
 from tvtfast.spaces import Space
 from tvtfast.training.checking import check_training
-from tvtfast.training.guide import Distillation, Guide
+from tvtfast.training.guide import Distillation, Guide, check_classes
 from tvtfast.training.images import images
 from tvtfast.training.losses import DistillationLoss
 from tvtfast.training.objective import Objective, guided
@@ -140,6 +140,7 @@ def distill(
         guide: Guide | None = None
         if how.needs_teacher and teacher is not None:
             loaded = load_teacher(teacher, device=processes.device)
+            check_classes(how, loaded, train.num_classes)
             if how.offline:
                 guide = OfflineGuide(
                     loaded,

@@ -13,8 +13,9 @@ from torch import nn
 
 from tvtfast.data import VisionDataset
 from tvtfast.models import StudentCard, build
-from tvtfast.models.checkpoint import fit, load_weights
-from tvtfast.models.student import CARD, WEIGHTS
+from tvtfast.models.checkpoint import load_weights
+from tvtfast.models.fitting import FOLDER_ADVICE, fit
+from tvtfast.models.student import CARD, WEIGHTS, read_student_card
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
 
@@ -72,7 +73,8 @@ def subject(
         options = {"num_classes": train.num_classes, "img_size": _pair(side)}
         return Subject(student, _card(None, None, options, train))
     folder = _student_folder(student)
-    found = read_architecture(student if folder is None else folder / CARD)
+    described = None if folder is None else read_student_card(folder)
+    found = read_architecture(student) if described is None else asdict(described.card)
     stated: dict[str, Any] = {"img_size": train.img_size}
     if isinstance(found, Mapping) and "arch" in found:
         space = space or found.get("space")
@@ -87,8 +89,9 @@ def subject(
     known = get_space(space)
     arch = known.to_dict(known.decode(found))
     module = build(arch, space=known, seed=seed, **asdict(resolved))
-    if folder is not None:
-        fit(module, load_weights(folder / WEIGHTS), folder / WEIGHTS)
+    if folder is not None and described is not None:
+        weights = load_weights(folder / WEIGHTS, described.digest)
+        fit(module, weights, folder / WEIGHTS, advice=FOLDER_ADVICE)
     return Subject(module, _card(known.name, arch, options, train))
 
 

@@ -27,7 +27,8 @@ from tvtfast.models.pit import PiT
 from tvtfast.models.registry import register_model
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
 from tvtfast.models.tangents import jvp
-from tvtfast.models.teacher import Teacher, load_teacher
+from tvtfast.models.teacher import Teacher
+from tvtfast.models.teacher_sources import load_teacher
 from tvtfast.models.vitas_deit import VitasDeit
 from tvtfast.models.vitas_twins import VitasTwins
 from tvtfast.models.weight_draws import passes_of_draws, run_together

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -136,7 +137,7 @@ def from_state_dict(state: Mapping[str, Tensor]) -> CifarResNet | None:
     Depth, number of classes and kind of shortcut are read from names and shapes. The common
     spellings ``fc`` for the classifier and ``downsample`` for the shortcut are understood.
     """
-    renamed = {_canonical(name): tensor for name, tensor in state.items()}
+    renamed = {canonical(name): tensor for name, tensor in state.items()}
     blocks = {
         match.group(1) for name in renamed if (match := re.match(r"layer1\.(\d+)\.conv2\.", name))
     }
@@ -147,10 +148,12 @@ def from_state_dict(state: Mapping[str, Tensor]) -> CifarResNet | None:
     if stem.shape[0] != STAGE_WIDTHS[0] or classifier.shape[1:] != (STAGE_WIDTHS[-1],):
         return None
     projects = any(".shortcut." in name for name in renamed)
-    model = CifarResNet(depth, classifier.shape[0], "projection" if projects else "pad")
+    with torch.random.fork_rng(devices=[]):
+        model = CifarResNet(depth, classifier.shape[0], "projection" if projects else "pad")
     model.load_state_dict(renamed)
     return model
 
 
-def _canonical(name: str) -> str:
+def canonical(name: str) -> str:
+    """The name of a weight as `CifarResNet` has it."""
     return re.sub(r"^fc\.", "linear.", name).replace(".downsample.", ".shortcut.")

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tvtfast.common.files import write_json
+from tvtfast.common.foreign import reading
 from tvtfast.common.normalization import Normalization
-from tvtfast.models.builder import build
-from tvtfast.models.checkpoint import fit, load_weights
-from tvtfast.models.model_folder import read_card, write_card, write_weights
+from tvtfast.models.builder import blank, build
+from tvtfast.models.checkpoint import CheckpointError, load_weights
+from tvtfast.models.fitting import FOLDER_ADVICE, check_fit, fit
+from tvtfast.models.model_folder import Described, read_card, write_card, write_weights
 from tvtfast.models.timm_config import timm_config
 
 CARD = "student.json"
@@ -50,11 +52,16 @@ class StudentCard:
     accuracy: float | None
     recipe: Mapping[str, Any]
 
+    def __post_init__(self) -> None:
+        height, width = self.model_options["img_size"]
+        if not isinstance(height, int) or not isinstance(width, int):
+            raise ValueError(f"img_size is {[height, width]}; it is a height and a width in pixels")
+
     @property
     def img_size(self) -> tuple[int, int]:
         """Height and width of its input, in pixels."""
         height, width = self.model_options["img_size"]
-        return int(height), int(width)
+        return height, width
 
 
 @dataclass(frozen=True)
@@ -70,8 +77,8 @@ def save_student(folder: str | os.PathLike[str], module: nn.Module, card: Studen
     space timm's ``config.json``. Each file replaces the one before it at once."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_weights(folder / WEIGHTS, module)
-    write_card(folder / CARD, card, _KIND)
+    digest = write_weights(folder / WEIGHTS, module)
+    write_card(folder / CARD, card, _KIND, digest)
     if card.space is not None:
         write_json(
             folder / TIMM_CONFIG,
@@ -100,13 +107,36 @@ def load_student(
         ValueError: The student needs ``module``.
     """
     folder = Path(folder)
-    card = read_card(folder / CARD, StudentCard, _KIND, "train a student with 'tvtfast distill'")
+    found = read_student_card(folder)
+    card = found.card
+    if module is None and card.space is None:
+        raise ValueError(
+            f"{folder} holds a module that was not made by tvtfast; pass module= with the "
+            "network to load the weights into"
+        )
+    weights = load_weights(folder / WEIGHTS, found.digest)
     if module is None:
-        if card.space is None:
-            raise ValueError(
-                f"{folder} holds a module that was not made by tvtfast; pass module= with the "
-                "network to load the weights into"
-            )
-        module = build(card.arch or {}, space=card.space, **card.model_options)
-    fit(module, load_weights(folder / WEIGHTS), folder / WEIGHTS)
+        module = _build(card, weights, folder)
+    fit(module, weights, folder / WEIGHTS, advice=FOLDER_ADVICE)
     return Student(module.to(device or "cpu").eval(), card)
+
+
+def read_student_card(folder: Path) -> Described[StudentCard]:
+    """The card of a student folder, and the digest of its weights.
+
+    Raises:
+        FileNotFoundError: It is no student folder.
+        CheckpointError: The card is damaged.
+    """
+    return read_card(folder / CARD, StudentCard, _KIND, "train a student with 'tvtfast distill'")
+
+
+def _build(card: StudentCard, weights: Mapping[str, Tensor], folder: Path) -> nn.Module:
+    """The network; one that the weights do not fit takes no memory."""
+    with reading(
+        folder / CARD, "the card of a student", advice=FOLDER_ADVICE, error=CheckpointError
+    ):
+        described: Any = {"space": card.space, **card.model_options}
+        shapes = blank(card.arch or {}, **described)
+        check_fit(shapes, weights, folder / WEIGHTS, advice=FOLDER_ADVICE)
+        return build(card.arch or {}, **described)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import copy
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,28 +19,35 @@ from torch import Tensor, nn
 
 from tvtfast.common.hashing import fingerprint
 from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
-from tvtfast.common.torchvision import ensure_torchvision
-from tvtfast.initialization import initialize_
 from tvtfast.models import teacher_folder
-from tvtfast.models.checkpoint import CheckpointError, fit, load_weights
-from tvtfast.models.cifar_resnet import from_state_dict
-from tvtfast.models.features import FeatureFn, SpatialFeatures, extract_features
-
-_CIFAR_INPUT = 32
+from tvtfast.models.features import (
+    FeatureFn,
+    SpatialFeatures,
+    extract_features,
+    features_and_outputs,
+)
+from tvtfast.models.modes import temporary_mode
+from tvtfast.models.teacher_folder import TeacherCard
 
 
 class Teacher:
-    """A frozen teacher in evaluation mode.
+    """A network that is asked for features and logits, and nothing else.
+
+    The network may be in use elsewhere: its modes, ``requires_grad``, weights and statistics are
+    after every call what they were before. While it computes it is in evaluation mode and records
+    no gradient, whatever mode it was left in; so the same network is not to be trained in another
+    thread at that moment.
 
     Args:
-        module: The network.
+        module: The network; it is not copied.
         name: What to call it in reports.
         input_size: Side in pixels that images are resized to; ``None`` takes them as they come.
         normalization: What its input is normalised with; ``None`` takes what the student takes.
         feature_fn: How to read its features, see `tvtfast.models.extract_features`.
-
-    Attributes:
-        fingerprint: SHA-256 over weights, buffers, input size and normalisation.
+        num_classes: Classes of its classifier, 0 without one; default what the module calls
+            ``num_classes``, and ``None`` where it does not.
+        weights: Where its weights are from, in words.
+        folder: The teacher folder it was read from.
     """
 
     def __init__(
@@ -51,21 +58,63 @@ class Teacher:
         input_size: int | None = None,
         normalization: Normalization | None = None,
         feature_fn: FeatureFn | None = None,
+        num_classes: int | None = None,
+        weights: str | None = None,
+        folder: Path | None = None,
     ) -> None:
-        self.module = module.eval().requires_grad_(False)
+        self.module = module
         self.name = name
         self.input_size = input_size
         self.normalization = normalization
         self.feature_fn = feature_fn
-        state = module.state_dict()
-        described = json.dumps([sorted(state), input_size, normalization and asdict(normalization)])
+        stated = getattr(module, "num_classes", None)
+        self.num_classes = (
+            stated if num_classes is None and isinstance(stated, int) else num_classes
+        )
+        self.weights = weights
+        self.folder = folder
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights, buffers, input size and normalisation, as they are now.
+
+        Computed on every access, so that a teacher that was trained on in between is another one.
+        Hashing takes about a second per gigabyte of weights.
+        """
+        state = self.module.state_dict()
+        own = self.normalization
+        described = json.dumps([sorted(state), self.input_size, own and asdict(own)])
         weights = fingerprint(*(state[key] for key in sorted(state)))
-        self.fingerprint = hashlib.sha256((described + weights).encode()).hexdigest()
+        return hashlib.sha256((described + weights).encode()).hexdigest()
+
+    def __str__(self) -> str:
+        """One line for people: classes, input, normalisation and where the weights are from."""
+        own = self.normalization
+        if own is None:
+            normalized = "the student's normalisation"
+        elif own == IMAGENET_NORMALIZATION:
+            normalized = "ImageNet's normalisation"
+        else:
+            normalized = f"mean {_listed(own.mean)} and std {_listed(own.std)}"
+        known = {None: "classes unknown", 0: "no classifier", 1: "1 class"}
+        parts = [
+            known.get(self.num_classes, f"{self.num_classes} classes"),
+            "input as it comes" if self.input_size is None else f"input {self.input_size}",
+            normalized,
+            *([self.weights] if self.weights else []),
+        ]
+        return f"teacher {self.name}: {', '.join(parts)}"
 
     def to(self, device: torch.device | str) -> Teacher:
-        """Move the network; returns the teacher itself."""
-        self.module.to(device)
-        return self
+        """The teacher on a device: itself where it is there, else another one around a copy of the
+        network. Nothing that a caller holds is moved."""
+        wanted = torch.empty(0, device=device).device
+        state = self.module.state_dict(keep_vars=True)
+        if all(tensor.device == wanted for tensor in state.values()):
+            return self
+        moved = copy.copy(self)
+        moved.module = copy.deepcopy(self.module).to(device)
+        return moved
 
     def prepare(self, images: Tensor, normalization: Normalization | None = None) -> Tensor:
         """The teacher's view of a student's batch ``[B, 3, H, W]``.
@@ -83,7 +132,12 @@ class Teacher:
             return images
         return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
 
-    @torch.no_grad()
+    @contextmanager
+    def evaluating(self) -> Iterator[nn.Module]:
+        """The network in evaluation mode and without gradients; both are put back."""
+        with temporary_mode(self.module, training=False), torch.no_grad():
+            yield self.module
+
     def features(
         self, images: Tensor, *, normalization: Normalization | None = None
     ) -> list[SpatialFeatures]:
@@ -96,14 +150,23 @@ class Teacher:
         Raises:
             UnsupportedModelError: The network has no spatial features.
         """
-        prepared = self.prepare(images, normalization)
-        return extract_features(self.module, prepared, feature_fn=self.feature_fn)
+        with self.evaluating() as module:
+            prepared = self.prepare(images, normalization)
+            return extract_features(module, prepared, feature_fn=self.feature_fn)
 
-    @torch.no_grad()
     def __call__(self, images: Tensor, *, normalization: Normalization | None = None) -> Tensor:
         """Logits ``[B, num_classes]`` for a student's batch."""
-        logits: Tensor = self.module(self.prepare(images, normalization))
-        return logits
+        with self.evaluating() as module:
+            logits: Tensor = module(self.prepare(images, normalization))
+            return logits
+
+    def features_and_logits(
+        self, images: Tensor, *, normalization: Normalization | None = None
+    ) -> tuple[list[SpatialFeatures], Tensor]:
+        """Both, in one pass where the network can continue from its features."""
+        with self.evaluating() as module:
+            prepared = self.prepare(images, normalization)
+            return features_and_outputs(module, prepared, feature_fn=self.feature_fn)
 
     def save(self, folder: str | os.PathLike[str], *, dataset: str, accuracy: float) -> None:
         """Write a teacher folder: ``teacher.json`` and ``model.safetensors``; all of it or nothing.
@@ -119,7 +182,7 @@ class Teacher:
             that no description of it can be saved.
         """
         folder = Path(folder)
-        card = teacher_folder.describe(self.module) | self._described(dataset, accuracy)
+        card = self._card(dataset, accuracy)
         if folder.exists():
             raise FileExistsError(f"{folder} exists; remove it or choose another teacher folder")
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -133,151 +196,18 @@ class Teacher:
     def update(self, folder: str | os.PathLike[str], *, dataset: str, accuracy: float) -> None:
         """Write into a folder that may be a teacher folder already, as `save`; each file replaces
         the one before it at once."""
-        card = teacher_folder.describe(self.module) | self._described(dataset, accuracy)
+        card = self._card(dataset, accuracy)
         teacher_folder.write(Path(folder), self.module, card)
 
-    def _described(self, dataset: str, accuracy: float) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "input_size": self.input_size,
-            "normalization": self.normalization and asdict(self.normalization),
-            "dataset": dataset,
-            "accuracy": accuracy,
-        }
-
-
-def load_teacher(
-    source: str | os.PathLike[str] | nn.Module | Teacher,
-    *,
-    num_classes: int | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    pretrained: bool = False,
-    input_size: int | None = None,
-    normalization: Normalization | None = None,
-    feature_fn: FeatureFn | None = None,
-    device: torch.device | str | None = None,
-) -> Teacher:
-    """Load a teacher from whatever there is.
-
-    Args:
-        source: A teacher folder of tvtfast; a checkpoint file of a CIFAR ResNet (depth, classes and
-            shortcut are read from the weights); the name of a timm model; a module; or a teacher.
-        num_classes: Classes of a timm model; default the model's own.
-        checkpoint: Weights of a timm model or a module (safetensors, or ``torch.save`` of tensors).
-        pretrained: Let timm fetch its published weights (needs network or timm's cache).
-        input_size: Side in pixels images are resized to. Default: the folder's, 32 for a CIFAR
-            ResNet, timm's own for a timm model, none for a module.
-        normalization: What its input is normalised with. Default: the folder's, ImageNet's for a
-            CIFAR ResNet, timm's own for a timm model, the student's for a module.
-        feature_fn: How to read spatial features where the model has no ``forward_intermediates``.
-        device: Where it runs; default where it is.
-
-    Raises:
-        FileNotFoundError: A path that does not exist.
-        CheckpointError: A file that is damaged, or weights that do not fit the model.
-        ValueError: An unknown model name, or options that do not go with the source.
-    """
-    if isinstance(source, Teacher):
-        teacher = source
-    elif isinstance(source, nn.Module):
-        if checkpoint is not None:
-            fit(source, load_weights(Path(checkpoint)), checkpoint)
-        teacher = Teacher(
-            source,
-            name=type(source).__name__,
-            input_size=input_size,
-            normalization=normalization,
-            feature_fn=feature_fn,
+    def _card(self, dataset: str, accuracy: float) -> TeacherCard:
+        return TeacherCard(
+            name=self.name,
+            architecture=teacher_folder.describe(self.module),
+            input_size=self.input_size,
+            normalization=self.normalization,
+            dataset=dataset,
+            accuracy=accuracy,
         )
-    elif Path(source).is_dir():
-        teacher = _from_folder(Path(source))
-    elif Path(source).is_file():
-        teacher = _from_file(Path(source), input_size, normalization)
-    elif _looks_like_path(source):
-        raise FileNotFoundError(
-            f"no teacher at {os.fspath(source)}; give a teacher folder, a checkpoint file, the "
-            "name of a timm model, or a module"
-        )
-    else:
-        teacher = _from_timm(
-            str(source), num_classes, checkpoint, pretrained, input_size, normalization, feature_fn
-        )
-    return teacher if device is None else teacher.to(device)
-
-
-def _from_folder(folder: Path) -> Teacher:
-    module, card = teacher_folder.read(folder)
-    described = card["normalization"]
-    return Teacher(
-        module,
-        name=card["name"],
-        input_size=card["input_size"],
-        normalization=described
-        and Normalization(tuple(described["mean"]), tuple(described["std"])),
-    )
-
-
-def _from_file(path: Path, input_size: int | None, normalization: Normalization | None) -> Teacher:
-    try:
-        module = from_state_dict(load_weights(path))
-    except RuntimeError as error:
-        raise CheckpointError(f"the weights in {path} do not fit: {error}") from error
-    if module is None:
-        raise CheckpointError(
-            f"the weights in {path} are not those of a CIFAR ResNet; name the model they belong "
-            "to: load_teacher(timm_name, checkpoint=path) or load_teacher(module, checkpoint=path)"
-        )
-    return Teacher(
-        module,
-        name=f"cifar_resnet{module.depth}",
-        input_size=input_size or _CIFAR_INPUT,
-        normalization=normalization or IMAGENET_NORMALIZATION,
-    )
-
-
-def _from_timm(
-    name: str,
-    num_classes: int | None,
-    checkpoint: str | os.PathLike[str] | None,
-    pretrained: bool,
-    input_size: int | None,
-    normalization: Normalization | None,
-    feature_fn: FeatureFn | None,
-) -> Teacher:
-    ensure_torchvision()
-    import timm
-
-    if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), n=5)
-        hint = f"; close names: {', '.join(close)}" if close else ""
-        raise ValueError(
-            f"{name!r} is neither a file, a folder nor a timm model{hint}; give a teacher folder, "
-            "a checkpoint file, a timm name, or a module"
-        )
-    options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
-    module = timm.create_model(name, pretrained=pretrained, **options)
-    if checkpoint is not None:
-        fit(module, load_weights(Path(checkpoint)), checkpoint)
-    elif not pretrained:
-        initialize_(module)
-        warnings.warn(
-            f"teacher {name!r} has random weights; give checkpoint=path or pretrained=True",
-            stacklevel=3,
-        )
-    config: Any = module.pretrained_cfg
-    own = Normalization(tuple(config["mean"]), tuple(config["std"]))
-    return Teacher(
-        module,
-        name=name,
-        input_size=input_size or int(config["input_size"][-1]),
-        normalization=normalization or own,
-        feature_fn=feature_fn,
-    )
-
-
-def _looks_like_path(source: str | os.PathLike[str]) -> bool:
-    text = os.fspath(source)
-    return not isinstance(source, str) or os.sep in text or bool(Path(text).suffix[1:].isalpha())
 
 
 def _renormalize(images: Tensor, given: Normalization, wanted: Normalization) -> Tensor:
@@ -286,3 +216,7 @@ def _renormalize(images: Tensor, given: Normalization, wanted: Normalization) ->
 
     pixels = images * channels(given.std) + channels(given.mean)
     return (pixels - channels(wanted.mean)) / channels(wanted.std)
+
+
+def _listed(values: tuple[float, float, float]) -> str:
+    return "/".join(f"{value:g}" for value in values)

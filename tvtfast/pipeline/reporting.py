@@ -110,11 +110,16 @@ def _teacher(plan: Plan, teacher: Teacher, seconds: Mapping[str, float]) -> Trai
         name=f"teacher {teacher.name}",
         training="from scratch" if plan.source is None else "given",
         params=sum(parameter.numel() for parameter in teacher.module.parameters()),
-        flops=_flops(teacher.module, side),
+        flops=_teacher_flops(teacher, side),
         accuracy=max(curve) if curve else _stated_accuracy(plan),
         seconds=seconds.get(TEACHER, math.nan),
         curve=curve,
     )
+
+
+def _teacher_flops(teacher: Teacher, side: int) -> int:
+    with teacher.evaluating() as module:
+        return _flops(module, side)
 
 
 def _flops(module: nn.Module, side: int) -> int:
@@ -141,9 +146,9 @@ def _stated_accuracy(plan: Plan) -> float:
 def _teacher_folder(plan: Plan) -> Path | None:
     if plan.source is None:
         return plan.folder / TEACHER
-    if isinstance(plan.source, (nn.Module, Teacher)):
+    if plan.given is None or plan.given.folder is None:
         return None
-    card = Path(plan.source) / "teacher.json"
+    card = plan.given.folder / "teacher.json"
     same = card.exists() and read_json(card).get("dataset") == plan.train.name
     return card.parent if same else None
 

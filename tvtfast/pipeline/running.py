@@ -21,6 +21,7 @@ from tvtfast.pipeline.reporting import report_run, seconds_of
 from tvtfast.pipeline.stages import begun, run_stages
 from tvtfast.spaces import Space
 from tvtfast.spaces import get as get_space
+from tvtfast.training.guide import check_classes
 from tvtfast.training.images import images
 
 
@@ -141,7 +142,9 @@ def run(
     # a budget that no architecture fits should not cost the training of a teacher first
     plan.space.sample(1, plan.seed, plan.constraints, **plan.options)
     if teacher is not None:
-        plan = replace(plan, given=load_teacher(teacher, device=device))
+        given = load_teacher(teacher, device=device)
+        check_classes(how, given, train.num_classes)
+        plan = replace(plan, given=given)
     folder = RunFolder(output_dir, Identity("run", plan.settings()), holds=begun)
     plan = replace(plan, folder=folder.path)
     with folder.claimed() as record:

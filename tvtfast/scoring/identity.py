@@ -55,7 +55,7 @@ def shared_fields(setup: Setup, proxy: Proxy, seed: int) -> dict[str, Any]:
             setup.redraw_from is not None,
         ]
     if "teacher" in proxy.needs and setup.teacher is not None:
-        fields["teacher"] = setup.teacher.fingerprint
+        fields["teacher"] = setup.teacher_fingerprint
     return fields
 
 
@@ -94,7 +94,7 @@ def scoring_settings(setup: Setup) -> dict[str, Any]:
         "normalization": normalization and asdict(normalization),
         "redrawn_from": None if drawn is None else drawn.fingerprint,
         "teacher": None if teacher is None else teacher.name,
-        "teacher_fingerprint": None if teacher is None else teacher.fingerprint,
+        "teacher_fingerprint": setup.teacher_fingerprint,
         "features": reader and getattr(reader, "__qualname__", type(reader).__name__),
         "model_options": asdict(setup.options),
     }

@@ -14,7 +14,7 @@ from torch import Tensor
 from tvtfast import proxies as proxy_table
 from tvtfast.common.machine import as_device
 from tvtfast.data import FrozenBatch, VisionDataset, frozen_batch, load_dataset, resolve_images
-from tvtfast.models import FeatureFn, Teacher, load_teacher
+from tvtfast.models import FeatureFn, Teacher, extract_features, load_teacher
 from tvtfast.proxies import BASELINES, CombinedProxy, Proxy
 from tvtfast.scoring.candidates import Candidate
 from tvtfast.scoring.inputs import Conditions, TeacherMaps, View, mixed_seed
@@ -45,6 +45,8 @@ class Setup:
         seeds: Of the weight draws.
         store: Where scores are kept.
         teacher: The teacher.
+        teacher_fingerprint: Of the teacher when it was shown the images; its features are those of
+            that moment, so scores are stored under it whatever becomes of the network later.
         batch: The images, on the device.
         options: Model options of architectures.
         feature_fn: How to read features of modules.
@@ -64,6 +66,7 @@ class Setup:
     seeds: range
     store: ScoreStore
     teacher: Teacher | None
+    teacher_fingerprint: str | None
     batch: FrozenBatch | None
     options: ModelOptions
     feature_fn: FeatureFn | None
@@ -118,6 +121,8 @@ def set_up(scoring: Scoring) -> Setup:
     conditions = Conditions(device, scoring.dtype, paper=paper)
     store = scoring.store if isinstance(scoring.store, ScoreStore) else ScoreStore(scoring.store)
     teacher = None if scoring.teacher is None else load_teacher(scoring.teacher, device=device)
+    if teacher is not None and paper:
+        teacher = copy.deepcopy(teacher)  # it is asked again for every candidate
     redraw_from = _dataset_of(scoring.images) if paper else None
     batch = _batch(scoring, device)
     options = _model_options(batch, scoring.model_options)
@@ -147,6 +152,7 @@ def set_up(scoring: Scoring) -> Setup:
         seeds=range(scoring.seed, scoring.seed + scoring.init_seeds),
         store=store,
         teacher=teacher,
+        teacher_fingerprint=None if teacher is None else teacher.fingerprint,
         batch=batch,
         options=options,
         feature_fn=scoring.feature_fn,
@@ -182,9 +188,11 @@ def _teacher_maps(
     if teacher is None or batch is None:
         return None
     if conditions.paper:
-        teacher = copy.copy(teacher)
-        teacher.module = copy.deepcopy(teacher.module).train()
-    features = teacher.features(batch.images, normalization=batch.normalization)[-1]
+        prepared = teacher.prepare(batch.images, batch.normalization)
+        module = copy.deepcopy(teacher.module).train()
+        features = extract_features(module, prepared, feature_fn=teacher.feature_fn)[-1]
+    else:
+        features = teacher.features(batch.images, normalization=batch.normalization)[-1]
     if not torch.isfinite(features.x).all():
         raise ValueError(
             f"the features of teacher {teacher.name!r} hold NaN or infinite values; check its "

@@ -10,10 +10,13 @@ from typing import Any
 
 import torch
 
+from tvtfast.common.foreign import reading
 from tvtfast.common.hashing import fingerprint
 from tvtfast.common.normalization import Normalization
-from tvtfast.models.checkpoint import fit, load_weights
+from tvtfast.models.checkpoint import CheckpointError, load_weights
+from tvtfast.models.fitting import FOLDER_ADVICE, fit
 from tvtfast.models.model_folder import read_card, write_card, write_weights
+from tvtfast.spaces import get as get_space
 from tvtfast.supernet.superformer import Superformer
 
 CARD = "superformer.json"
@@ -76,8 +79,8 @@ def save_superformer(
     at once."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_weights(folder / WEIGHTS, model)
-    write_card(folder / CARD, card, _KIND)
+    digest = write_weights(folder / WEIGHTS, model)
+    write_card(folder / CARD, card, _KIND, digest)
 
 
 def load_superformer(
@@ -95,10 +98,16 @@ def load_superformer(
         ValueError: It is of a space that is not registered.
     """
     folder = Path(folder)
-    card = read_card(folder / CARD, SuperformerCard, _KIND, "train one with 'tvtfast supernet'")
-    model = Superformer(
-        card.space, sharing=card.sharing, qkv_mode=card.qkv_mode, **card.model_options
-    )
-    model.reference = model.space.decode(card.reference)
-    fit(model, load_weights(folder / WEIGHTS), folder / WEIGHTS)
+    found = read_card(folder / CARD, SuperformerCard, _KIND, "train one with 'tvtfast supernet'")
+    card = found.card
+    weights = load_weights(folder / WEIGHTS, found.digest)
+    get_space(card.space)
+    with reading(
+        folder / CARD, "the card of a superformer", advice=FOLDER_ADVICE, error=CheckpointError
+    ):
+        model = Superformer(
+            card.space, sharing=card.sharing, qkv_mode=card.qkv_mode, **card.model_options
+        )
+        model.reference = model.space.decode(card.reference)
+    fit(model, weights, folder / WEIGHTS, advice=FOLDER_ADVICE)
     return TrainedSuperformer(model.to(device or "cpu").eval(), card)

@@ -30,7 +30,7 @@ from tvtfast.supernet.objective import SuperformerObjective
 from tvtfast.supernet.sampling import Subnets, fit_identity_probability
 from tvtfast.supernet.superformer import Superformer
 from tvtfast.training.checking import check_training
-from tvtfast.training.guide import Distillation, Guide
+from tvtfast.training.guide import Distillation, Guide, check_classes
 from tvtfast.training.images import images
 from tvtfast.training.processes import team
 from tvtfast.training.recipe import Recipe
@@ -176,6 +176,8 @@ def train_superformer(
         guide = None
         if teacher is not None:
             loaded = load_teacher(teacher, device=processes.device)
+            if how is not None:
+                check_classes(how, loaded, train.num_classes)
             guide = Guide(loaded, train.normalization)
         objective = SuperformerObjective(
             model.to(processes.device),

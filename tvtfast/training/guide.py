@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tvtfast.common import checks
 from tvtfast.common.normalization import Normalization
-from tvtfast.models import SpatialFeatures, Teacher, features_and_outputs
+from tvtfast.models import SpatialFeatures, Teacher, features_and_outputs, temporary_mode
 from tvtfast.training.loading import TrainingBatch
 from tvtfast.training.losses import (
     SCHEDULES,
@@ -114,6 +114,21 @@ class Distillation:
         return (AttentionGuidance if self.guidance == "attention" else SimilarityGuidance)(pairs)
 
 
+def check_classes(how: Distillation, teacher: Teacher, num_classes: int) -> None:
+    """Refuse, before any work, logits of other classes than those of the data.
+
+    Raises:
+        ValueError: The teacher's classes are known and are others.
+    """
+    if how.logits is not None and teacher.num_classes not in (None, num_classes):
+        raise ValueError(
+            f"teacher {teacher.name} knows {teacher.num_classes} classes and the data set has "
+            f"{num_classes}; distilling logits needs the same classes: give a teacher that was "
+            "trained on this data set (--teacher PATH), or distil features alone (--logits none, "
+            "logits=None)"
+        )
+
+
 class Guide:
     """A frozen teacher beside a student.
 
@@ -129,7 +144,7 @@ class Guide:
     ) -> None:
         self.teacher = copy.deepcopy(teacher) if paper else teacher
         self.normalization = normalization
-        self.teacher.module.train(paper)
+        self.paper = paper
 
     @property
     def module(self) -> nn.Module:
@@ -137,21 +152,26 @@ class Guide:
 
     def drifted(self) -> dict[str, Tensor] | None:
         """The teacher's own state where training changes it."""
-        return self.module.state_dict() if self.module.training else None
+        return self.module.state_dict() if self.paper else None
 
     def __call__(
         self, batch: TrainingBatch, *, logits: bool
     ) -> tuple[list[SpatialFeatures], Tensor | None]:
         """Features of every stage, and logits where asked for."""
-        return self.look(batch.images, logits=logits)
+        if not self.paper:
+            return self.look(batch.images, logits=logits)
+        prepared = self.teacher.prepare(batch.images, self.normalization)
+        with temporary_mode(self.module, training=True), torch.no_grad():
+            features, outputs = features_and_outputs(
+                self.module, prepared, feature_fn=self.teacher.feature_fn
+            )
+        return features, outputs if logits else None
 
-    @torch.no_grad()
     def look(self, images: Tensor, *, logits: bool) -> tuple[list[SpatialFeatures], Tensor | None]:
-        """The same for images ``[B, 3, H, W]`` of the student."""
+        """The same in evaluation mode, for images ``[B, 3, H, W]`` of the student."""
         if not logits:
             return self.teacher.features(images, normalization=self.normalization), None
-        prepared = self.teacher.prepare(images, self.normalization)
-        return features_and_outputs(self.module, prepared, feature_fn=self.teacher.feature_fn)
+        return self.teacher.features_and_logits(images, normalization=self.normalization)
 
 
 def _channels(features: SpatialFeatures) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tvtfast.initialization import initialize_
-from tvtfast.models import CandidateModel, FeatureFn, features_and_outputs
+from tvtfast.models import CandidateModel, FeatureFn, features_and_outputs, temporary_mode
 from tvtfast.training.guide import Distillation, Guide
 from tvtfast.training.loading import TrainingBatch
 from tvtfast.training.losses import DistillationLoss
@@ -86,19 +86,12 @@ def guided(
     """
     weight = next(model.parameters())
     blank = torch.zeros(1, 3, img_size, img_size, device=weight.device)
-    training = model.training, guide.module.training
-    model.eval()
-    guide.module.eval()
-    try:
-        with torch.no_grad():
-            stages, teacher_logits = guide.look(blank, logits=how.logits is not None)
-            features: list[Any] = []
-            if how.guidance is not None:
-                features, _ = features_and_outputs(model, blank, feature_fn=feature_fn)
-            logits = model(blank)
-    finally:
-        model.train(training[0])
-        guide.module.train(training[1])
+    stages, teacher_logits = guide.look(blank, logits=how.logits is not None)
+    with temporary_mode(model, training=False), torch.no_grad():
+        features: list[Any] = []
+        if how.guidance is not None:
+            features, _ = features_and_outputs(model, blank, feature_fn=feature_fn)
+        logits = model(blank)
     if teacher_logits is not None and teacher_logits.shape != logits.shape:
         raise ValueError(
             f"the teacher knows {teacher_logits.shape[-1]} classes and the student "

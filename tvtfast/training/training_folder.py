@@ -11,16 +11,16 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tvtfast.common.files import FullDiskError, write_durably
+from tvtfast.common.foreign import reading
 from tvtfast.common.identity import Identity
 from tvtfast.common.run_folder import OtherRunError, RunFolder, RunRecord
 from tvtfast.models import CheckpointError
+from tvtfast.training.sealed_file import load_sealed, save_sealed
 
 LAST = "last.pt"
 LOG = "log.csv"
-_VERSION = 1
+_UNSEALED, _VERSION = 1, 2
 
 
 class TrainingError(RuntimeError):
@@ -32,7 +32,8 @@ class TrainingFolder:
 
     ``last.pt`` is one file, so that weights, optimiser and history always belong together, and
     every file takes the place of the one before it at once: whenever the process dies, the folder
-    holds the end of some epoch. Generators of random numbers have no state to keep: order,
+    holds the end of some epoch. ``last.pt`` ends with its SHA-256, which is checked when it is
+    read; files of version 1 have none. Generators of random numbers have no state to keep: order,
     augmentation and dropout are functions of (seed, epoch, step).
 
     Args:
@@ -103,7 +104,7 @@ class TrainingFolder:
         known = {"version": _VERSION, "command": self._identity.command, "settings": self.settings}
         full = {**known, **state}
         with self.writing(state["epoch"] - 1):
-            write_durably(self.path / LAST, lambda path: torch.save(full, path))
+            write_durably(self.path / LAST, lambda path: save_sealed(full, path))
             write_durably(
                 self.path / LOG,
                 lambda path: path.write_text(_csv(history), encoding="utf-8"),
@@ -128,17 +129,22 @@ def _read_state(folder: Path, *, mmap: bool = False) -> dict[str, Any] | None:
     path = folder / LAST
     if not path.exists():
         return None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-        version, _ = state["version"], state["settings"]
-    except Exception as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({type(error).__name__}); it was damaged after it was "
-            "written. Remove it to train from the beginning, or restore a copy"
-        ) from error
-    if version != _VERSION:
-        raise CheckpointError(f"{path} has version {version}; this tvtfast reads {_VERSION}")
-    return dict(state)
+    with reading(
+        path,
+        "the state of a training",
+        advice="it was damaged after it was written. Remove it to train from the beginning, or "
+        "restore a copy",
+        error=CheckpointError,
+    ):
+        state, sealed = load_sealed(path, mmap=mmap)
+        version, _ = state["version"], dict(state["settings"])
+        if version not in (_UNSEALED, _VERSION):
+            raise CheckpointError(
+                f"{path} has version {version}; this tvtfast reads {_UNSEALED} and {_VERSION}"
+            )
+        if version == _VERSION and not sealed and not mmap:
+            raise ValueError("the SHA-256 at its end is gone")
+        return dict(state)
 
 
 def _recorded(folder: Path, weights: str) -> Mapping[str, Any] | None:
