@@ -32,3 +32,14 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 """`tvtfast.scoring.inputs.DTYPES`."""
 PROTOCOLS = ("fixed", "paper")
 """`tvtfast.scoring.settings.PROTOCOLS`."""
+DATA_SETS = (
+    "digits",
+    "cifar10",
+    "cifar100",
+    "flowers102",
+    "chaoyang",
+    "tiny-imagenet",
+    "npz",
+    "imagefolder",
+)
+"""`tvtfast.data.registry.DATASETS`."""

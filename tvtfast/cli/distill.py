@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from tvtfast import spaces
 from tvtfast.cli.folders import command_folder
-from tvtfast.cli.options import UsageError
+from tvtfast.cli.output import Report
+from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.teachers import add_teacher_options
 from tvtfast.cli.training import (
     NONE,
@@ -28,14 +27,22 @@ from tvtfast.distill import (
     TrainedStudent,
     distill,
 )
+from tvtfast.distill.subject import read_architecture
 from tvtfast.training.processes import announces
+from tvtfast.training.training_folder import LOG
+
+_EXAMPLES = (
+    "tvtfast distill --arch runs/a/best.json --data-set photos/ --teacher teacher",
+    "tvtfast distill --arch runs/a/best.json --guidance none --epochs 100",
+)
 
 
-def parser() -> ArgumentParser:
+def parser() -> Parser:
     """Flags of the command."""
-    parser = ArgumentParser(
-        description="Train a student, guided by a teacher or plainly; the same command continues a "
-        "training that was stopped."
+    parser = Parser(
+        "Train a student, guided by a teacher or plainly; the same command continues a "
+        "training that was stopped.",
+        _EXAMPLES,
     )
     add_data_options(parser)
     model = parser.add_argument_group("student")
@@ -63,6 +70,7 @@ def parser() -> ArgumentParser:
     add_recipe_options(parser, STUDENT_RECIPE)
     parser.add_argument(
         "--progressive-tokens",
+        metavar="TOKENS",
         type=bool | list[tuple[float, int]],
         default=False,
         help="train As-ViT on coarse tokens first: true for every second pixel in half of the "
@@ -71,7 +79,7 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
+def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and print the best accuracy and where the student lies."""
     if not cfg.arch:
         raise UsageError("name the architecture: --arch runs/x/best.json")
@@ -81,6 +89,8 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         for name in ("img_size", "patch_size")
         if getattr(cfg, name) is not None
     }
+    if not Path(cfg.arch).is_dir():
+        read_architecture(cfg.arch)
     folder = command_folder(cfg, _default_folder(cfg))
     training = training_arguments(cfg, STUDENT_RECIPE, folder)
     training["recipe"] = replace(training["recipe"], tokens=_tokens(cfg.progressive_tokens))
@@ -93,8 +103,17 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         **training,
         **options,
     )
-    if announces():
-        print(_summary(trained))
+    if not announces():
+        return None
+    data = {
+        "student": trained.folder,
+        "accuracy": trained.accuracy,
+        "best_epoch": trained.student.card.recipe["epoch"],
+        "epochs": len(trained.history),
+        "last_accuracy": trained.history[-1]["accuracy"],
+        "log": trained.folder / LOG,
+    }
+    return Report(_summary(trained), data)
 
 
 def _tokens(given: bool | list[tuple[float, int]]) -> ProgressiveTokens | None:
@@ -107,7 +126,7 @@ def _summary(trained: TrainedStudent) -> str:
     best = trained.student.card.recipe["epoch"]
     last = trained.history[-1]
     return (
-        f"\n{trained.accuracy:.2f} % after epoch {best}, the best; "
+        f"{trained.accuracy:.2f} % after epoch {best}, the best; "
         f"{last['accuracy']:.2f} % after epoch {last['epoch']:.0f}, the last\n"
         f"student  {trained.folder}\n"
         f"log      {trained.folder / 'log.csv'}"

@@ -5,14 +5,21 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
+from tvtfast.cli.output import Report
+from tvtfast.cli.parsing import Parser, UsageError
 
-from tvtfast.cli.options import UsageError
+_EXAMPLES = (
+    "tvtfast export --student runs/a/student --output student.onnx",
+    "tvtfast export --student runs/a/student --output for-timm",
+)
 
 
-def parser() -> ArgumentParser:
+def parser() -> Parser:
     """Flags of the command."""
-    parser = ArgumentParser(description="Hand a trained student over to other programs.")
+    parser = Parser(
+        "Hand a trained student over to other programs.",
+        _EXAMPLES,
+    )
     parser.add_argument("--student", type=str, default="", help="student folder")
     parser.add_argument(
         "--from-supernet",
@@ -32,10 +39,11 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
+def run(cfg: Namespace, parser: Parser) -> Report:
     """Export, and say how the result is loaded."""
     from tvtfast.distill.subject import read_architecture
     from tvtfast.students import export
+    from tvtfast.students.exporting import check_output
     from tvtfast.supernet import extract
 
     if not cfg.output or bool(cfg.student) == bool(cfg.from_supernet):
@@ -45,15 +53,16 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         )
     if cfg.from_supernet and not cfg.arch:
         raise UsageError("name the architecture: --arch runs/search/best.json")
+    check_output(cfg.output)
     written = export(
         extract(cfg.from_supernet, read_architecture(cfg.arch))
         if cfg.from_supernet
         else cfg.student,
         cfg.output,
     )
-    print(f"written  {written}")
+    lines = [f"written  {written}"]
+    how = None
     if written.is_dir() and (Path(written) / "config.json").exists():
-        print(
-            f"load it  import timm, tvtfast.models; "
-            f"timm.create_model('local-dir:{written}', pretrained=True)"
-        )
+        how = f"timm.create_model('local-dir:{written}', pretrained=True)"
+        lines.append(f"load it  import timm, tvtfast.models; {how}")
+    return Report("\n".join(lines), {"written": written, "load": how})

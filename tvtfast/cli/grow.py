@@ -7,22 +7,29 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from tvtfast.cli.folders import command_folder
-from tvtfast.cli.options import UsageError, add_scoring_options, scoring_arguments
+from tvtfast.cli.options import add_scoring_options, scoring_arguments
+from tvtfast.cli.output import Report
+from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.common.foreign import BadFileError, reading
-from tvtfast.growing.family import Family, grow
+from tvtfast.growing.family import Family, check_targets, grow
 from tvtfast.growing.rule import Grown, GrowthRules
+from tvtfast.spaces import get as get_space
 
 _RULES = GrowthRules()
 _DRAWS = 5
 
+_EXAMPLES = (
+    "tvtfast grow --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' --target-params 29e6 52e6",
+    "tvtfast grow --arch runs/asvit/best.json --stop-params 40e6 --quiet",
+)
 
-def parser() -> ArgumentParser:
+
+def parser() -> Parser:
     """Flags of the command."""
-    parser = ArgumentParser(
-        description="Grow a topology into a family of models without training any (As-ViT)."
+    parser = Parser(
+        "Grow a topology into a family of models without training any (As-ViT).",
+        _EXAMPLES,
     )
     add_scoring_options(parser)
     parser.set_defaults(
@@ -64,7 +71,7 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
+def run(cfg: Namespace, parser: Parser) -> Report:
     """Grow, and print the family and where it lies."""
     if not cfg.arch:
         raise UsageError("name the topology: --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' or a best.json")
@@ -75,7 +82,9 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         max_params=cfg.max_params,
         paper=cfg.paper,
     )
-    arguments = scoring_arguments(cfg, progress=False)
+    get_space(cfg.space).decode(topology)
+    check_targets(cfg.target_params)
+    arguments = scoring_arguments(cfg, progress=not cfg.quiet)
     default = Path("runs") / f"{cfg.space}-family-seed{cfg.seed}"
     folder = command_folder(cfg, default, parser)
     family = grow(
@@ -84,9 +93,19 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         rules=rules,
         target_params=cfg.target_params,
         output_dir=folder,
-        **arguments | {"progress": True},
+        **arguments,
     )
-    print(_summary(family, cfg.target_params, folder.chosen))
+    data = {
+        "run_dir": folder.chosen,
+        "space": family.space.name,
+        "models": [family.describe(model) for model in family.models],
+        "picked": [
+            {"target_params": target} | family.describe(family.pick(target))
+            for target in cfg.target_params
+        ],
+        "evaluated": family.evaluated,
+    }
+    return Report(_summary(family, cfg.target_params, folder.chosen), data)
 
 
 def _topology(given: str) -> Any:
@@ -105,7 +124,6 @@ def _topology(given: str) -> Any:
 def _summary(family: Family, targets: list[float], folder: Path) -> str:
     least, most = (family.models[end].params / 1e6 for end in (0, -1))
     lines = [
-        "",
         f"{len(family.models)} models grew from one topology, {least:.2f} M to {most:.2f} M "
         "parameters",
         "",

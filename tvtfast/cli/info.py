@@ -3,58 +3,88 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
-
-from jsonargparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tvtfast import spaces, strategies
+from tvtfast.cli.output import Report, wrapped
+from tvtfast.cli.parsing import Parser
 from tvtfast.common.files import cache_dir
 from tvtfast.common.machine import machine, versions
 
+if TYPE_CHECKING:
+    from tvtfast.kernels.dispatch import Explanation
 
-def parser() -> ArgumentParser:
+_EXAMPLES = (
+    "tvtfast info",
+    "tvtfast info --json",
+)
+
+
+def parser() -> Parser:
     """The command has no flags."""
-    return ArgumentParser(
-        description="Show versions, machine, and which backend serves which operator."
+    return Parser(
+        "Show versions, machine, and which backend serves which operator.",
+        _EXAMPLES,
     )
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
-    """Print the state of this installation."""
+def run(cfg: Namespace, parser: Parser) -> Report:
+    """Tell the state of this installation."""
     import torch
 
     from tvtfast import kernels, proxies
 
-    _section("versions", versions())
-    _section("machine", machine())
-    built = kernels.native_build_info()
-    _section("C++ extension", built or {"tvtfast._C": "not installed; operators run in PyTorch"})
-    built_cuda = kernels.cuda_build_info()
-    _section("CUDA extension", built_cuda or {"tvtfast._cuda": "not installed"})
-    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
-        _operators(device)
-    _section(
-        "known names",
-        {
-            "spaces": ", ".join(spaces.available()),
-            "proxies": ", ".join(proxies.available()),
-            "strategies": ", ".join(strategies.available()),
-            "cache": str(cache_dir()),
-        },
-    )
+    cpp, cuda = kernels.native_build_info(), kernels.cuda_build_info()
+    devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    served = {device: kernels.explain(device=device) for device in devices}
+    names = {
+        "spaces": spaces.available(),
+        "proxies": proxies.available(),
+        "strategies": strategies.available(),
+    }
+    known = {kind: ", ".join(found) for kind, found in names.items()}
+    text = [
+        _section("versions", versions()),
+        _section("machine", machine()),
+        _section("C++ extension", cpp or {"tvtfast._C": "not installed; operators run in PyTorch"}),
+        _section("CUDA extension", cuda or {"tvtfast._cuda": "not installed"}),
+        *(_operators(device, entries) for device, entries in served.items()),
+        _section("known names", known | {"cache": str(cache_dir())}),
+    ]
+    data = {
+        "versions": versions(),
+        "machine": machine(),
+        "cpp_extension": cpp,
+        "cuda_extension": cuda,
+        "operators": [
+            {
+                "operator": entry.operator,
+                "device": device,
+                "backend": entry.backend,
+                "declined": dict(entry.declined),
+            }
+            for device, entries in served.items()
+            for entry in entries
+        ],
+        **names,
+        "cache": str(cache_dir()),
+    }
+    return Report("\n\n".join(text), data)
 
 
-def _operators(device: str) -> None:
-    from tvtfast import kernels
-
-    print(f"\noperators (typical call on {device})")
-    for entry in kernels.explain(device=device):
-        print(f"  {entry.operator:<24} {entry.backend}")
+def _operators(device: str, entries: Sequence[Explanation]) -> str:
+    lines = [f"operators (typical call on {device})"]
+    for entry in entries:
+        lines.append(f"  {entry.operator:<24} {entry.backend}")
         for backend, reasons in entry.declined.items():
-            print(f"  {'':<24} not {backend}: {'; '.join(reasons)}")
+            lines.append(_line("", f"not {backend}: {'; '.join(reasons)}"))
+    return "\n".join(lines)
 
 
-def _section(title: str, entries: Mapping[str, str | int]) -> None:
-    print(f"\n{title}")
-    for name, value in entries.items():
-        print(f"  {name:<24} {value}")
+def _section(title: str, entries: Mapping[str, str | int]) -> str:
+    return "\n".join([title, *(_line(name, str(value)) for name, value in entries.items())])
+
+
+def _line(name: str, value: str) -> str:
+    return wrapped(f"  {name:<24} {value}", indent=" " * 27)

@@ -14,11 +14,13 @@ _SAID = tuple(map(logging.getLogger, ("tvtfast.data", "tvtfast.models")))
 
 
 @contextmanager
-def log_shown() -> Iterator[None]:
-    """Warnings, and what was found in data and checkpoints, go to standard error, each once."""
+def log_shown(*, quiet: bool = False) -> Iterator[None]:
+    """Warnings and, unless it is to be quiet, what was found in data and checkpoints go to standard
+    error, each once."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter())
     handler.addFilter(_Once())
+    handler.setLevel(logging.WARNING if quiet else logging.NOTSET)
     levels = [said.level for said in _SAID]
     for said in _SAID:
         said.setLevel(logging.INFO)

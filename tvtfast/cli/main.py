@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from tvtfast.cli.logs import log_shown
+from tvtfast.cli.output import CLOSED, Report, give_up_on, is_closed, show, wrapped
+from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.common.names import did_you_mean, unknown
 from tvtfast.common.signals import exit_status
 
 COMMANDS = {
@@ -24,28 +28,50 @@ COMMANDS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tvtfast``; returns the exit status: 0, 2 for bad input, 130 when interrupted,
-    143 when terminated."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage())
-        return 0
-    name, *rest = arguments
-    if name == "--version":
-        from tvtfast import __version__
+_COMPLETE = "--print-completion"
+_OPTIONS = {
+    "--help": "print this",
+    "--version": "print the version",
+    f"{_COMPLETE} SHELL": "print what makes bash, zsh or tcsh complete commands and options",
+}
 
-        print(f"tvtfast {__version__}")
-        return 0
-    if name not in COMMANDS:
-        print(f"tvtfast: unknown command {name!r}; known: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
-    command = importlib.import_module(f"tvtfast.cli.{name}")
-    parser = command.parser()
-    parser.prog = f"tvtfast {name}"
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``tvtfast``; returns the exit status: 0, 2 for bad input, 130 when interrupted, 143 when
+    terminated, 141 when nobody reads the output any more."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        with log_shown():
-            command.run(parser.parse_args(rest), parser)
+        return _run(arguments)
+    except BrokenPipeError:
+        closed = [stream for stream in (sys.stdout, sys.stderr) if is_closed(stream)]
+        if not closed:
+            raise
+        give_up_on(closed)
+        return CLOSED
+
+
+def _run(arguments: list[str]) -> int:
+    parser: Parser | None = None
+    try:
+        with ExitStack() as opened:
+            if not arguments or arguments[0].startswith("-"):
+                show(Report(_about(arguments), {}), as_json=False)
+                return 0
+            name, *rest = arguments
+            if name not in COMMANDS:
+                raise UsageError(unknown("command", name, COMMANDS))
+            command = importlib.import_module(f"tvtfast.cli.{name}")
+            parser = _complete(command.parser(), name)
+            cfg = parser.parse_args(rest)
+            opened.enter_context(log_shown(quiet=cfg.quiet))
+            report = command.run(cfg, parser)
+            if report is not None:
+                show(report, as_json=cfg.json)
+                if report.failure is not None:
+                    raise report.failure
+    except SystemExit as end:  # help was asked for
+        sys.stdout.flush()
+        return int(end.code or 0)
     except KeyboardInterrupt as error:
         print(
             "\ntvtfast: interrupted; every score and every finished epoch is kept, run the same "
@@ -53,13 +79,51 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return exit_status(error)
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
-        print(f"tvtfast: error: {error}", file=sys.stderr)
+        message = str(error) if parser is None else parser.in_flags(str(error))
+        print(f"tvtfast: error: {message}", file=sys.stderr)
         return 2
     return 0
+
+
+def _complete(parser: Parser, name: str) -> Parser:
+    """A command's parser, with its name and the flags that all have."""
+    parser.prog = f"tvtfast {name}"
+    parser.add_output_flags()
+    return parser
+
+
+def _about(arguments: list[str]) -> str:
+    """What options without a command ask for."""
+    given = arguments[0].split("=")[0] if arguments else "--help"
+    if given in ("-h", "--help"):
+        return _usage()
+    if given == "--version":
+        from tvtfast import __version__
+
+        return f"tvtfast {__version__}"
+    if given == _COMPLETE:
+        from tvtfast.cli.completion import completion
+
+        shell = arguments[0].partition("=")[2] or "".join(arguments[1:2])
+        parsers = {
+            name: _complete(importlib.import_module(f"tvtfast.cli.{name}").parser(), name)
+            for name in COMMANDS
+        }
+        return completion(shell, parsers, COMMANDS)
+    known = [option.split()[0] for option in _OPTIONS]
+    raise UsageError(
+        f"unknown option {given}{did_you_mean(given, known)}; name a command first: "
+        "'tvtfast --help' lists them"
+    )
 
 
 def _usage() -> str:
     lines = ["usage: tvtfast COMMAND [options]", "", "commands:"]
     lines += [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+    lines += ["", "options:"]
+    lines += [wrapped(f"  {name}  {text}", indent=" " * 6) for name, text in _OPTIONS.items()]
+    lines += ["", "examples:", "  tvtfast search", "  tvtfast run --data-set photos/ --budget 6"]
     return "\n".join([*lines, "", "'tvtfast COMMAND --help' lists the options of a command"])

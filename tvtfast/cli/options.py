@@ -6,16 +6,16 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser
-
 from tvtfast import spaces
-from tvtfast.cli.choices import DTYPES, METHODS, PROTOCOLS, PROXIES
+from tvtfast.cli.choices import DATA_SETS, DTYPES, METHODS, PROTOCOLS, PROXIES
+from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.teachers import add_teacher_options, given_teacher, say
 
 if TYPE_CHECKING:
     from tvtfast.data import FrozenBatch, VisionDataset
     from tvtfast.models import Teacher
     from tvtfast.proxies import CombinedProxy, Proxy
+    from tvtfast.scoring import Scoring
 
 INHERITED = "inherited_accuracy"
 _TVT = ("teacher_aware", "weight_norm")
@@ -25,11 +25,7 @@ _MILLION = 1e6
 _GIGA = 1e9
 
 
-class UsageError(ValueError):
-    """Flags that do not go together."""
-
-
-def add_scoring_options(parser: ArgumentParser) -> None:
+def add_scoring_options(parser: Parser) -> None:
     """Space, data, teacher, proxies: what `scoring_arguments` reads."""
     parser.add_argument("--cfg", action="config", help="YAML file of these options")
     parser.add_argument(
@@ -85,6 +81,13 @@ def add_scoring_options(parser: ArgumentParser) -> None:
     scores.add_argument("--dtype", type=str, default="float32", help=", ".join(DTYPES))
     scores.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
     scores.add_argument("--protocol", type=str, default="fixed", help=", ".join(PROTOCOLS))
+    parser.choices |= {
+        "space": spaces.available(),
+        "data_set": DATA_SETS,
+        "proxies": PROXIES,
+        "dtype": DTYPES,
+        "protocol": PROTOCOLS,
+    }
 
 
 def choose_proxies(cfg: Namespace) -> None:
@@ -92,12 +95,13 @@ def choose_proxies(cfg: Namespace) -> None:
     cfg.proxies = list(cfg.proxies or _OF_SPACE.get(cfg.space, _TVT))
 
 
-def add_rank_option(parser: ArgumentParser) -> None:
+def add_rank_option(parser: Parser) -> None:
     """How proxies are combined."""
     parser.add_argument("--method", type=str, default="minmax_sum", help=", ".join(METHODS))
+    parser.choices["method"] = METHODS
 
 
-def add_window_options(parser: ArgumentParser) -> None:
+def add_window_options(parser: Parser) -> None:
     """Windows on parameters, FLOPs and scores: what `constraints` reads."""
     window = parser.add_argument_group("constraints")
     window.add_argument(
@@ -142,11 +146,54 @@ def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
     return {name: window for name, window in windows.items() if window != (None, None)}
 
 
-def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
-    """Keyword arguments of `tvtfast.score` and `tvtfast.search` from the shared flags."""
+def plain_scoring(cfg: Namespace) -> Scoring:
+    """The shared flags as settings, without images and teacher: refused where they name nothing or
+    nothing possible, before anything is loaded."""
+    from tvtfast import proxies
+    from tvtfast.common.machine import as_device
+    from tvtfast.scoring import Scoring
+
     if cfg.supernet is not None and INHERITED not in cfg.proxies:
         raise UsageError(f"--supernet is for --proxies {INHERITED}, which is not among the proxies")
+    by_name = [name for name in cfg.proxies if proxies.made_later(name) is None]
+    for name in by_name:
+        proxies.get(name)
+    as_device(cfg.device)
+    options = {
+        name: getattr(cfg, name)
+        for name in ("img_size", "patch_size", "num_classes", "distilled")
+        if getattr(cfg, name) is not None
+    }
+    if "img_size" in options:
+        side = options["img_size"]
+        patch = cfg.patch_size or spaces.default_patch_size(side)
+        spaces.get(cfg.space).check_options(**options | {"patch_size": patch})
+    return Scoring(
+        space=cfg.space,
+        proxies=cfg.proxies,
+        batch_size=cfg.batch_size,
+        seed=cfg.seed,
+        init_seeds=cfg.init_seeds,
+        dtype=cfg.dtype,
+        device=cfg.device,
+        protocol=cfg.protocol,
+        model_options=options,
+    )
+
+
+def scoring_arguments(
+    cfg: Namespace, *, progress: bool, windows: spaces.Constraints | None = None
+) -> dict[str, Any]:
+    """Keyword arguments of `tvtfast.score` and `tvtfast.search` from the shared flags.
+
+    Args:
+        cfg: The flags.
+        progress: Show how far the work is.
+        windows: Constraints that some architecture must be inside, before a teacher is trained.
+    """
+    plain_scoring(cfg)
     from tvtfast.data import VisionDataset
+    from tvtfast.searching.checking import check_feasible
 
     images = _images(cfg)
     chosen = [_proxy(cfg, name) for name in cfg.proxies]
@@ -154,6 +201,11 @@ def scoring_arguments(cfg: Namespace, *, progress: bool) -> dict[str, Any]:
     if side is None:
         side = images.img_size if isinstance(images, VisionDataset) else images.images.shape[-1]
     patch = spaces.default_patch_size(side) if cfg.patch_size is None else cfg.patch_size
+    classes = cfg.num_classes or images.num_classes
+    options = {"img_size": side, "patch_size": patch, "distilled": cfg.distilled}
+    options |= {} if classes is None else {"num_classes": classes}
+    spaces.get(cfg.space).check_options(**options)
+    check_feasible(spaces.get(cfg.space), windows, cfg.seed, **options)
     arguments = {
         "proxies": chosen,
         "images": images,

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from argparse import Namespace
-from contextlib import ExitStack
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from jsonargparse import ArgumentParser
-
-from tvtfast.cli.options import UsageError
+from tvtfast.cli.output import Report
+from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.common.fallbacks import logger
-from tvtfast.common.files import replacing
+from tvtfast.common.files import check_file, replacing
 from tvtfast.common.foreign import BadFileError
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NAMED = 3
 
+_EXAMPLES = (
+    "tvtfast predict --student runs/a/student --images photos/ --top 3",
+    "tvtfast predict --student runs/a/student --images cat.jpg --json",
+)
 
-def parser() -> ArgumentParser:
+
+def parser() -> Parser:
     """Flags of the command."""
-    parser = ArgumentParser(description="Classify images with a trained student.")
+    parser = Parser(
+        "Classify images with a trained student.",
+        _EXAMPLES,
+    )
     parser.add_argument("--student", type=str, default="", help="student folder")
     parser.add_argument(
         "--images", type=str, nargs="+", default=[], help="folders of images, or images"
@@ -36,8 +45,8 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
-    """Print one row per image and class: path, rank, class, probability.
+def run(cfg: Namespace, parser: Parser) -> Report:
+    """One row per image and class: path, rank, class, probability; printed as they are found.
 
     Images that cannot be read have no rows; they are named at the end, as an error.
     """
@@ -45,15 +54,21 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
 
     if not cfg.student or not cfg.images:
         raise UsageError("name both: --student runs/student --images folder")
+    if cfg.output is not None:
+        check_file("output", cfg.output)
     unreadable: list[Path] = []
+    told: list[dict[str, Any]] = []
 
     def leave_out(path: Path, error: Exception) -> None:
         unreadable.append(path)
+        if cfg.json:
+            told.append(_told(path, "error", str(error)))
         logger.warning("%s", error)
 
     classified = 0
-    with ExitStack() as files:
-        lines: TextIO = sys.stdout
+    failure: Exception | None = None
+    with suppress(_NotClassifiedError), ExitStack() as files:
+        lines: TextIO = files.enter_context(open(os.devnull, "w")) if cfg.json else sys.stdout
         if cfg.output is not None:
             target = files.enter_context(replacing(cfg.output))
             lines = files.enter_context(open(target, "w", encoding="utf-8", newline=""))
@@ -69,14 +84,23 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
             if not classified:
                 rows.writerow(("image", "rank", "class", "probability"))
             classified += 1
-            for rank, (name, value) in enumerate(
-                zip(found.classes, found.probabilities, strict=True), start=1
-            ):
+            classes = list(zip(found.classes, found.probabilities, strict=True))
+            if cfg.json:
+                told.append(_told(found.path, "ok", "", classes))
+            for rank, (name, value) in enumerate(classes, start=1):
                 rows.writerow((as_cell(str(found.path)), rank, as_cell(name), f"{value:.6f}"))
-        if not classified:
-            raise _NotClassifiedError(unreadable, classified)  # and no file is written
-    if unreadable:
-        raise _NotClassifiedError(unreadable, classified)
+        if unreadable:
+            failure = _NotClassifiedError(unreadable, classified)
+        if failure is not None and not classified:
+            raise failure  # and no file is written
+    return Report("", {"images": told}, failure)
+
+
+def _told(
+    path: Path, status: str, reason: str, classes: Iterable[tuple[str, float]] = ()
+) -> dict[str, Any]:
+    found = [{"class": name, "probability": value} for name, value in classes]
+    return {"image": str(path), "status": status, "reason": reason, "classes": found}
 
 
 def as_cell(text: str) -> str:

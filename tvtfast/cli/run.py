@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from tvtfast import spaces
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.output import Report, places
+from tvtfast.cli.parsing import Parser
 from tvtfast.cli.teachers import add_teacher_options, given_teacher
 from tvtfast.cli.training import add_data_options, add_guidance_options, distillation
 from tvtfast.data.placed import AUGMENTATIONS
@@ -18,18 +18,25 @@ from tvtfast.distill import Recipe, TrainedStudent
 from tvtfast.pipeline import RunResult, defaults_for
 from tvtfast.pipeline import run as run_pipeline
 from tvtfast.pipeline.plan import LOWEST_SHARE
+from tvtfast.strategies import TRIALS
 from tvtfast.training.recipe import DTYPES
 
 _MILLION = 1e6
 _RECIPE = ("epochs", "batch_size", "lr", "augmentation", "dtype")
 
+_EXAMPLES = (
+    "tvtfast run --data-set digits --budget 6",
+    "tvtfast run --data-set photos/ --teacher teacher.pth --budget 9 --trials 500",
+)
 
-def parser() -> ArgumentParser:
+
+def parser() -> Parser:
     """Flags of the command. Without any, it runs on handwritten digits."""
-    parser = ArgumentParser(
-        description="Train a teacher, search the student that suits it, distil the student and "
+    parser = Parser(
+        "Train a teacher, search the student that suits it, distil the student and "
         "report. The same command continues a run that was stopped; defaults not shown are those "
-        "that suit the data set."
+        "that suit the data set.",
+        _EXAMPLES,
     )
     add_data_options(parser)
     model = parser.add_argument_group("student")
@@ -43,7 +50,7 @@ def parser() -> ArgumentParser:
         "--space", type=str, default="autoformer-tiny", help=", ".join(spaces.available())
     )
     model.add_argument(
-        "--trials", type=int | None, default=None, help="architectures to score; default 1000"
+        "--trials", type=int | None, default=None, help=f"architectures to score; default {TRIALS}"
     )
     model.add_argument("--img-size", type=int | None, default=None, help="side in pixels")
     model.add_argument("--patch-size", type=int | None, default=None, help="side in pixels")
@@ -76,7 +83,7 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
+def run(cfg: Namespace, parser: Parser) -> Report:
     """Run all stages, and print how the student does and where everything lies."""
     known = defaults_for(cfg.data_set)
     options = {n: getattr(cfg, n) for n in ("img_size", "patch_size") if getattr(cfg, n)}
@@ -96,10 +103,10 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         seed=cfg.seed,
         device=cfg.device,
         workers=cfg.workers,
-        progress=True,
+        progress=not cfg.quiet,
         **options,
     )
-    print(_summary(result))
+    return Report(_summary(result), _data(result))
 
 
 def _changed(recipe: Recipe, given: dict[str, Any]) -> Recipe:
@@ -121,13 +128,33 @@ def _summary(result: RunResult) -> str:
     ]
     return "\n".join(
         [
-            "",
             f"{result.best['params'] / _MILLION:.2f} M parameters, "
             f"{result.best['flops'] / 1e9:.3f} GFLOPs",
             *lines,
             "",
-            f"student  {result.student.folder}",
-            f"export   {result.folder / 'export'}",
-            f"report   {result.report}",
+            places(
+                {
+                    "student": result.student.folder,
+                    "export": result.folder / "export",
+                    "report": result.report,
+                }
+            ),
         ]
     )
+
+
+def _data(result: RunResult) -> dict[str, Any]:
+    def accuracy(found: TrainedStudent | None) -> float | None:
+        return None if found is None else found.accuracy
+
+    return {
+        "run_dir": result.folder,
+        "best": result.best,
+        "accuracy": result.student.accuracy,
+        "accuracy_without_teacher": accuracy(result.plain),
+        "accuracy_of_equal_size": accuracy(result.baseline),
+        "student": result.student.folder,
+        "export": result.folder / "export",
+        "report": result.report,
+        "seconds": dict(result.seconds),
+    }

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from tvtfast.cli.options import (
-    UsageError,
     add_rank_option,
     add_scoring_options,
     choose_proxies,
     scoring_arguments,
 )
-from tvtfast.cli.tables import candidates_table
+from tvtfast.cli.output import Report, wrapped
+from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.cli.tables import candidate_rows, candidates_table
+from tvtfast.common.files import check_file
 from tvtfast.common.foreign import BadFileError, reading
+from tvtfast.common.progress import note
 from tvtfast.spaces import get as get_space
 
+_EXAMPLES = (
+    "tvtfast score --arch runs/digits-autoformer-tiny-seed0/best.json",
+    "tvtfast score --space asvit --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' --json",
+)
 
-def parser() -> ArgumentParser:
+
+def parser() -> Parser:
     """Flags of the command."""
-    parser = ArgumentParser(description="Score given architectures.")
+    parser = Parser(
+        "Score given architectures.",
+        _EXAMPLES,
+    )
     add_scoring_options(parser)
     add_rank_option(parser)
     parser.add_argument(
@@ -42,9 +50,10 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
-    """Score, and print the table, best first."""
+def run(cfg: Namespace, parser: Parser) -> Report:
+    """Score, and tell the table, best first."""
     from tvtfast.scoring import rank, score
+    from tvtfast.scoring.ranking import check_method
 
     space = get_space(cfg.space)
     architectures = [arch for given in cfg.arch for arch in _architectures(given)]
@@ -53,23 +62,39 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
             "name at least one architecture: --arch '{...}' or --arch runs/x/best.json"
         )
     choose_proxies(cfg)
+    check_method(cfg.method)
+    for name in ("output", "store"):
+        if getattr(cfg, name) is not None:
+            check_file(name, getattr(cfg, name))
+    for arch in architectures:
+        space.decode(arch)
     table = score(
-        architectures, space=space, store=cfg.store, **scoring_arguments(cfg, progress=False)
+        architectures,
+        space=space,
+        store=cfg.store,
+        **scoring_arguments(cfg, progress=not cfg.quiet),
     )
-    frame = table.to_pandas()
+    frame, scores = table.to_pandas(), None
     if len(table) > 1:
         scores = rank(table, cfg.method)
         order = scores.sort_values(ascending=False, kind="stable").index
         frame = frame.assign(**{str(scores.name): scores}).loc[order]
-    else:
-        print("one architecture is compared with no other: no combined score", file=sys.stderr)
-    print(candidates_table(frame, space))
+    elif not cfg.quiet:
+        note("one architecture is compared with no other: no combined score")
+    lines = [candidates_table(frame, space)]
     for proxy in table.reasons:
         for status, reason in zip(table.status[proxy], table.reasons[proxy], strict=True):
             if reason:
-                print(f"{status}: {proxy}: {reason}")
+                lines.append(wrapped(f"{status}: {proxy}: {reason}", indent="  "))
     if cfg.output is not None:
         table.to_csv(cfg.output)
+    data = {
+        "space": space.name,
+        "method": cfg.method,
+        "candidates": candidate_rows(table, scores, frame.index),
+        "fallbacks": [str(one) for one in table.fallbacks],
+    }
+    return Report("\n".join(lines), data)
 
 
 def _architectures(given: str) -> list[Any]:

@@ -6,8 +6,6 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser
-
 from tvtfast import strategies
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import (
@@ -17,9 +15,12 @@ from tvtfast.cli.options import (
     choose_proxies,
     choose_window,
     constraints,
+    plain_scoring,
     scoring_arguments,
 )
-from tvtfast.cli.tables import candidates_table
+from tvtfast.cli.output import Report, places, wrapped
+from tvtfast.cli.parsing import Parser
+from tvtfast.cli.tables import candidate_rows, candidates_table
 from tvtfast.spaces import describe_windows
 from tvtfast.spaces import get as get_space
 
@@ -29,13 +30,18 @@ if TYPE_CHECKING:
     from tvtfast.searching import SearchResult
 
 _TOP = 5
-_TRIALS = 200
+
+_EXAMPLES = (
+    "tvtfast search --space pit --proxies weight_norm params",
+    "tvtfast search --data-set photos/ --teacher teacher.pth --param-limits 9",
+)
 
 
-def parser() -> ArgumentParser:
+def parser() -> Parser:
     """Flags of the command. Without any, it searches a teacher's student for handwritten digits."""
-    parser = ArgumentParser(
-        description="Find the best architecture of a space without training any."
+    parser = Parser(
+        "Find the best architecture of a space without training any.",
+        _EXAMPLES,
     )
     add_scoring_options(parser)
     add_rank_option(parser)
@@ -64,8 +70,8 @@ def parser() -> ArgumentParser:
         "--trials",
         type=int | None,
         default=None,
-        help=f"architectures to score; default {_TRIALS} for random, 10 for exact, 1000 for "
-        "evolution and nsga2, 500 for reinforce",
+        help=f"architectures to score; default {strategies.TRIALS} for random, evolution "
+        "and nsga2, 10 for exact, 500 for reinforce",
     )
     parser.add_argument(
         "--racing",
@@ -76,6 +82,7 @@ def parser() -> ArgumentParser:
     )
     parser.add_argument("--top-k", type=int, default=10, help="the best that a race finds")
     add_window_options(parser)
+    parser.choices["strategy"] = strategies.available()
     parser.add_argument(
         "--output-dir",
         type=str | None,
@@ -85,25 +92,36 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
-    """Search, and print what was found and where it lies."""
+def run(cfg: Namespace, parser: Parser) -> Report:
+    """Search, and tell what was found and where it lies."""
     from tvtfast.searching import search
+    from tvtfast.searching.checking import check_search
 
     choose_proxies(cfg)
     choose_window(cfg)
     space = get_space(cfg.space)
     strategy, trials = strategies.choose(space, cfg.strategy, cfg.trials)
-    if cfg.trials is None and strategy == "random":
-        trials = _TRIALS
     if isinstance(strategy, str):
         strategy = strategies.configured(strategy, cfg.strategy_settings)
-    arguments = scoring_arguments(cfg, progress=True)
     folder = command_folder(cfg, _default_folder(cfg), parser)
+    windows = constraints(cfg)
+    check_search(
+        space,
+        strategy=strategy,
+        trials=trials,
+        constraints=windows,
+        method=cfg.method,
+        objectives=cfg.objectives or None,
+        top_k=cfg.top_k,
+        run_dir=folder,
+        scoring=plain_scoring(cfg),
+    )
+    arguments = scoring_arguments(cfg, progress=not cfg.quiet, windows=windows)
     result = search(
         space,
         strategy=strategy,
         trials=trials,
-        constraints=constraints(cfg),
+        constraints=windows,
         method=cfg.method,
         objectives=cfg.objectives or None,
         racing=cfg.racing,
@@ -111,7 +129,7 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         run_dir=folder,
         **arguments,
     )
-    print(_summary(result, folder.chosen))
+    return Report(_summary(result, folder.chosen), _data(result, folder.chosen))
 
 
 def _default_folder(cfg: Namespace) -> Path:
@@ -124,7 +142,6 @@ def _summary(result: SearchResult, folder: Path) -> str:
     shown = list(dict.fromkeys([result.best_row, *result.order]))[:_TOP]
     failed = result.table.trouble()
     lines = [
-        "",
         f"{_place(result)} of {len(result.order):,} candidates of {result.space.name}: "
         f"{best['params'] / 1e6:.2f} M parameters, {best['flops'] / 1e9:.2f} GFLOPs",
         "",
@@ -132,15 +149,38 @@ def _summary(result: SearchResult, folder: Path) -> str:
         "",
         _effort(result),
         *([_front(result)] if result.objectives else []),
-        *([_race(result.table.race)] if result.table.race is not None else []),
-        *([_outside(result.table)] if result.table.constraints else []),
-        *([f"cells without a score: {failed}"] if failed else []),
-        f"architecture  {folder / 'best.json'}",
-        *([f"Pareto front  {folder / 'front.json'}"] if result.objectives else []),
-        f"all scores    {folder / 'scores.csv'}",
-        f"report        {folder / 'report.html'}",
+        *([wrapped(_race(result.table.race))] if result.table.race is not None else []),
+        *([wrapped(_outside(result.table))] if result.table.constraints else []),
+        *([wrapped(f"cells without a score: {failed}")] if failed else []),
+        places(_files(result, folder)),
     ]
     return "\n".join(lines)
+
+
+def _files(result: SearchResult, folder: Path) -> dict[str, Path]:
+    return {
+        "architecture": folder / "best.json",
+        **({"Pareto front": folder / "front.json"} if result.objectives else {}),
+        "all scores": folder / "scores.csv",
+        "report": folder / "report.html",
+    }
+
+
+def _data(result: SearchResult, folder: Path) -> dict[str, Any]:
+    table, race = result.table, result.table.race
+    return {
+        "run_dir": folder,
+        "space": result.space.name,
+        "candidates": len(table),
+        "ranked": len(result.order),
+        "evaluated": result.evaluated,
+        "best": result.describe_best(),
+        "top": candidate_rows(table, result.scores, result.order[:_TOP]),
+        "front": [table.to_pandas()["arch"][row] for row in result.front],
+        "race": None if race is None else {"share": race.share, "images": race.images},
+        "seconds": dict(result.timings),
+        "fallbacks": [str(one) for one in result.fallbacks],
+    }
 
 
 def _place(result: SearchResult) -> str:

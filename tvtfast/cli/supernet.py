@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.output import Report, places
+from tvtfast.cli.parsing import Parser
 from tvtfast.cli.teachers import add_teacher_options
 from tvtfast.cli.training import (
     NONE,
@@ -22,16 +22,23 @@ from tvtfast.spaces import QKV_MODES, default_patch_size
 from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, train_superformer
 from tvtfast.training.guide import LOGITS
 from tvtfast.training.processes import announces
+from tvtfast.training.training_folder import LOG
 
 _GIGA = 1e9
 _GUIDANCE = ("attention", "similarity")
 
+_EXAMPLES = (
+    "tvtfast supernet --space vitas-deit --data-set photos/",
+    "tvtfast supernet --data-set digits --epochs 20 --sharing ordinal",
+)
 
-def parser() -> ArgumentParser:
+
+def parser() -> Parser:
     """Flags of the command."""
-    parser = ArgumentParser(
-        description="Train a superformer: every step one random candidate, all on shared weights; "
-        "the same command continues a training that was stopped."
+    parser = Parser(
+        "Train a superformer: every step one random candidate, all on shared weights; "
+        "the same command continues a training that was stopped.",
+        _EXAMPLES,
     )
     add_data_options(parser)
     model = parser.add_argument_group("superformer")
@@ -78,7 +85,7 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
+def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and say where the superformer lies and what to do with it."""
     default = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
     side = cfg.img_size or load_dataset(cfg.data_set, cfg.data_path).img_size
@@ -100,15 +107,27 @@ def run(cfg: Namespace, parser: ArgumentParser) -> None:
         patch_size=cfg.patch_size or default_patch_size(side),
         **training_arguments(cfg, SUPERFORMER_RECIPE, command_folder(cfg, default)),
     )
-    if announces():
-        card = finished.superformer.card
-        print(
-            f"\n{card.accuracy:.2f} % with the reference subnet after the last epoch\n"
-            f"superformer  {finished.folder}\n"
-            f"log          {finished.folder / 'log.csv'}\n"
-            f"search it    tvtfast search --space {card.space} --supernet {finished.folder} "
-            f"--proxies inherited_accuracy --data-set {cfg.data_set}"
-        )
+    if not announces():
+        return None
+    card, log = finished.superformer.card, finished.folder / LOG
+    command = (
+        f"tvtfast search --space {card.space} --supernet {finished.folder} "
+        f"--proxies inherited_accuracy --data-set {cfg.data_set}"
+    )
+    found = places({"superformer": finished.folder, "log": log})
+    text = (
+        f"{card.accuracy:.2f} % with the reference subnet after the last epoch\n{found}\n"
+        f"search it    {command}"
+    )
+    data = {
+        "superformer": finished.folder,
+        "space": card.space,
+        "accuracy": card.accuracy,
+        "epochs": len(finished.history),
+        "log": log,
+        "search": command,
+    }
+    return Report(text, data)
 
 
 def _window(cfg: Namespace) -> tuple[float, float] | None:

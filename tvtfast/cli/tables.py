@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from tvtfast.cli.output import width, wrapped
 from tvtfast.spaces import Space
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tvtfast.scoring import ScoreTable
+
 _UNITS = {"params": (1e6, "M"), "flops": (1e9, "G")}
 
 
 def candidates_table(frame: pd.DataFrame, space: Space[Any] | None) -> str:
-    """Rows of a score table with readable counts and architectures."""
+    """Rows of a score table with readable counts, and below them the architectures by number."""
     import pandas as pd
 
     shown = pd.DataFrame(index=range(1, len(frame) + 1))
@@ -26,8 +30,39 @@ def candidates_table(frame: pd.DataFrame, space: Space[Any] | None) -> str:
             shown[column] = ["-" if pd.isna(v) else f"{v / scale:.2f} {unit}" for v in values]
         else:
             shown[column] = ["-" if pd.isna(v) else f"{v:.5g}" for v in values]
-    shown["architecture"] = [_readable(arch, space) for arch in frame["arch"]]
-    return shown.to_string()
+    architectures = [
+        wrapped(f"{number}  {_readable(arch, space)}", indent="   ")
+        for number, arch in enumerate(frame["arch"], start=1)
+    ]
+    return "\n".join([lines(shown), "", *architectures])
+
+
+def lines(frame: pd.DataFrame) -> str:
+    """A table, in several parts one below the other where its columns are too many."""
+    return frame.to_string(line_width=width())
+
+
+def candidate_rows(
+    scored: ScoreTable, scores: pd.Series[float] | None, rows: Iterable[int]
+) -> list[dict[str, Any]]:
+    """Rows of a score table as plain values: combined score, and per proxy value, status and
+    reason."""
+    frame = scored.to_pandas()
+    return [
+        {
+            "arch": frame["arch"][row],
+            "score": None if scores is None else scores[row],
+            "proxies": {
+                name: {
+                    "value": frame[name][row],
+                    "status": scored.status[name][row],
+                    "reason": scored.reasons[name][row],
+                }
+                for name in scored.higher_is_better
+            },
+        }
+        for row in rows
+    ]
 
 
 def _readable(arch: str, space: Space[Any] | None) -> str:

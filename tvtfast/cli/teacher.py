@@ -5,19 +5,30 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
 from tvtfast.cli.folders import command_folder
-from tvtfast.cli.training import add_data_options, add_recipe_options, training_arguments
+from tvtfast.cli.output import Report, places
+from tvtfast.cli.parsing import Parser
+from tvtfast.cli.training import (
+    add_data_options,
+    add_recipe_options,
+    read_log,
+    training_arguments,
+)
 from tvtfast.distill import TEACHER_RECIPE, train_teacher
 from tvtfast.training.processes import announces
+from tvtfast.training.training_folder import LOG
+
+_EXAMPLES = (
+    "tvtfast teacher --data-set digits --arch resnet20 --epochs 20",
+    "tvtfast teacher --data-set photos/ --arch resnet18 --output-dir teacher",
+)
 
 
-def parser() -> ArgumentParser:
+def parser() -> Parser:
     """Flags of the command."""
-    parser = ArgumentParser(
-        description="Train a ConvNet teacher; the same command continues a training that was "
-        "stopped."
+    parser = Parser(
+        "Train a ConvNet teacher; the same command continues a training that was stopped.",
+        _EXAMPLES,
     )
     add_data_options(parser)
     parser.add_argument(
@@ -36,10 +47,15 @@ def parser() -> ArgumentParser:
     return parser
 
 
-def run(cfg: Namespace, parser: ArgumentParser) -> None:
-    """Train, and say where the teacher lies."""
+def run(cfg: Namespace, parser: Parser) -> Report | None:
+    """Train, and tell how good the teacher is and where it lies."""
     folder = command_folder(cfg, Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.arch}")
     arguments = training_arguments(cfg, TEACHER_RECIPE, folder)
     train_teacher(cfg.arch, cfg.data_set, img_size=cfg.img_size, **arguments)
-    if announces():
-        print(f"teacher  {folder.chosen}\nlog      {folder.chosen / 'log.csv'}")
+    if not announces():
+        return None
+    log = read_log(folder.chosen)
+    data = {"teacher": folder.chosen, "arch": cfg.arch, "log": folder.chosen / LOG, **log}
+    text = f"{log['accuracy']:.2f} % after {log['epochs']} epochs, the best"
+    found = places({"teacher": folder.chosen, "log": folder.chosen / LOG})
+    return Report(f"{text}\n{found}", data)

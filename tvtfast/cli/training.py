@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
-from tvtfast.cli.options import UsageError
+from tvtfast.cli.choices import DATA_SETS
+from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.teachers import given_teacher, say
 from tvtfast.common.run_folder import CommandFolder
 from tvtfast.data.placed import AUGMENTATIONS
@@ -18,12 +19,13 @@ from tvtfast.training.guide import GUIDANCE, LOGITS
 from tvtfast.training.losses import SCHEDULES
 from tvtfast.training.processes import announces
 from tvtfast.training.recipe import DTYPES, Recipe
+from tvtfast.training.training_folder import LOG
 
 NONE = "none"
 """On the command line, for no guidance and for no logits."""
 
 
-def add_data_options(parser: ArgumentParser) -> None:
+def add_data_options(parser: Parser) -> None:
     """Configuration file, data set and output folder."""
     parser.add_argument("--cfg", action="config", help="YAML file of these options")
     parser.add_argument(
@@ -40,13 +42,14 @@ def add_data_options(parser: ArgumentParser) -> None:
         default="digits",
         help="name of a data set, folder of images, or .npz file",
     )
+    parser.choices["data_set"] = DATA_SETS
     data.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
     data.add_argument(
         "--workers", type=int, default=0, help="processes that load images; changes no result"
     )
 
 
-def add_guidance_options(parser: ArgumentParser) -> None:
+def add_guidance_options(parser: Parser) -> None:
     """How the teacher takes part: what `distillation` reads."""
     group = parser.add_argument_group("distillation")
     group.add_argument("--guidance", type=str, default="linear", help=", ".join((*GUIDANCE, NONE)))
@@ -62,6 +65,11 @@ def add_guidance_options(parser: ArgumentParser) -> None:
         "evenly",
     )
     group.add_argument("--logits", type=str, default=NONE, help=", ".join((*LOGITS, NONE)))
+    parser.choices |= {
+        "guidance": (*GUIDANCE, NONE),
+        "guidance_schedule": tuple(SCHEDULES),
+        "logits": (*LOGITS, NONE),
+    }
     group.add_argument("--logits-weight", type=float, default=0.5)
     group.add_argument("--temperature", type=float, default=1.0)
     group.add_argument(
@@ -93,7 +101,7 @@ def distillation(cfg: Namespace) -> Distillation:
     )
 
 
-def add_recipe_options(parser: ArgumentParser, recipe: Recipe) -> None:
+def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
     """Hyperparameters, with the defaults of a recipe: what `training_arguments` reads."""
     training = parser.add_argument_group("training")
     training.add_argument("--epochs", type=int, default=recipe.epochs)
@@ -123,6 +131,7 @@ def add_recipe_options(parser: ArgumentParser, recipe: Recipe) -> None:
         "--augmentation", type=str, default=recipe.augmentation, help=", ".join(AUGMENTATIONS)
     )
     training.add_argument("--dtype", type=str, default=recipe.dtype, help=", ".join(DTYPES))
+    parser.choices |= {"augmentation": AUGMENTATIONS, "dtype": tuple(DTYPES)}
     training.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
     training.add_argument(
         "--device", type=str | None, default=None, help="default the GPU, else CPU"
@@ -159,8 +168,15 @@ def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) ->
         "seed": cfg.seed,
         "device": cfg.device,
         "tensorboard": cfg.tensorboard,
-        "progress": True,
+        "progress": not cfg.quiet,
     }
+
+
+def read_log(folder: Path) -> dict[str, Any]:
+    """How many epochs a finished training took, and its best accuracy in percent."""
+    with open(folder / LOG, encoding="utf-8", newline="") as text:
+        rows = list(csv.DictReader(text))
+    return {"epochs": len(rows), "accuracy": max(float(row["accuracy"]) for row in rows)}
 
 
 def chosen_teacher(cfg: Namespace, how: Distillation) -> Teacher | None:
@@ -174,6 +190,6 @@ def chosen_teacher(cfg: Namespace, how: Distillation) -> Teacher | None:
         return None
     given = given_teacher(cfg)
     if given is None and cfg.data_set == "digits":
-        given = digits_teacher(progress=announces())
+        given = digits_teacher(progress=announces() and not cfg.quiet)
         say(given)
     return given

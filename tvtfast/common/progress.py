@@ -12,6 +12,8 @@ from typing import Any
 
 _PARTS = 10
 """Lines of one piece of work; also units between two lines where its end is not known."""
+_SILENT = 60.0
+"""Seconds after which a line is due however little was done."""
 
 
 class Progress:
@@ -81,16 +83,18 @@ def note(text: str) -> None:
 
 
 class _Lines(Progress):
-    """A line whenever another tenth is done, and nothing that is drawn twice."""
+    """A line whenever another tenth is done or a minute has passed, and nothing that is drawn
+    twice."""
 
     def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:
         super().__init__(total, initial)
         self.what, self.unit, self.text = what, unit, ""
         self.started, self.told = time.monotonic(), self._tenth()
+        self.last = self.started
 
     def update(self, units: int = 1) -> None:
         super().update(units)
-        if self._tenth() > self.told:
+        if self._tenth() > self.told or time.monotonic() - self.last > _SILENT:
             self.told = self._tenth()
             self._tell()
 
@@ -111,7 +115,8 @@ class _Lines(Progress):
     def _tell(self) -> None:
         of = "" if self.total is None else f" of {self.total:,}"
         share = "" if self.total is None else f" ({self.n / max(self.total, 1):.0%})"
-        seconds = time.monotonic() - self.started
+        self.last = time.monotonic()
+        seconds = self.last - self.started
         print(
             f"{self.what}: {self.n:,}{of} {self.unit}s{share}, {seconds:.0f} s{self.text}",
             file=sys.stderr,

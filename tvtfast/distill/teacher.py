@@ -76,9 +76,8 @@ def train_teacher(
     check_training(
         seed=seed, workers=workers, device=device, img_size=img_size, output_dir=output_dir
     )
+    check_arch(arch)
     is_cifar = _CIFAR_NAME.fullmatch(arch) is not None
-    if not is_cifar:
-        _check_timm(arch)
     train, test = images(dataset, data_path, test)
     side = img_size or (_CIFAR_INPUT if is_cifar else train.img_size)
     with team(device) as processes:
@@ -130,7 +129,14 @@ def _network(arch: str, num_classes: int, seed: int) -> nn.Module:
     return module
 
 
-def _check_timm(arch: str) -> None:
+def check_arch(arch: str) -> None:
+    """Refuse a name that `train_teacher` knows no network of.
+
+    Raises:
+        ValueError: The message names close ones.
+    """
+    if _CIFAR_NAME.fullmatch(arch):
+        return
     ensure_torchvision()
     import timm
 

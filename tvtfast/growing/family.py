@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TABLE = "growth.csv"
 """Name of the file with every candidate of every step."""
 MODELS = "models"
-_PROXIES = ("ntk_condition", "length_distortion")
+_PUBLISHED = Scoring(proxies=("ntk_condition", "length_distortion"), init_seeds=5)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def grow(
             depends on is in ``run.json``, and any other is refused. Growth may go on to larger
             models (``stop_params``), and others may be picked.
         scoring: What decides; default the defaults of `tvtfast.scoring.Scoring`, with the
-            published proxies.
+            published proxies and five weight draws.
         **settings: Fields of `tvtfast.scoring.Scoring` on top, such as ``images``, ``init_seeds``
             (5 in the paper), ``num_classes``, ``img_size``.
 
@@ -154,11 +154,10 @@ def grow(
     """
     resolved = get_space(space)
     start = resolved.decode(topology)
-    for target in target_params:
-        checks.real("target_params", target, above=0)
+    check_targets(target_params)
     if output_dir is not None:
         check_folder("output_dir", output_dir)
-    given = Scoring.of(scoring or Scoring(proxies=_PROXIES), **settings)
+    given = Scoring.of(scoring or _PUBLISHED, **settings)
     if given.store is not None:
         raise ValueError("growth keeps its scores in output_dir; leave store out")
     scorer = Scorer(given, space=resolved, progress=False)
@@ -231,6 +230,16 @@ def _run_folder(
     }
     identity = Identity("grow", settings, growing=("stop_params",), moving=("target_params",))
     return RunFolder(given, identity, holds=lambda folder: (folder / TABLE).exists())
+
+
+def check_targets(target_params: Sequence[float]) -> None:
+    """Refuse parameter counts that no model has.
+
+    Raises:
+        ValueError: A target that is no positive number.
+    """
+    for target in target_params:
+        checks.real("target_params", target, above=0)
 
 
 def _write_family(family: Family, picked: Mapping[float, Grown], folder: Path) -> None:

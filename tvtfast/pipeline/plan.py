@@ -52,7 +52,12 @@ class Plan:
     @property
     def constraints(self) -> Constraints:
         """The window of the search."""
-        return {"params": (LOWEST_SHARE * self.budget, self.budget)}
+        return {"params": self.window}
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Parameters of the architectures that are searched."""
+        return LOWEST_SHARE * self.budget, self.budget
 
     @property
     def training(self) -> dict[str, Any]:

@@ -10,17 +10,21 @@ from typing import Any
 
 import torch
 
+from tvtfast.common import checks
 from tvtfast.common.identity import Identity
 from tvtfast.common.run_folder import RunError, RunFolder
 from tvtfast.data import VisionDataset
 from tvtfast.distill import Distillation, Recipe, TrainedStudent
+from tvtfast.distill.teacher import check_arch
 from tvtfast.models import Teacher, load_teacher
+from tvtfast.pipeline.budget import check_budget
 from tvtfast.pipeline.defaults import Defaults, defaults_for
 from tvtfast.pipeline.plan import Plan, TeacherSource, model_options
 from tvtfast.pipeline.reporting import report_run, seconds_of
 from tvtfast.pipeline.stages import begun, run_stages
 from tvtfast.spaces import Space
 from tvtfast.spaces import get as get_space
+from tvtfast.training.checking import check_training
 from tvtfast.training.guide import check_classes
 from tvtfast.training.images import images
 
@@ -113,6 +117,13 @@ def run(
         TrainingError: The loss is no longer finite, or files cannot be written.
     """
     _check_alone()
+    check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
+    checks.real("budget", budget, above=0)
+    resolved_space = get_space(space)
+    if trials is not None:
+        trials = checks.whole("trials", trials, least=1)
+    if teacher_arch is not None:
+        check_arch(teacher_arch)
     train, test = images(dataset, data_path, test)
     known = defaults_for(train.name)
     how = how or Distillation()
@@ -121,7 +132,7 @@ def run(
         train=train,
         test=test,
         budget=float(budget),
-        space=get_space(space),
+        space=resolved_space,
         trials=trials,
         source=teacher,
         given=None,
@@ -139,8 +150,7 @@ def run(
         workers=workers,
         progress=progress,
     )
-    # a budget that no architecture fits should not cost the training of a teacher first
-    plan.space.sample(1, plan.seed, plan.constraints, **plan.options)
+    check_budget(plan)
     if teacher is not None:
         given = load_teacher(teacher, device=device)
         check_classes(how, given, train.num_classes)

@@ -2,6 +2,7 @@
 
 from tvtfast.strategies.base import (
     LISTED,
+    TRIALS,
     Budget,
     Proposals,
     Strategy,
@@ -27,6 +28,7 @@ from tvtfast.strategies.reinforce import Reinforce
 __all__ = [
     "LISTED",
     "NSGA2",
+    "TRIALS",
     "Budget",
     "Column",
     "Evolution",

@@ -1,0 +1,40 @@
+"""A budget that no architecture fits is refused before anything is trained for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvtfast import spaces
+from tvtfast.pipeline.plan import Plan
+from tvtfast.spaces import InfeasibleError
+
+_MILLION = 1e6
+
+
+def check_budget(plan: Plan) -> None:
+    """Refuse a budget that no architecture of the space fits.
+
+    Raises:
+        InfeasibleError: The message names spaces that have some.
+    """
+    try:
+        plan.space.sample(1, plan.seed, plan.constraints, **plan.options)
+    except InfeasibleError as error:
+        low, high = plan.window
+        least, most = plan.space.feasible_range("params", **plan.options)
+        others = [name for name in spaces.available() if _spans(name, low, high, plan.options)]
+        advice = f"give one of {', '.join(others)}" if others else "no other space has some either"
+        raise InfeasibleError(
+            f"budget is {plan.budget / _MILLION:g} million parameters, and no architecture of "
+            f"{plan.space.name!r} has {low / _MILLION:g} to {high / _MILLION:g} million; they have "
+            f"{least / _MILLION:.3g} to {most / _MILLION:.3g}. Change the budget, or the space: "
+            f"{advice}"
+        ) from error
+
+
+def _spans(name: str, low: float, high: float, options: Any) -> bool:
+    try:
+        least, most = spaces.get(name).feasible_range("params", **options)
+    except ValueError:  # no models of these options
+        return False
+    return least <= high and low <= most
