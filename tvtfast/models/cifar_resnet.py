@@ -131,29 +131,28 @@ class CifarResNet(nn.Module):
         return self.forward_head(self.stages(images)[-1])
 
 
-def from_state_dict(state: Mapping[str, Tensor]) -> CifarResNet | None:
-    """The CIFAR ResNet whose weights these are, loaded; ``None`` when they are another model's.
+def untrained_for(state: Mapping[str, Tensor]) -> CifarResNet | None:
+    """The CIFAR ResNet that these weights are made for, without them; ``None`` when they are
+    another model's.
 
-    Depth, number of classes and kind of shortcut are read from names and shapes. The common
-    spellings ``fc`` for the classifier and ``downsample`` for the shortcut are understood.
+    Depth, number of classes and kind of shortcut are read from names (as `canonical` spells them)
+    and shapes. The random state of the process stays as it is.
     """
-    renamed = {canonical(name): tensor for name, tensor in state.items()}
     blocks = {
-        match.group(1) for name in renamed if (match := re.match(r"layer1\.(\d+)\.conv2\.", name))
+        match.group(1) for name in state if (match := re.match(r"layer1\.(\d+)\.conv2\.", name))
     }
     depth = 6 * len(blocks) + 2
-    stem, classifier = renamed.get("conv1.weight"), renamed.get("linear.weight")
+    stem, classifier = state.get("conv1.weight"), state.get("linear.weight")
     if depth not in DEPTHS or stem is None or classifier is None:
         return None
-    if stem.shape[0] != STAGE_WIDTHS[0] or classifier.shape[1:] != (STAGE_WIDTHS[-1],):
+    if stem.shape[:1] != (STAGE_WIDTHS[0],) or classifier.shape[1:] != (STAGE_WIDTHS[-1],):
         return None
-    projects = any(".shortcut." in name for name in renamed)
+    projects = any(".shortcut." in name for name in state)
     with torch.random.fork_rng(devices=[]):
-        model = CifarResNet(depth, classifier.shape[0], "projection" if projects else "pad")
-    model.load_state_dict(renamed)
-    return model
+        return CifarResNet(depth, classifier.shape[0], "projection" if projects else "pad")
 
 
 def canonical(name: str) -> str:
-    """The name of a weight as `CifarResNet` has it."""
+    """The name of a weight as `CifarResNet` has it: others call the classifier ``fc`` and the
+    shortcut ``downsample``."""
     return re.sub(r"^fc\.", "linear.", name).replace(".downsample.", ".shortcut.")

@@ -15,7 +15,7 @@ from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.initialization import initialize_
 from tvtfast.models.checkpoint import CheckpointError
-from tvtfast.models.cifar_resnet import DEPTHS, CifarResNet, canonical, from_state_dict
+from tvtfast.models.cifar_resnet import DEPTHS, CifarResNet, canonical, untrained_for
 from tvtfast.models.features import FeatureFn
 from tvtfast.models.fitting import classes_of, fit, spellings
 from tvtfast.models.torchvision_features import torchvision_features
@@ -109,7 +109,7 @@ def with_weights(
     """
     depth = cifar_depth(name)
     if depth is not None:
-        return _cifar(depth, weights, path)
+        return _cifar_of_depth(depth, weights, path)
     if not is_timm(name):
         return _torchvision_with(name, weights, path, num_classes)
     try:
@@ -129,10 +129,9 @@ def recognised(weights: Mapping[str, Tensor], path: Path) -> Network:
     Raises:
         CheckpointError: They are neither's.
     """
-    for named in spellings(weights):
-        module = from_state_dict(named)
-        if module is not None:
-            return _of_cifar(module)
+    cifar = _cifar(weights, path)
+    if cifar is not None:
+        return cifar
     for name in _torchvision_of_size(weights):
         try:
             return _torchvision_with(name, weights, path, None)
@@ -184,15 +183,28 @@ def _of_cifar(module: CifarResNet) -> Network:
     )
 
 
-def _cifar(depth: int, weights: Mapping[str, Tensor], path: Path) -> Network:
-    for named in spellings(weights):
-        module = from_state_dict(named)
-        if module is not None and module.depth == depth:
-            return _of_cifar(module)
+def _cifar(weights: Mapping[str, Tensor], path: Path) -> Network | None:
+    """The CIFAR ResNet that the weights look like, if any."""
+    for spelled in spellings(weights):
+        renamed = {canonical(name): tensor for name, tensor in spelled.items()}
+        module = untrained_for(renamed)
+        if module is not None:
+            return _fitted(module, renamed, path)
+    return None
+
+
+def _cifar_of_depth(depth: int, weights: Mapping[str, Tensor], path: Path) -> Network:
+    found = _cifar(weights, path)
+    if found is not None and found.name == f"cifar_resnet{depth}":
+        return found
     renamed = {canonical(name): tensor for name, tensor in weights.items()}
     with torch.random.fork_rng(devices=[]):
         module = CifarResNet(depth, classes_of(renamed, ["linear"]) or 1)
-    fit(module, renamed, path, name=f"CIFAR resnet{depth}", advice=NAME_ADVICE)
+    return _fitted(module, renamed, path)
+
+
+def _fitted(module: CifarResNet, weights: Mapping[str, Tensor], path: Path) -> Network:
+    fit(module, weights, path, name=f"CIFAR resnet{module.depth}", advice=NAME_ADVICE)
     return _of_cifar(module)
 
 

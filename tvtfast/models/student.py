@@ -138,5 +138,7 @@ def _build(card: StudentCard, weights: Mapping[str, Tensor], folder: Path) -> nn
     ):
         described: Any = {"space": card.space, **card.model_options}
         shapes = blank(card.arch or {}, **described)
-        check_fit(shapes, weights, folder / WEIGHTS, advice=FOLDER_ADVICE)
+        check_fit(
+            shapes, weights, folder / WEIGHTS, name=f"what {CARD} describes", advice=FOLDER_ADVICE
+        )
         return build(card.arch or {}, **described)

@@ -109,7 +109,7 @@ def read(folder: Path) -> tuple[nn.Module, TeacherCard]:
     ):
         with torch.device("meta"):
             shapes = _build(card.architecture)
-        check_fit(shapes, weights, path, name=card.name, advice=FOLDER_ADVICE)
+        check_fit(shapes, weights, path, name=f"what {CARD} describes", advice=FOLDER_ADVICE)
         module = _build(card.architecture)
     fit(module, weights, path, name=card.name, advice=FOLDER_ADVICE)
     return module, card
