@@ -110,7 +110,7 @@ def test_killed_twice_and_continued_is_the_same_to_the_bit(
         ("search/best.json", r"stage 'search' cannot go on: .*best\.json is damaged"),
         ("search/run.json", r"stage 'search' cannot go on: .*run\.json is damaged"),
         ("student/model.safetensors", r"stage 'student' cannot go on: .*model\.safetensors"),
-        ("student/student.json", r"stage 'student' cannot go on: .*does not describe a student"),
+        ("student/student.json", r"stage 'student' cannot go on: .*as the card of a student"),
         ("deit/last.pt", r"stage 'deit' cannot go on: .*last\.pt cannot be read"),
     ),
 )
