@@ -225,7 +225,7 @@ def test_the_command_announces_what_is_saved(small, tmp_path, monkeypatch, capsy
     settings = ["--epochs", "3", "--batch-size", "32", "--device", "cpu", "--patch-size", "4"]
     chosen = ["--output", str(tmp_path), f"--progressive-tokens={given}"]
     assert main(["distill", *arguments, *settings, *chosen]) == 0
-    assert "of the student's training FLOPs saved" in capsys.readouterr().out
+    assert "of the student's training FLOPs saved" in capsys.readouterr().err
     card = json.loads((tmp_path / "student.json").read_text())
     assert card["recipe"]["tokens"] == {"phases": phases}
 
