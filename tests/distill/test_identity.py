@@ -105,6 +105,7 @@ def test_a_training_of_an_earlier_version_goes_on(small, tmp_path, interrupted, 
     for name in ("pixels", "network", "features"):
         state["settings"].pop(name)
     state.pop("command")
+    state["version"] = 1
     torch.save(state, tmp_path / "old" / "last.pt")
     with pytest.raises(OtherRunError, match="lr was 0.0005, now 0.001"):
         small.train(tmp_path / "old", epochs=2, lr=0.001)
