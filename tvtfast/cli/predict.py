@@ -58,11 +58,12 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         check_file("output", cfg.output)
     unreadable: list[Path] = []
     told: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
 
     def leave_out(path: Path, error: Exception) -> None:
         unreadable.append(path)
         if cfg.json:
-            told.append(_told(path, "error", str(error)))
+            refused.append(_told(path, "error", str(error)))
         logger.warning("%s", error)
 
     classified = 0
@@ -93,7 +94,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
             failure = _NotClassifiedError(unreadable, classified)
         if failure is not None and not classified:
             raise failure  # and no file is written
-    return Report("", {"images": told}, failure)
+    return Report("", {"images": told + refused}, failure)
 
 
 def _told(
