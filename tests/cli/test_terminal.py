@@ -78,6 +78,9 @@ def error_of(arguments, capsys):
         (["teacher", "--augmentation", "strng"], "^--augmentation is 'strng'.*did you mean strong"),
         (["distill", "--arch", "nowhere.json"], "neither an architecture as JSON nor an existing"),
         (["distill", "--arch", "{}", "--guidance", "liner"], "did you mean linear"),
+        (["supernet", "--sharing", "cycl", "--guidance", "attention"], "did you mean cyclic"),
+        (["supernet", "--space", "vitas-dei", "--logits", "soft"], "did you mean vitas-deit"),
+        (["supernet", "--epochs", "0", "--logits", "soft"], "^--epochs is 0; give"),
         (["supernet", "--sharing", "cycl"], "^--sharing is 'cycl'.*did you mean cyclic"),
         (["run", "--budget", "2"], "^--budget is 2 million parameters, and no architecture of "
          "'autoformer-tiny' has 1.5 to 2 million.*give one of .*pit"),

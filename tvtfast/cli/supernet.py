@@ -16,9 +16,11 @@ from tvtfast.cli.training import (
     chosen_teacher,
     training_arguments,
 )
+from tvtfast.common import checks
 from tvtfast.data import load_dataset
 from tvtfast.distill import Distillation
 from tvtfast.spaces import QKV_MODES, default_patch_size
+from tvtfast.spaces import get as get_space
 from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, train_superformer
 from tvtfast.training.guide import LOGITS
 from tvtfast.training.processes import announces
@@ -88,6 +90,9 @@ def parser() -> Parser:
 def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and say where the superformer lies and what to do with it."""
     default = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
+    get_space(cfg.space)
+    checks.choice("sharing", cfg.sharing, SHARING)
+    training = training_arguments(cfg, SUPERFORMER_RECIPE, command_folder(cfg, default))
     side = cfg.img_size or load_dataset(cfg.data_set, cfg.data_path).img_size
     how = Distillation(
         guidance=None if cfg.guidance == NONE else cfg.guidance,
@@ -105,7 +110,7 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         how=how,
         img_size=side,
         patch_size=cfg.patch_size or default_patch_size(side),
-        **training_arguments(cfg, SUPERFORMER_RECIPE, command_folder(cfg, default)),
+        **training,
     )
     if not announces():
         return None
