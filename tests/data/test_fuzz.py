@@ -173,7 +173,7 @@ def test_loaders(name: str, tmp_path: Path, fuzzing: ModuleType) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOADERS)
 def test_loaders_at_length(name: str, tmp_path: Path, fuzzing: ModuleType) -> None:
-    _survey_loader(name, tmp_path, fuzzing, count=1000, seed=1)
+    _survey_loader(name, tmp_path, fuzzing, count=400, seed=1)
 
 
 def _survey_loader(name: str, folder: Path, fuzzing: ModuleType, *, count: int, seed: int) -> None:
@@ -195,7 +195,7 @@ def test_arrays_in_whole_archives(key: str, tmp_path: Path, fuzzing: ModuleType)
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["x_train", "y_train", "classes"])
 def test_arrays_in_whole_archives_at_length(key: str, tmp_path: Path, fuzzing: ModuleType) -> None:
-    _survey_arrays(key, tmp_path, fuzzing, count=1000, seed=1)
+    _survey_arrays(key, tmp_path, fuzzing, count=400, seed=1)
 
 
 def _survey_arrays(key: str, folder: Path, fuzzing: ModuleType, *, count: int, seed: int) -> None:
@@ -223,7 +223,7 @@ def test_pictures(name: str, tmp_path: Path, fuzzing: ModuleType) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_at_length(name: str, tmp_path: Path, fuzzing: ModuleType) -> None:
-    _survey_picture(name, tmp_path, fuzzing, count=1000, seed=1)
+    _survey_picture(name, tmp_path, fuzzing, count=400, seed=1)
 
 
 def _survey_picture(name: str, folder: Path, fuzzing: ModuleType, *, count: int, seed: int) -> None:

@@ -18,7 +18,7 @@ from tvtfast.spaces import ModelOptions
 from tvtfast.training.sealed_file import save_sealed
 from tvtfast.training.training_folder import LAST, TrainingFolder
 
-COUNTS = [120, pytest.param(2000, marks=pytest.mark.slow)]
+COUNTS = [120, pytest.param(600, marks=pytest.mark.slow)]
 SPACE = tvtfast.spaces.AutoFormerSpace("test-fuzz", (16,), (1,), (2.0,), (2,))
 
 

@@ -31,4 +31,4 @@ def test_damaged_json(fuzzing, tmp_path, space):
 @pytest.mark.slow
 @every_space
 def test_much_damaged_json(fuzzing, tmp_path, space):
-    _survey(fuzzing, tmp_path, space, 2000)
+    _survey(fuzzing, tmp_path, space, 600)
