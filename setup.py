@@ -85,11 +85,20 @@ WITHOUT = {
 
 
 class CleanBuild(build):
-    """Build from nothing, so that no file of an earlier build is shipped."""
+    """Ship no file of an earlier build. Its objects are used again where it came to its end and was
+    made with the same tools."""
 
     def run(self) -> None:
         shutil.rmtree(self.build_lib, ignore_errors=True)
+        ended = Path(self.build_temp, "ended.txt")
+        tools = f"pybind11 {pybind11.__version__}, Python {sys.version}, {os.environ.get('CXX')}"
+        if ended.is_file() and ended.read_text() == tools:
+            ended.unlink()
+        else:
+            shutil.rmtree(self.build_temp, ignore_errors=True)
         super().run()
+        ended.parent.mkdir(parents=True, exist_ok=True)
+        ended.write_text(tools)
 
 
 class CleanEditable(editable_wheel):
@@ -139,7 +148,8 @@ class BuildExtension(build_ext):
             target = str(folder / f"{path.stem}.o")
             includes = [f"-I{name}" for name in ext.include_dirs]
             args = NVCC_ARGS + NVCC_FILE_ARGS.get(path.name, [])
-            run_nvcc([nvcc, "-c", source, "-o", target, *args, *includes])
+            if is_outdated(target, source):
+                run_nvcc([nvcc, "-c", source, "-o", target, *args, *includes])
             ext.extra_objects.append(target)
         ext.library_dirs.append(str(runtime))
         ext.libraries += ["cudart_static", "dl", "pthread", "rt"]
@@ -160,6 +170,13 @@ class BuildExtension(build_ext):
                     continue
                 return compile_args, link_args
         return [], []
+
+
+def is_outdated(made: str, source: str) -> bool:
+    """Whether an object must be made again: its source, any header or this file is newer."""
+    headers = files("csrc/*.h", "csrc/cuda/*.h", "csrc/cuda/*.cuh")
+    newest = max(Path(path).stat().st_mtime for path in (source, "setup.py", *headers))
+    return not Path(made).is_file() or Path(made).stat().st_mtime < newest
 
 
 def find_nvcc() -> str:
@@ -252,7 +269,7 @@ def packages() -> list[str]:
     ]
 
 
-ParallelCompile("TVTFAST_BUILD_JOBS", default=0).install()
+ParallelCompile("TVTFAST_BUILD_JOBS", default=0, needs_recompile=is_outdated).install()
 setup(
     packages=packages(),
     package_dir={"tvtfast": "tvtfast", "tvtfast.kernels": "kernels"},

@@ -27,6 +27,16 @@ sys.exit(program())
 """
 
 
+@pytest.fixture(autouse=True, scope="module")
+def heard():
+    """Programs hear Ctrl-C, also where the tests run in the background of a shell."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def start(*arguments, cwd, code=None):
     command = [sys.executable, *(("-c", code) if code else ("-m", "tvtfast")), *arguments]
     return subprocess.Popen(

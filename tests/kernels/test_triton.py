@@ -26,6 +26,7 @@ def triton_of(operator: str) -> Callable[[Any], tuple[str, ...]]:
 
 
 INTERPRETED = Path(__file__).parents[1] / "triton"
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 ALLOWED = "allowed: cuda, or cpu under TRITON_INTERPRET=1"
 
 
@@ -71,16 +72,24 @@ assert "triton" not in sys.modules
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in INTERPRETED.glob("test_*.py")))
-def test_interpreted_kernels(tmp_path: Path, name: str) -> None:
-    """A file of ``tests/triton`` in a process whose triton interprets."""
+def test_interpreted_kernels(tmp_path: Path, name: str, request: pytest.FixtureRequest) -> None:
+    """A file of ``tests/triton`` in a process whose triton interprets, measured as this one is."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip(capability.missing()[0])
-    # pytest options of the outer run, such as its coverage, are not for that process
+    # pytest options of the outer run are not for that process
     inherited = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
+    measured = []
+    if request.config.pluginmanager.hasplugin("_cov"):
+        # the outer run combines what lies beside its own data under a longer name
+        inherited["COVERAGE_FILE"] = (
+            f"{Path(inherited.get('COVERAGE_FILE', '.coverage')).absolute()}.interpreted.{name}"
+        )
+        measured = ["--cov", "--cov-report=", f"--cov-config={PROJECT}"]
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
             *("-o", "addopts=--import-mode=importlib --strict-markers", str(INTERPRETED / name)),
+            *measured,
         ],
         cwd=tmp_path,
         env={**inherited, "TRITON_INTERPRET": "1"},
