@@ -26,7 +26,7 @@ def triton_of(operator: str) -> Callable[[Any], tuple[str, ...]]:
 
 
 INTERPRETED = Path(__file__).parents[1] / "triton"
-PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+PARTS = 3
 ALLOWED = "allowed: cuda, or cpu under TRITON_INTERPRET=1"
 
 
@@ -71,25 +71,18 @@ assert "triton" not in sys.modules
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in INTERPRETED.glob("test_*.py")))
-def test_interpreted_kernels(tmp_path: Path, name: str, request: pytest.FixtureRequest) -> None:
-    """A file of ``tests/triton`` in a process whose triton interprets, measured as this one is."""
+@pytest.mark.parametrize("part", range(PARTS))
+def test_interpreted_kernels(tmp_path: Path, part: int) -> None:
+    """A part of the files of ``tests/triton``, in a process whose triton interprets."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip(capability.missing()[0])
-    # pytest options of the outer run are not for that process
+    files = sorted(INTERPRETED.glob("test_*.py"))[part::PARTS]
+    # pytest options of the outer run, such as --cov, are not for that process
     inherited = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
-    measured = []
-    if request.config.pluginmanager.hasplugin("_cov"):
-        # the outer run combines what lies beside its own data under a longer name
-        inherited["COVERAGE_FILE"] = (
-            f"{Path(inherited.get('COVERAGE_FILE', '.coverage')).absolute()}.interpreted.{name}"
-        )
-        measured = ["--cov", "--cov-report=", f"--cov-config={PROJECT}"]
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *("-o", "addopts=--import-mode=importlib --strict-markers", str(INTERPRETED / name)),
-            *measured,
+            *("-o", "addopts=--import-mode=importlib --strict-markers", *map(str, files)),
         ],
         cwd=tmp_path,
         env={**inherited, "TRITON_INTERPRET": "1"},

@@ -1,8 +1,8 @@
 """Kernels in Triton's interpreter: CPU tensors, no GPU.
 
 The interpreter is chosen when triton is imported, for the whole process. These tests therefore run
-under ``TRITON_INTERPRET=1``, in a process of their own: ``tests/kernels/test_triton.py`` starts
-one per file, so a plain ``pytest`` covers them and does not collect them a second time.
+under ``TRITON_INTERPRET=1``, in processes of their own: ``tests/kernels/test_triton.py`` starts
+them, so a plain ``pytest`` covers them and does not collect them a second time.
 ``pytest tests/triton`` interprets by itself.
 
 The interpreter computes bf16 on raw bits and truncates bf16 stores; kernels convert to fp32 right
