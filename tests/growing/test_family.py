@@ -29,17 +29,19 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def family(folder):
-    return grow(folder, target_params=[9e6, 1e9])
+    return grow(folder, target_params=[1e5, 9e6])
 
 
 def test_table_and_files(family, folder):
     table = pd.read_csv(folder / "growth.csv")
-    assert table.groupby("step")["chosen"].sum().eq(1).all()
+    per_step = table.groupby(["step", "target_params"], dropna=False)
+    assert per_step["chosen"].sum().eq(1).all()
     assert table["flops_rank"].min() == 1
     models = pd.read_csv(folder / "family.csv")
     assert models["params"].tolist() == [model.params for model in family.models]
     assert models["width"].tolist() == [model.model.width for model in family.models]
-    assert (table.loc[table["chosen"], "arch"].tolist()) == models["arch"].tolist()
+    assert sorted(table.loc[table["chosen"], "arch"]) == sorted(models["arch"])
+    table = table[(table["step"] > 0) & table["target_params"].isna()]
     kept = table["rank_sum"].notna()
     assert (table["params"] <= 2e7)[kept].all() and (table["params"] > 2e7)[~kept].all()
     assert (folder / "family.png").read_bytes().startswith(b"\x89PNG")
@@ -51,22 +53,44 @@ def test_models_can_be_built(family, folder):
     entry = json.loads((folder / "models" / "step-001.json").read_text())
     module = tvtfast.build(entry["arch"], space=entry["space"], **entry["model_options"])
     assert sum(p.numel() for p in module.parameters()) == entry["params"]
-    assert entry["params"] == family.models[0].params
+    assert entry["params"] == family.steps[1].model.params
 
 
-def test_targets_pick_the_nearest(family, folder):
+def test_targets_are_met_or_it_is_said_that_they_are_not(family, folder):
     picked = json.loads((folder / "picked.json").read_text())
-    assert [entry["target_params"] for entry in picked] == [9e6, 1e9]
-    assert picked[1]["params"] == family.models[-1].params
-    nearest = min((model.params for model in family.models), key=lambda n: max(n / 9e6, 9e6 / n))
-    assert picked[0]["params"] == nearest == family.pick(9e6).params
+    assert [entry["target_params"] for entry in picked] == [1e5, 9e6]
+    below, met = picked
+    assert not below["met"] and "fewer than the smallest model has, 2.07 M" in below["reason"]
+    assert below["params"] == family.models[0].params == family.pick(1e5).params
+    assert met["met"] and met["reason"] is None and abs(met["deviation"]) <= 0.05
+    assert met["params"] == family.picks[1].model.params
+    assert tvtfast.spaces.get("asvit").params(met["arch"], num_classes=10) == met["params"]
     with pytest.raises(ValueError, match="give a number above 0"):
         family.pick(0)
 
 
+def test_a_target_beyond_the_family_is_told(caplog):
+    family = grow(rules=GrowthRules(stop_params=2e6, max_params=2e7), target_params=[1.9e7])
+    (pick,) = family.picks
+    assert not pick.met and pick.model == family.models[-1] and pick.deviation < -0.5
+    assert "19 M parameters are more than the largest model has" in pick.reason
+    assert pick.reason in caplog.text
+    between = grow(rules=GrowthRules(max_params=2e7, tolerance=1e-6), target_params=[4e6])
+    assert "4 M parameters lie between models" in between.picks[0].reason
+
+
+def test_the_report_holds_the_family(family, folder):
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "fewer than the smallest model has" in page and "data:image/png;base64," in page
+    for model in family.models:
+        assert f"<td>{'-'.join(map(str, model.model.depths))}</td>" in page
+    assert "rank" in page and "Accuracy" not in page, "nothing was trained"
+
+
 def test_what_was_scored_is_not_scored_again(family, folder, tmp_path):
     again = grow(folder)
-    assert again.evaluated == 0 and again.steps == family.steps
+    assert again.evaluated == 0
+    assert again.steps == tuple(step for step in family.steps if step.target is None)
     calls = []
 
     def interrupting(inputs):
@@ -81,10 +105,10 @@ def test_what_was_scored_is_not_scored_again(family, folder, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         grow(tmp_path, [Proxy("own", interrupting)])
-    assert len(pd.read_csv(tmp_path / "growth.csv")["step"].unique()) == 1
+    assert pd.read_csv(tmp_path / "growth.csv")["step"].unique().tolist() == [0, 1]
     resumed = grow(tmp_path, [Proxy("own", counting)])
     whole = [one for step in resumed.steps for one in step.candidates if one.ranks is not None]
-    assert len(calls) == len(whole) + 1
+    assert len(calls) == len(whole) + 2, "the topology has no rank; one call was interrupted"
     assert [step.chosen for step in grow(None, [Proxy("own", counting)]).steps] == [
         step.chosen for step in resumed.steps
     ]
@@ -96,8 +120,10 @@ def test_a_folder_is_that_of_one_family(tmp_path):
     more = GrowthRules(stop_params=6e6, max_params=2e7)
     longer = grow(tmp_path, rules=more, target_params=[3e6])
     assert longer.steps[: len(first.steps)] == first.steps and len(longer.steps) > len(first.steps)
-    with pytest.raises(OtherRunError, match="stop_params was 6000000.0, now 3000000.0"):
-        grow(tmp_path, rules=small)
+    again = grow(tmp_path, rules=small)
+    assert again.evaluated == 0 and again.steps == first.steps[: len(again.steps)]
+    assert len(list((tmp_path / "models").iterdir())) == len(again.models)
+    assert not (tmp_path / "picked.json").exists()
     with pytest.raises(OtherRunError, match="max_params was"):
         grow(tmp_path, rules=GrowthRules(stop_params=6e6, max_params=3e7))
     with pytest.raises(OtherRunError, match="topology was"):
@@ -120,6 +146,8 @@ def test_a_folder_is_that_of_one_family(tmp_path):
         ({"proxies": ["tvt"], "teacher": None}, "proxy 'teacher_aware' needs images"),
         ({"rules": GrowthRules(stop_params=1e3, max_params=1e3)}, "at most 1,000 parameters"),
         ({"space": "pit"}, "architecture of space 'pit' is not JSON"),
+        ({"rules": GrowthRules(start_width=1)}, "need a channel each"),
+        ({"target_params": [1e9]}, "target_params is 1,000,000,000 and max_params 20,000,000"),
         ({"target_params": [-1]}, "target_params is -1; give a number above 0"),
     ],
 )
@@ -136,7 +164,8 @@ def test_command_line(tmp_path, capsys):
     arguments = ["--arch", str(best), "--proxies", "flops", "--output-dir", str(tmp_path / "out")]
     assert main(["grow", *arguments, *limits, "--batch-size", "2"]) == 0
     out = capsys.readouterr().out
-    assert "models grew from one topology" in out and "nearest to 6 M: " in out
+    assert "models grew from one topology" in out and "to 6 M (" in out
+    assert (tmp_path / "out" / "report.html").exists()
     assert (tmp_path / "out" / "config.yaml").exists()
     assert main(["grow"]) == 2
     assert "name the topology" in capsys.readouterr().err

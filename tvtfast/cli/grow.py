@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from tvtfast.cli.options import add_scoring_options, scoring_arguments
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.common.foreign import BadFileError, reading
-from tvtfast.growing.family import Family, check_targets, grow
-from tvtfast.growing.rule import Grown, GrowthRules
+from tvtfast.growing import Family, Grown, GrowthRules, Pick, grow
 from tvtfast.spaces import get as get_space
 
 _RULES = GrowthRules()
@@ -46,21 +46,43 @@ def parser() -> Parser:
         type=float,
         nargs="+",
         default=[],
-        help="pick the models nearest to these parameter counts, such as 29e6 52e6 88e6",
+        help="grow models of these parameter counts, such as 29e6 52e6 88e6",
     )
     rules = parser.add_argument_group("growth")
     rules.add_argument("--start-width", type=int, default=_RULES.start_width)
     rules.add_argument(
         "--stop-params",
-        type=float,
+        type=float | None,
         default=_RULES.stop_params,
-        help="growth ends with the first model that has as many parameters",
+        help="growth ends with the first model that has as many parameters; default the largest "
+        "target, without targets 80e6",
     )
     rules.add_argument(
         "--max-params", type=float, default=_RULES.max_params, help="no model is larger"
     )
     rules.add_argument(
-        "--paper", type=bool, default=False, help="break ties as the published code does"
+        "--tolerance",
+        type=float,
+        default=_RULES.tolerance,
+        help="share of a target that its model may be off; steps near a target are refined",
+    )
+    rules.add_argument(
+        "--width-ratios",
+        type=tuple[float, ...],
+        default=_RULES.width_ratios,
+        help="widths of a step over the width before, such as [1.1,1.2,1.3]",
+    )
+    rules.add_argument(
+        "--width-scale",
+        type=int,
+        default=_RULES.width_scale,
+        help="width of a model over the width it is scored at",
+    )
+    rules.add_argument(
+        "--paper",
+        type=bool,
+        default=False,
+        help="as the published code: its ties, to 80e6 whatever the targets, no step refined",
     )
     parser.add_argument(
         "--output-dir",
@@ -77,13 +99,10 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         raise UsageError("name the topology: --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' or a best.json")
     topology = _topology(cfg.arch)
     rules = GrowthRules(
-        start_width=cfg.start_width,
-        stop_params=cfg.stop_params,
-        max_params=cfg.max_params,
-        paper=cfg.paper,
+        **{field.name: getattr(cfg, field.name) for field in fields(GrowthRules)},
     )
-    get_space(cfg.space).decode(topology)
-    check_targets(cfg.target_params)
+    rules.start(get_space(cfg.space).decode(topology))
+    rules.check_targets(cfg.target_params)
     arguments = scoring_arguments(cfg, progress=not cfg.quiet)
     default = Path("runs") / f"{cfg.space}-family-seed{cfg.seed}"
     folder = command_folder(cfg, default, parser)
@@ -99,13 +118,11 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         "run_dir": folder.chosen,
         "space": family.space.name,
         "models": [family.describe(model) for model in family.models],
-        "picked": [
-            {"target_params": target} | family.describe(family.pick(target))
-            for target in cfg.target_params
-        ],
+        "picked": [family.describe_pick(pick) for pick in family.picks],
         "evaluated": family.evaluated,
+        "report": folder.chosen / "report.html",
     }
-    return Report(_summary(family, cfg.target_params, folder.chosen), data)
+    return Report(_summary(family, folder.chosen), data)
 
 
 def _topology(given: str) -> Any:
@@ -121,15 +138,15 @@ def _topology(given: str) -> Any:
     return content["arch"] if isinstance(content, dict) and "arch" in content else content
 
 
-def _summary(family: Family, targets: list[float], folder: Path) -> str:
+def _summary(family: Family, folder: Path) -> str:
     least, most = (family.models[end].params / 1e6 for end in (0, -1))
     lines = [
         f"{len(family.models)} models grew from one topology, {least:.2f} M to {most:.2f} M "
         "parameters",
         "",
     ]
-    lines += [_line(f"nearest to {target / 1e6:g} M", family.pick(target)) for target in targets]
-    lines += [_line("largest", family.models[-1])] if not targets else []
+    lines += [_pick_line(pick) for pick in family.picks]
+    lines += [_line("largest", family.models[-1])] if not family.picks else []
     return "\n".join(
         [
             *lines,
@@ -137,10 +154,15 @@ def _summary(family: Family, targets: list[float], folder: Path) -> str:
             f"models        {folder / 'models'}",
             f"table         {folder / 'family.csv'}",
             f"every step    {folder / 'growth.csv'}",
-            f"figure        {folder / 'family.png'}",
-            *([f"picked        {folder / 'picked.json'}"] if targets else []),
+            *([f"picked        {folder / 'picked.json'}"] if family.picks else []),
+            f"report        {folder / 'report.html'}",
         ]
     )
+
+
+def _pick_line(pick: Pick) -> str:
+    name = "" if pick.met else "nearest, not within the tolerance, "
+    return _line(f"{name}to {pick.target_params / 1e6:g} M ({pick.deviation:+.1%})", pick.model)
 
 
 def _line(name: str, one: Grown) -> str:

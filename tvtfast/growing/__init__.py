@@ -1,6 +1,8 @@
 """Auto-scaling of As-ViT: a topology grows into a family of models."""
 
 from tvtfast.growing.family import Family, grow
+from tvtfast.growing.picks import Pick
+from tvtfast.growing.record import write_family
 from tvtfast.growing.rule import Grown, GrowthRules
 
-__all__ = ["Family", "Grown", "GrowthRules", "grow"]
+__all__ = ["Family", "Grown", "GrowthRules", "Pick", "grow", "write_family"]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast.common import checks
-from tvtfast.common.files import check_folder, sweep, write_csv, write_json
+from tvtfast.common.fallbacks import logger
+from tvtfast.common.files import check_folder, write_csv
 from tvtfast.common.identity import Identity
 from tvtfast.common.progress import track
 from tvtfast.common.run_folder import RunFolder
+from tvtfast.growing.picks import Pick, nearest, pick
+from tvtfast.growing.record import TABLE, column, write_family
 from tvtfast.growing.rule import Grown, GrowthRules, GrowthStep, grow_steps
-from tvtfast.proxies import BASELINES
-from tvtfast.report import write_growth_figure
 from tvtfast.scoring.identity import scoring_settings
 from tvtfast.scoring.scorer import Scorer
 from tvtfast.scoring.settings import Scoring
@@ -29,9 +30,6 @@ from tvtfast.spaces import get as get_space
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLE = "growth.csv"
-"""Name of the file with every candidate of every step."""
-MODELS = "models"
 _PUBLISHED = Scoring(proxies=("ntk_condition", "length_distortion"), init_seeds=5)
 
 
@@ -43,20 +41,25 @@ class Family:
         space: Their space.
         options: Model options they were counted and scored with.
         higher_is_better: The proxies that decided, and their direction.
-        steps: Every step of growth, with all its candidates.
+        steps: Every step of growth with all its candidates, the topology itself first, and every
+            step that was refined for a target.
+        picks: One per target of the call, in their order.
         evaluated: Candidates scored by this call; the others were in the store.
+        seconds: That this call took.
     """
 
     space: Space[Any]
     options: ModelOptions
     higher_is_better: Mapping[str, bool]
     steps: tuple[GrowthStep, ...]
+    picks: tuple[Pick, ...]
     evaluated: int
+    seconds: float
 
     @property
     def models(self) -> tuple[Grown, ...]:
-        """One per step."""
-        return tuple(step.model for step in self.steps)
+        """One per step, smallest first."""
+        return tuple(sorted((step.model for step in self.steps), key=lambda one: one.params))
 
     def pick(self, params: float) -> Grown:
         """The model whose parameter count is nearest, by their ratio.
@@ -64,14 +67,15 @@ class Family:
         Raises:
             ValueError: Not a positive number.
         """
-        params = checks.real("params", params, above=0)
-        return min(self.models, key=lambda model: abs(math.log(model.params / params)))
+        return nearest(self.models, checks.real("params", params, above=0))
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row per candidate of every step: ``step, chosen, arch`` (canonical JSON of the
-        model), ``depths, width, params, flops`` (of the model), every proxy at the width of scoring
-        (NaN for models that are too large; ``scored_params`` and ``scored_flops`` where growth is
-        decided by these), its ``<proxy>_rank``, and ``rank_sum``."""
+        """One row per candidate of every step: ``step`` (0 for the topology itself),
+        ``target_params`` (of a step that was refined for a target, else NaN), ``chosen, arch``
+        (canonical JSON of the model), ``depths, width, params, flops`` (of the model), every proxy
+        at the width of scoring (NaN for models that are too large or too far from their target;
+        ``scored_params`` and ``scored_flops`` where growth is decided by these), its
+        ``<proxy>_rank``, and ``rank_sum``."""
         import pandas as pd
 
         frame = pd.DataFrame(
@@ -88,13 +92,14 @@ class Family:
         ranks = dict.fromkeys(self.higher_is_better) if one.ranks is None else one.ranks
         return {
             "step": step.number,
+            "target_params": math.nan if step.target is None else step.target,
             "chosen": index == step.chosen,
             "arch": self.space.encode(one.model),
             "depths": "-".join(map(str, one.model.depths)),
             "width": one.model.width,
             "params": one.params,
             "flops": one.flops,
-            **{_column(name): value for name, value in one.scores.items()},
+            **{column(name): value for name, value in one.scores.items()},
             **{f"{name}_rank": rank for name, rank in ranks.items()},
             "rank_sum": one.rank_sum,
         }
@@ -108,6 +113,18 @@ class Family:
             "params": model.params,
             "flops": model.flops,
             "proxies": dict(model.scores),
+        }
+
+    def describe_pick(self, pick: Pick) -> dict[str, Any]:
+        """A pick with its model in the form of `describe`, and ``target_params``, ``met``,
+        ``deviation`` (parameters over target, minus 1) and ``reason`` (``None`` where it is
+        met)."""
+        return {
+            "target_params": pick.target_params,
+            "met": pick.met,
+            "deviation": pick.deviation,
+            "reason": pick.reason or None,
+            **self.describe(pick.model),
         }
 
 
@@ -125,7 +142,9 @@ def grow(
 
     In every step one block is added to a stage and the width grows by 5 to 20 percent; of these (16
     at most) the candidate with the best sum of ranks over the proxies is the next model (As-ViT,
-    Algorithm 2; `tvtfast.growing.rule.GrowthRules`, `tvtfast.growing.rule.GrowthStep`).
+    Algorithm 2; `tvtfast.growing.rule.GrowthRules`, `tvtfast.growing.rule.GrowthStep`). A target
+    that no model comes near has a step of its own, whose candidates are as large as it says
+    (`tvtfast.growing.refinement.refined`). Growth ends with the largest target.
 
     Every score is kept in ``output_dir`` as it is computed: growth that was stopped continues when
     it is called again with the same arguments, and computes nothing twice.
@@ -134,13 +153,14 @@ def grow(
         topology: The architecture to grow, in any of its forms; its depths and width are replaced.
         space: Its space, or the name of it.
         rules: Size of steps and limits.
-        target_params: Parameter counts to pick models for, see `Family.pick`.
+        target_params: Parameter counts that models are wanted for; ``picks`` of the family has the
+            nearest model of each, and whether it is near enough. What is not is warned about.
         output_dir: Folder for ``growth.csv`` (every candidate of every step, written after each),
             ``family.csv`` and ``family.png`` (the models), ``models/`` (each in the form of a
-            search's ``best.json``), ``picked.json`` (those nearest to the targets) and
-            ``scores.sqlite``; ``None`` writes nothing. It holds one family: everything that it
-            depends on is in ``run.json``, and any other is refused. Growth may go on to larger
-            models (``stop_params``), and others may be picked.
+            search's ``best.json``), ``picked.json`` (those nearest to the targets), ``report.html``
+            and ``scores.sqlite``; ``None`` writes nothing. It holds one family: everything that it
+            depends on is in ``run.json``, and any other is refused. Where growth ends
+            (``stop_params``) may change, and so may the targets: no score is computed again.
         scoring: What decides; default the defaults of `tvtfast.scoring.Scoring`, with the
             published proxies and five weight draws.
         **settings: Fields of `tvtfast.scoring.Scoring` on top, such as ``images``, ``init_seeds``
@@ -148,13 +168,15 @@ def grow(
 
     Raises:
         ValueError: An architecture that cannot grow, bad arguments of `tvtfast.score`, a target
-            that is no positive number, no candidate within the limits, or a step without any score.
+            that is no positive number or above ``max_params``, no candidate within the limits, or
+            a step without any score.
         RunError: The folder holds another family, or another process grows one in it.
         StoreError: Scores cannot be written; those already there are kept.
     """
     resolved = get_space(space)
     start = resolved.decode(topology)
-    check_targets(target_params)
+    resolved.validate(rules.start(start))
+    rules.check_targets(target_params)
     if output_dir is not None:
         check_folder("output_dir", output_dir)
     given = Scoring.of(scoring or _PUBLISHED, **settings)
@@ -179,8 +201,14 @@ def grow(
         return {name: frame[name].astype("float64").tolist() for name in directions}
 
     def family() -> Family:
-        return Family(resolved, setup.options, directions, tuple(steps), scorer.evaluated)
+        models = sorted((step.model for step in steps), key=lambda one: one.params)
+        picks = tuple(pick(models, target, rules) for target in target_params)
+        seconds = time.monotonic() - started
+        return Family(
+            resolved, setup.options, directions, tuple(steps), picks, scorer.evaluated, seconds
+        )
 
+    started = time.monotonic()
     steps: list[GrowthStep] = []
     with ExitStack() as opened:
         if run is not None:
@@ -195,6 +223,7 @@ def grow(
                 higher_is_better=directions,
                 params=lambda arch: resolved.params(arch, **options),
                 flops=lambda arch: resolved.flops(arch, **options),
+                targets=target_params,
             ):
                 steps.append(step)
                 bar.remark(f"{step.model.params / 1e6:.2f} M parameters")
@@ -207,9 +236,11 @@ def grow(
                 "max_params, or start narrower"
             )
         grown = family()
-        picked = {target: grown.pick(target) for target in target_params}
-        if folder is not None:
-            _write_family(grown, picked, folder)
+        if run is not None:
+            write_family(grown, run.path)
+    for one in grown.picks:
+        if not one.met:
+            logger.warning("%s", one.reason)
     return grown
 
 
@@ -220,7 +251,7 @@ def _run_folder(
     target_params: Sequence[float],
     setup: Setup,
 ) -> RunFolder:
-    """The folder of a family. Growth may go on to larger models, and other models may be picked."""
+    """The folder of a family. Growth may end elsewhere, and other models may be wanted."""
     settings = {
         "space": setup.space and setup.space.name,
         "topology": topology,
@@ -228,37 +259,5 @@ def _run_folder(
         "target_params": list(target_params),
         **scoring_settings(setup),
     }
-    identity = Identity("grow", settings, growing=("stop_params",), moving=("target_params",))
+    identity = Identity("grow", settings, moving=("stop_params", "target_params", "tolerance"))
     return RunFolder(given, identity, holds=lambda folder: (folder / TABLE).exists())
-
-
-def check_targets(target_params: Sequence[float]) -> None:
-    """Refuse parameter counts that no model has.
-
-    Raises:
-        ValueError: A target that is no positive number.
-    """
-    for target in target_params:
-        checks.real("target_params", target, above=0)
-
-
-def _write_family(family: Family, picked: Mapping[float, Grown], folder: Path) -> None:
-    sweep(folder / MODELS)
-    table = family.to_pandas()
-    models = table[table["chosen"]].drop(columns="chosen")
-    write_csv(folder / "family.csv", models)
-    (folder / MODELS).mkdir(exist_ok=True)
-    for step in family.steps:
-        write_json(folder / MODELS / f"step-{step.number:03d}.json", family.describe(step.model))
-    if picked:
-        write_json(
-            folder / "picked.json",
-            [{"target_params": target} | family.describe(one) for target, one in picked.items()],
-        )
-    drawn = {_column(name): higher for name, higher in family.higher_is_better.items()}
-    write_growth_figure(models, drawn, folder / "family.png")
-
-
-def _column(proxy: str) -> str:
-    """Parameters and FLOPs are columns of the model already."""
-    return f"scored_{proxy}" if proxy in BASELINES else proxy

@@ -1,5 +1,5 @@
-"""Plots and self-contained HTML reports of a search, of a whole run and of a proxy correlation
-study.
+"""Plots and self-contained HTML reports of a search, of a family, of a whole run and of a proxy
+correlation study.
 
 Nothing here knows tvtfast, but for how files are written: reports are made of pandas and NumPy
 values. matplotlib is imported by the first figure, never by importing this package, and pyplot is
@@ -18,13 +18,15 @@ from tvtfast.report.figures.search import (
     timings_figure,
 )
 from tvtfast.report.figures.training import accuracy_figure
-from tvtfast.report.growth_report import write_growth_figure
+from tvtfast.report.growth_report import GrowthReport, PickedModel, write_growth_report
 from tvtfast.report.run_content import RunReport, TrainedNetwork
 from tvtfast.report.run_report import write_run_report
 from tvtfast.report.search_report import write_search_report
 
 __all__ = [
     "AttentionPanel",
+    "GrowthReport",
+    "PickedModel",
     "RaceTable",
     "RunReport",
     "SearchReport",
@@ -40,7 +42,7 @@ __all__ = [
     "timings_figure",
     "trace_figure",
     "write_correlation_report",
-    "write_growth_figure",
+    "write_growth_report",
     "write_run_report",
     "write_search_report",
 ]
