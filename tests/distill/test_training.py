@@ -270,6 +270,19 @@ def test_best_json_brings_space_and_options(small, tmp_path):
         distill(best["arch"], "digits", output_dir=tmp_path / "x")
 
 
+def test_an_architecture_that_no_search_proposes_is_trained_and_loaded(small, tmp_path, caplog):
+    arch = {"hidden_dim": 24, "depth": 2, "mlp_ratio": [3.0, 1.5], "num_heads": [3, 4]}
+    trained = small.train(
+        tmp_path / "x", plain=True, student=arch, images=32, epochs=1, patch_size=8
+    )
+    notes = [record.getMessage() for record in caplog.records if "propose" in record.getMessage()]
+    assert notes == [
+        "the architecture is none that a search of 'test-small' would propose (hidden_dim is 24; "
+        "searched: 16); taken all the same"
+    ]
+    assert load_student(trained.folder).module.arch == small.SPACE.decode(arch)
+
+
 def test_damaged_student_folders(finished, tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a student folder"):
         load_student(tmp_path)

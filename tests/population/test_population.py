@@ -268,3 +268,23 @@ def test_a_narrower_layer_is_part_of_a_wider_one_unless_its_fan_in_scales_it():
         narrow, wide = sorted(second, key=lambda matrix: matrix.columns)[:2]
         part = bank.weight(wide)[:, : narrow.columns]
         assert torch.equal(bank.weight(narrow), part) == nested
+
+
+@pytest.mark.parametrize(
+    ("space", "arch"),
+    [
+        (
+            "autoformer-tiny",
+            {"hidden_dim": 24, "depth": 2, "mlp_ratio": [3.0, 1.25], "num_heads": [6, 4]},
+        ),
+        ("pit", {"base_dim": 5, "mlp_ratio": 3, "depth": [1, 1, 2], "num_heads": [1, 3, 6]}),
+    ],
+)
+def test_features_of_architectures_that_no_search_proposes(space, arch):
+    options = {"img_size": 32, "patch_size": 8, "num_classes": 7}
+    archs, images = [arch, spaces.get(space).sample(1)[0]], draw_images(options)
+    found = features_of(Population(archs, space=space, dtype=torch.float64, **options), images)
+    for row, one in enumerate(archs):
+        module = tvtfast.build(one, space=space, **options).double()
+        alone = last_features(module, images.double()).x
+        torch.testing.assert_close(found[row][0], alone, rtol=1e-12, atol=1e-12)

@@ -70,18 +70,23 @@ def test_supernet_form_of_autoformer():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"hidden_dim": 200}, r"hidden_dim is 200; allowed: 192, 216, 240"),
+        ({"hidden_dim": 204}, r"hidden_dim is 204; searched: 192, 216, 240"),
         ({"hidden_dim": 192.5}, "give an integer"),
-        ({"depth": 11}, "depth is 11; allowed: 12, 13, 14"),
+        ({"depth": 11}, "12 entries for depth 11"),
         ({"depth": 13}, "12 entries for depth 13"),
         ({"mlp_ratio": [3.5] * 11 + [2.0]}, r"mlp_ratio\[11\] is 2.0"),
+        ({"mlp_ratio": [3.5] * 11 + [-2.0]}, r"mlp_ratio\[11\] is -2.0; times the width 192"),
+        ({"mlp_ratio": [3.5] * 11 + [600.0]}, r"mlp_ratio\[11\] is 600.0; times the width 192"),
+        ({"num_heads": [3] * 11 + [5]}, r"num_heads\[11\] is 5, and hidden_dim 192 does not split"),
+        ({"num_heads": [3] * 11 + [0]}, r"num_heads\[11\] is 0; give 1 to 10,000"),
+        ({"hidden_dim": -192}, "hidden_dim is -192; give 1 to 10,000"),
         ({"num_heads": 3}, "give a list, one per block"),
         ({"extra": 1}, "unknown: extra"),
     ],
 )
 def test_invalid_architectures_name_the_decision(change, message):
     with pytest.raises(ValueError, match=message):
-        TINY.decode(PUBLISHED | change)
+        TINY.check_inside(PUBLISHED | change)
 
 
 def test_text_that_is_not_an_architecture():

@@ -25,7 +25,7 @@ seeds = st.integers(min_value=0, max_value=2**32)
 def test_variation_stays_inside_the_space(space, seed):
     first, second = space.sample(2, seed)
     for arch in (space.mutate(first, seed, prob=0.5), space.crossover(first, second, seed)):
-        space.validate(arch)
+        space.check_inside(arch)
         assert space.decode(space.encode(arch)) == arch
         assert space.decode(space.to_dict(arch)) == arch
 

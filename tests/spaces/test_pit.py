@@ -45,8 +45,17 @@ def test_patch_of_one_pixel_has_no_stride():
 
 
 @pytest.mark.parametrize(
-    "change", [{"depth": [1, 4, 2]}, {"num_heads": [4, 2, 2]}, {"depth": [2, 8]}, {"base_dim": "x"}]
+    ("change", "message"),
+    [
+        ({"depth": [0, 4, 2]}, r"depth\[0\] is 0; give 1 to 10,000"),
+        ({"num_heads": [4, 2, 2]}, "pooling multiplies channels, so give a multiple of 4 after 4"),
+        ({"num_heads": [2, 4, 6]}, "give a multiple of 4 after 4"),
+        ({"depth": [2, 8]}, "give one per stage, three"),
+        ({"base_dim": "x"}, "base_dim is 'x'; give an integer"),
+        ({"base_dim": 9999}, r"base_dim times num_heads\[2\] is 39996; give 1 to 10,000"),
+        ({"mlp_ratio": -4}, "mlp_ratio is -4; give 1 to 10,000"),
+    ],
 )
-def test_invalid_architectures(change):
-    with pytest.raises(ValueError, match="pit: "):
+def test_invalid_architectures(change, message):
+    with pytest.raises(ValueError, match=f"pit: .*{message}"):
         PIT.decode(PUBLISHED | change)

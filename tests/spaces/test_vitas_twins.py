@@ -60,9 +60,11 @@ def test_probability_of_identities():
     [
         ({"embed_dim": [96, 192, 384]}, "give one per stage, 4"),
         ({"depth": [1, 1, 1, 2]}, "4 entries for 5 blocks"),
-        ({"depth": [0, 1, 1, 2]}, r"depth\[0\] is 0; allowed: 1, 2, 3, 4"),
-        ({"attention": ["local"] * 4}, "attention of block 0 in stage 3 is 'local'; allowed: glob"),
-        ({"num_heads": [2, 4, 8, 8]}, "num_heads of block 0 in stage 3 is 8"),
+        ({"depth": [0, 1, 1, 2]}, r"depth\[0\] is 0; give 1 to 10,000"),
+        ({"attention": ["local"] * 4}, r"attention of stage 3\[0\] is 'local'; searched: glob"),
+        ({"num_heads": [2, 4, 8, 8]}, r"num_heads of stage 3\[0\] is 8; searched: 16, 24, 32"),
+        ({"attention": ["none"] * 4}, r"attention\[0\] is 'none'; allowed: local, global"),
+        ({"qkv_dim": [361, 720, 1440, 2880]}, r"qkv_dim\[0\] is 361 for 2 heads; .* of 6"),
         ({"num_heads": 3}, "give a list"),
     ],
 )
@@ -77,7 +79,7 @@ def test_invalid_architectures(change, message):
     }
     assert TWINS.decode(valid).depth == (1, 1, 1, 1)
     with pytest.raises(ValueError, match=message):
-        TWINS.decode(valid | change)
+        TWINS.check_inside(valid | change)
 
 
 def test_images_that_are_too_small():

@@ -93,6 +93,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         "method": cfg.method,
         "candidates": candidate_rows(table, scores, frame.index),
         "fallbacks": [str(one) for one in table.fallbacks],
+        "notes": list(table.notes),
     }
     return Report("\n".join(lines), data)
 

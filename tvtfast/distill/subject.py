@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from tvtfast.common.fallbacks import logger
 from tvtfast.data import VisionDataset
 from tvtfast.models import StudentCard, build
 from tvtfast.models.checkpoint import load_weights
@@ -18,6 +19,7 @@ from tvtfast.models.fitting import FOLDER_ADVICE, fit
 from tvtfast.models.student import CARD, WEIGHTS, read_student_card
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
+from tvtfast.training.processes import announces
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ def subject(
     resolved = ModelOptions.of(**{**stated, **given, "num_classes": train.num_classes})
     options = {**asdict(resolved), "img_size": list(resolved.img_size)}
     known = get_space(space)
-    arch = known.to_dict(known.decode(found))
+    decoded = known.decode(found)
+    if announces() and (remark := known.note_outside([decoded])):
+        logger.warning(remark)
+    arch = known.to_dict(decoded)
     module = build(arch, space=known, seed=seed, **asdict(resolved))
     if folder is not None and described is not None:
         weights = load_weights(folder / WEIGHTS, described.digest)

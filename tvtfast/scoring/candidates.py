@@ -123,6 +123,13 @@ class ModuleCandidate:
         return self.source
 
 
+def outside_notes(population: Iterable[Candidate]) -> tuple[str, ...]:
+    """One line on the architectures that a search of their space would not propose, if any."""
+    archs = [one for one in population if isinstance(one, ArchCandidate)]
+    note = archs[0].space.note_outside(one.source for one in archs) if archs else ""
+    return (note,) if note else ()
+
+
 def as_candidates(
     given: Iterable[Any],
     space: Space[Any] | None,
@@ -133,7 +140,7 @@ def as_candidates(
 
     Raises:
         TypeError: Not an iterable of architectures and modules.
-        ValueError: It is empty, an architecture is not of the space, or no space was given.
+        ValueError: It is empty, an architecture is not sound, or no space was given.
     """
     if isinstance(given, (str, Mapping, nn.Module)) or not isinstance(given, Iterable):
         raise TypeError(

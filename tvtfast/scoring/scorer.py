@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from tvtfast.common import checks
-from tvtfast.common.fallbacks import Fallback
+from tvtfast.common.fallbacks import Fallback, logger
 from tvtfast.common.progress import track
 from tvtfast.models import SpatialFeatures
 from tvtfast.scoring.additive import additive_values
@@ -49,7 +49,9 @@ def score(
 
     Args:
         candidates: Architectures of ``space`` (objects, published dictionaries or JSON strings),
-            modules, or both. Modules need timm's ``forward_intermediates``, or ``feature_fn``.
+            modules, or both. Those that a search of the space would not propose are scored too,
+            with a note (`ScoreTable.notes`). Modules need timm's ``forward_intermediates``, or
+            ``feature_fn``.
         scoring: Settings; default the defaults of `Scoring`.
         relative_to: What combined scores such as ``tvt`` are scaled by, so that values of different
             calls compare: a table of earlier scores, or a number of architectures that are drawn
@@ -60,8 +62,8 @@ def score(
             ``images``, and model options, such as ``num_classes``.
 
     Raises:
-        ValueError: Empty population, unknown name, an architecture outside the space, missing
-            teacher or images, NaN in the images or in the teacher's features.
+        ValueError: Empty population, unknown name, an architecture that no model is built of,
+            missing teacher or images, NaN in the images or in the teacher's features.
         UnsupportedModelError: The teacher has no spatial features.
         ScoringError: With ``on_error="raise"``.
         FallbackError: A fast path cannot be taken, and ``TVTFAST_STRICT=1`` is set. Otherwise a
@@ -221,4 +223,7 @@ class Scorer:
         race: RaceSummary | None = None,
         reference: ScoreTable | None = None,
     ) -> ScoreTable:
-        return tabulate(ledger, self.setup, self._evaluator.count, race, reference)
+        table = tabulate(ledger, self.setup, self._evaluator.count, race, reference)
+        for note in table.notes:
+            logger.warning(note)
+        return table

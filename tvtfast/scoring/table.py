@@ -54,6 +54,8 @@ class ScoreTable:
         race: What the race spent, if there was one.
         constraints: Windows of columns; a candidate outside is not ranked.
         fallbacks: Fast paths that were left on the way, why, and what that cost.
+        notes: What is to be known about the candidates, such as that a search of their space would
+            not propose some of them.
         reference: Scores that combined ones are relative to, if they are, see `Scorer`.
         determined_by: Per proxy all that its values depend on beside the candidate, as plain JSON
             values; empty where that was not told.
@@ -71,6 +73,7 @@ class ScoreTable:
         race: RaceSummary | None = None,
         constraints: Mapping[str, Window] | None = None,
         fallbacks: Sequence[Fallback] = (),
+        notes: Sequence[str] = (),
         reference: ScoreTable | None = None,
         determined_by: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
@@ -82,7 +85,7 @@ class ScoreTable:
         self.scored = tuple(scored)
         self.race = race
         self.constraints = dict(constraints or {})
-        self.fallbacks = tuple(fallbacks)
+        self.fallbacks, self.notes = tuple(fallbacks), tuple(notes)
         self.reference = reference
         self.determined_by = dict(determined_by or {})
 
@@ -257,7 +260,7 @@ class ScoreTable:
         return (
             f"ScoreTable({len(self)} candidates{', ' if trouble else ''}{trouble or ''})\n"
             + repr(self._frames.values)
-            + "".join(f"\n{fallback}" for fallback in self.fallbacks)
+            + "".join(f"\n{line}" for line in (*self.fallbacks, *self.notes))
         )
 
 

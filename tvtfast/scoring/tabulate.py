@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tvtfast.proxies import CombinedProxy, Proxy
-from tvtfast.scoring.candidates import Candidate
+from tvtfast.scoring.candidates import Candidate, outside_notes
 from tvtfast.scoring.cells import STATUSES, Cell, value_of
 from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.identity import determined_by
@@ -60,6 +60,7 @@ def tabulate(
         race=race,
         constraints=setup.constraints,
         fallbacks=ledger.fallbacks,
+        notes=outside_notes(ledger.population),
         reference=reference,
         determined_by=determined_by(setup),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,11 +37,19 @@ class Archive:
     def __len__(self) -> int:
         return len(self.architectures)
 
+    def admit(self, population: Iterable[Any]) -> list[Any]:
+        """What a strategy proposes, decoded.
+
+        Raises:
+            ValueError: An architecture that the space does not search.
+        """
+        return [self._space.check_inside(arch) for arch in population]
+
     def add(self, population: list[Any], table: ScoreTable, notes: Mapping[str, float]) -> Scores:
         """Enter a scored population, and tell what its strategy is to know.
 
         Args:
-            population: What the strategy proposed.
+            population: What the strategy proposed, as `admit` gives it.
             table: Its scores.
             notes: Numbers for its line of the trace.
         """
@@ -52,8 +60,7 @@ class Archive:
         for arch, values, estimated in zip(
             population, inside.to_numpy("float64"), partial, strict=True
         ):
-            arch = self._space.decode(arch)
-            label = self._space.encode(arch)
+            label = self._space.text(arch)
             row = self._rows.setdefault(label, len(self._rows))
             if row == len(self.architectures):
                 self.architectures.append(arch)

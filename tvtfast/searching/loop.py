@@ -245,6 +245,7 @@ def _explore(
         except StopIteration as end:
             answer = end.value
             break
+        population = archive.admit(population)
         with _timed(timings, "scoring"):
             table = score(population)
         feedback = archive.add(population, table, notes)

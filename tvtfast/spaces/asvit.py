@@ -12,21 +12,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeAlias
 
-from tvtfast.spaces.base import Space, check_choice, take
+from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
+from tvtfast.spaces.soundness import check_count, check_counts, not_searched
 from tvtfast.spaces.variables import Variable
 
 STRIDE = 4
 """Pixels between two tokens of the first stage, in both directions."""
+
+_MERGED = 2
+"""Stride of the merging layers."""
 
 SEED_WIDTH = 32
 """Width of the first stage of every topology."""
 
 _SEED_DEPTHS = (1, 1, 1, 1)
 _MAX_WIDTH = 1024
-_LARGEST = 10_000
 _DECISIONS = ("kernels", "splits", "expansions", "heads")
 _SHORT = "K,S,E|K,S,E|K,S,E|K,S,E|heads"
 _LONG = "K,S,E,L|K,S,E,L|K,S,E,L|K,S,E,L|heads,width"
@@ -142,32 +145,38 @@ class AsViTSpace(Space[AsViTArch]):
         return self._from_values([rng.choice(variable.choices) for variable in self.variables])
 
     def validate(self, arch: AsViTArch) -> None:
+        """Four numbers of at least 1 each, kernels of at least their stride, heads that can be
+        halved three times, and a channel for each of them in the first stage."""
         for name in (*_DECISIONS[:3], "depths"):
             self._four(name, getattr(arch, name))
-        for decision, allowed in zip(
-            _DECISIONS[:3],
-            (self.kernel_choices, self.split_choices, self.expansion_choices),
-            strict=True,
-        ):
-            for stage, (value, choices) in enumerate(
-                zip(getattr(arch, decision), allowed, strict=True)
-            ):
-                check_choice(self.name, f"{decision}[{stage}]", value, choices)
-        check_choice(self.name, "heads", arch.heads, self.head_choices)
-        if not 1 <= min(arch.depths) <= max(arch.depths) <= _LARGEST:
+            check_counts(self.name, name, getattr(arch, name))
+        check_count(self.name, "kernels[0]", arch.kernels[0], least=STRIDE)
+        check_counts(self.name, "kernels", arch.kernels, least=_MERGED)
+        check_count(self.name, "width", arch.width)
+        if arch.heads < 8 or arch.heads % 8:
             raise ValueError(
-                f"{self.name}: depths is {shown(arch.depths)}; give at least one block per stage, "
-                f"and at most {_LARGEST:,}"
-            )
-        if arch.width > _LARGEST:
-            raise ValueError(
-                f"{self.name}: width is {shown(arch.width)}; give at most {_LARGEST:,}"
+                f"{self.name}: heads is {shown(arch.heads)}; each stage before the last has half "
+                "as many: give a multiple of 8"
             )
         if arch.width < arch.stage_heads[0]:
             raise ValueError(
                 f"{self.name}: width is {arch.width}; {arch.heads} heads in the last stage are "
                 f"{arch.stage_heads[0]} in the first, which need a channel each"
             )
+
+    def _outside(self, arch: AsViTArch) -> str:
+        whys = (
+            not_searched(f"{decision}[{stage}]", value, choices)
+            for decision, allowed in zip(
+                _DECISIONS[:3],
+                (self.kernel_choices, self.split_choices, self.expansion_choices),
+                strict=True,
+            )
+            for stage, (value, choices) in enumerate(
+                zip(getattr(arch, decision), allowed, strict=True)
+            )
+        )
+        return next(filter(None, whys), "") or not_searched("heads", arch.heads, self.head_choices)
 
     def to_dict(self, arch: AsViTArch) -> dict[str, Any]:
         return {

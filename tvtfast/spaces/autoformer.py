@@ -15,11 +15,20 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, check_choice, take
+from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import real, shown, whole
 from tvtfast.spaces.skeletons import Skeleton
+from tvtfast.spaces.soundness import (
+    WIDEST,
+    check_count,
+    check_counts,
+    check_divides,
+    check_length,
+    first_not_searched,
+    not_searched,
+)
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
 
 ORIGINAL_HEAD_DIM = 64
@@ -85,20 +94,32 @@ class AutoFormerSpace(Space[AutoFormerArch]):
         )
 
     def validate(self, arch: AutoFormerArch) -> None:
-        check_choice(self.name, "hidden_dim", arch.hidden_dim, self.hidden_dims)
-        check_choice(self.name, "depth", arch.depth, self.depths)
-        for decision, values, allowed in (
-            ("mlp_ratio", arch.mlp_ratio, self.mlp_ratios),
-            ("num_heads", arch.num_heads, self.head_counts),
-        ):
-            if len(values) != arch.depth:
-                raise ValueError(
-                    f"{self.name}: {decision} has {len(values)} entries for depth {arch.depth}; "
-                    "give one per block"
-                )
-            if not set(values) <= set(allowed):
-                for block, value in enumerate(values):
-                    check_choice(self.name, f"{decision}[{block}]", value, allowed)
+        """Widths, depth and heads of at least 1, lists of one entry per block, MLPs of at least one
+        channel, and heads that split the width unless they have 64 channels of their own."""
+        dim = arch.hidden_dim
+        check_count(self.name, "hidden_dim", dim)
+        check_count(self.name, "depth", arch.depth)
+        check_length(self.name, "mlp_ratio", arch.mlp_ratio, arch.depth)
+        check_length(self.name, "num_heads", arch.num_heads, arch.depth)
+        check_counts(self.name, "num_heads", arch.num_heads)
+        if not self.relative_position and any(dim % heads for heads in set(arch.num_heads)):
+            for block, heads in enumerate(arch.num_heads):
+                check_divides(self.name, f"num_heads[{block}]", heads, "hidden_dim", dim)
+        if not all(1 <= dim * ratio <= WIDEST for ratio in set(arch.mlp_ratio)):
+            for block, ratio in enumerate(arch.mlp_ratio):
+                if not 1 <= dim * ratio <= WIDEST:
+                    raise ValueError(
+                        f"{self.name}: mlp_ratio[{block}] is {shown(ratio)}; times the width {dim} "
+                        f"it has to be 1 to {WIDEST:,} channels"
+                    )
+
+    def _outside(self, arch: AutoFormerArch) -> str:
+        return (
+            not_searched("hidden_dim", arch.hidden_dim, self.hidden_dims)
+            or not_searched("depth", arch.depth, self.depths)
+            or first_not_searched("mlp_ratio", arch.mlp_ratio, self.mlp_ratios)
+            or first_not_searched("num_heads", arch.num_heads, self.head_counts)
+        )
 
     def to_dict(self, arch: AutoFormerArch) -> dict[str, Any]:
         return {

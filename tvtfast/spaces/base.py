@@ -19,7 +19,7 @@ from tvtfast.spaces.constraints import (
 )
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.paths import Paths
-from tvtfast.spaces.plain import plain, plain_fields, read_json, shown, types_of, whole
+from tvtfast.spaces.plain import plain, plain_fields, read_json, types_of, whole
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.slices import Genes, Layout
 from tvtfast.spaces.steps import Step
@@ -55,7 +55,8 @@ class Space(ABC, Generic[A]):
 
     @abstractmethod
     def validate(self, arch: A) -> None:
-        """Raise ``ValueError`` naming the decision, its value and the allowed values."""
+        """Raise ``ValueError`` where no model is built like that, naming the decision, its value
+        and what is allowed. A sound value that is not searched passes; `outside` tells it."""
 
     @abstractmethod
     def to_dict(self, arch: A) -> dict[str, Any]:
@@ -155,8 +156,12 @@ class Space(ABC, Generic[A]):
 
     def choices_of(self, arch: A | Mapping[str, Any] | str) -> tuple[int, ...]:
         """The index of the choice that an architecture takes of every variable; the inverse of
-        `from_choices`."""
-        values = self._to_values(self.decode(arch))
+        `from_choices`.
+
+        Raises:
+            ValueError: An architecture that the space does not search has no such indices.
+        """
+        values = self._to_values(self.check_inside(arch))
         return tuple(
             variable.choices.index(value)
             for variable, value in zip(self.variables, values, strict=True)
@@ -178,7 +183,7 @@ class Space(ABC, Generic[A]):
         layers are sums over them.
 
         Raises:
-            ValueError: An architecture outside the space, or a space that does not state its steps.
+            ValueError: An architecture that is not sound, or a space that does not state its steps.
         """
         return self.paths_of(map(self.decode, archs), ModelOptions.of(**options))
 
@@ -255,7 +260,8 @@ class Space(ABC, Generic[A]):
         architecture; the result has none.
 
         Raises:
-            ValueError: Not JSON, a missing or unknown key, or a value outside the space.
+            ValueError: Not JSON, a missing or unknown key, or a value that no model is built with;
+                values that are merely not searched pass, see `outside`.
         """
         if isinstance(encoded, self.arch_type):
             arch = self._with_plain_numbers(encoded)
@@ -292,6 +298,51 @@ class Space(ABC, Generic[A]):
             )
         return self.from_dict(encoded)
 
+    def outside(self, arch: A | Mapping[str, Any] | str) -> str:
+        """Why the space would not propose an architecture, in one line; empty for its own.
+
+        What is searched and what can be built are two things: such an architecture is decoded,
+        built, counted, scored and trained as any other. Drawing and varying stay inside.
+
+        Raises:
+            ValueError: It is not sound, see `decode`.
+        """
+        return self._outside(self.decode(arch))
+
+    def _outside(self, arch: A) -> str:
+        return ""
+
+    def contains(self, arch: A | Mapping[str, Any] | str) -> bool:
+        """Whether the space would propose an architecture, see `outside`."""
+        return not self.outside(arch)
+
+    def check_inside(self, arch: A | Mapping[str, Any] | str) -> A:
+        """`decode` an architecture that the space has to propose itself.
+
+        Raises:
+            ValueError: It is not sound, or the space does not search it.
+        """
+        decoded = self.decode(arch)
+        if why := self._outside(decoded):
+            raise ValueError(
+                f"{self.name}: {why}; it can be built and scored, but here an architecture has to "
+                "be one that the space searches"
+            )
+        return decoded
+
+    def note_outside(self, archs: Iterable[A]) -> str:
+        """One line on those of some decoded architectures that the space would not propose; empty
+        where there are none."""
+        whys = [self._outside(arch) for arch in archs]
+        found = [why for why in whys if why]
+        if not found:
+            return ""
+        which = "the architecture is" if len(whys) == 1 else f"{len(found)} of {len(whys)} are"
+        return (
+            f"{which} none that a search of {self.name!r} would propose "
+            f"({'' if len(found) == 1 else 'the first: '}{found[0]}); taken all the same"
+        )
+
     def encode(self, arch: A | Mapping[str, Any] | str) -> str:
         """Canonical JSON: sorted keys, no white space. Equal architectures give equal strings."""
         return self.text(self.decode(arch))
@@ -327,7 +378,8 @@ class Space(ABC, Generic[A]):
         prob: float = 0.2,
         size_prob: float | None = None,
     ) -> A:
-        """Redraw each decision with probability ``prob``; the result is a valid architecture.
+        """Redraw each decision with probability ``prob``; the result is one the space searches, and
+        so has ``arch`` to be.
 
         ``size_prob`` is that of the decisions on the whole, such as depth and width, in spaces that
         tell them from those on single blocks; default ``prob``.
@@ -336,7 +388,7 @@ class Space(ABC, Generic[A]):
         for name, given in (("prob", prob), ("size_prob", size_prob)):
             if not 0.0 <= given <= 1.0:
                 raise ValueError(f"{name} must be in [0, 1], got {given}")
-        return self._mutate_sized(self.decode(arch), _rng(seed), prob, size_prob)
+        return self._mutate_sized(self.check_inside(arch), _rng(seed), prob, size_prob)
 
     def crossover(
         self,
@@ -344,8 +396,10 @@ class Space(ABC, Generic[A]):
         second: A | Mapping[str, Any] | str,
         seed: int | random.Random = 0,
     ) -> A:
-        """Take each decision from one of the parents with equal probability."""
-        return self._crossover(self.decode(first), self.decode(second), _rng(seed))
+        """Take each decision from one of the parents, which the space has to search, with equal
+        probability."""
+        parents = self.check_inside(first), self.check_inside(second)
+        return self._crossover(*parents, _rng(seed))
 
     def check_options(self, **options: Any) -> None:
         """Refuse options that the space has no models for, such as patches that leave pixels out.
@@ -481,14 +535,6 @@ def _plain_types(space: type[Any]) -> set[tuple[Any, ...]]:
 
 
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
-
-
-def check_choice(space: str, decision: str, value: object, allowed: tuple[Any, ...]) -> None:
-    """Raise ``ValueError`` when ``value`` is not one of the ``allowed`` values of a decision."""
-    if value not in allowed:
-        raise ValueError(
-            f"{space}: {decision} is {shown(value)}; allowed: {', '.join(map(str, allowed))}"
-        )
 
 
 def take(space: str, fields: Mapping[str, Any], keys: tuple[str, ...]) -> list[Any]:

@@ -11,14 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, check_choice, take
+from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
+from tvtfast.spaces.soundness import WIDEST, check_count, check_counts, not_searched
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, Pooling, SelfAttention, Step
 from tvtfast.spaces.variables import Variable
 
 _HEADS = tuple(itertools.combinations_with_replacement((2, 4, 8), 3))
+_STAGES = 3
 _DECISIONS = ("base_dim", "mlp_ratio", "depth", "num_heads")
 _DEPTHS = tuple(
     triple
@@ -86,8 +88,35 @@ class PiTSpace(Space[PiTArch]):
         return PiTArch(*(rng.choice(choices) for choices in self._choices))
 
     def validate(self, arch: PiTArch) -> None:
-        for decision, allowed in zip(_DECISIONS, self._choices, strict=True):
-            check_choice(self.name, decision, getattr(arch, decision), allowed)
+        """Numbers of at least 1, three each of depths and heads, and heads of a stage that are a
+        multiple of those before: the pooling convolution is depthwise."""
+        check_count(self.name, "base_dim", arch.base_dim)
+        check_count(self.name, "mlp_ratio", arch.mlp_ratio)
+        for decision in ("depth", "num_heads"):
+            values = getattr(arch, decision)
+            if len(values) != _STAGES:
+                raise ValueError(
+                    f"{self.name}: {decision} is {shown(values)}; give one per stage, three"
+                )
+            check_counts(self.name, decision, values)
+        for stage in (1, 2):
+            before, heads = arch.num_heads[stage - 1 : stage + 1]
+            if heads % before:
+                raise ValueError(
+                    f"{self.name}: num_heads is {shown(arch.num_heads)}; pooling multiplies "
+                    f"channels, so give a multiple of {before} after {before}"
+                )
+        check_count(self.name, "base_dim times num_heads[2]", arch.widths[-1])
+        check_count(
+            self.name, "mlp_ratio times the width", arch.widths[-1] * arch.mlp_ratio, WIDEST
+        )
+
+    def _outside(self, arch: PiTArch) -> str:
+        whys = (
+            not_searched(decision, getattr(arch, decision), allowed)
+            for decision, allowed in zip(_DECISIONS, self._choices, strict=True)
+        )
+        return next(filter(None, whys), "")
 
     def to_dict(self, arch: PiTArch) -> dict[str, Any]:
         return {
@@ -100,7 +129,7 @@ class PiTSpace(Space[PiTArch]):
     def from_dict(self, fields: Mapping[str, Any]) -> PiTArch:
         base_dim, mlp_ratio, depth, num_heads = take(self.name, fields, _DECISIONS)
         for decision, values in (("depth", depth), ("num_heads", num_heads)):
-            if not isinstance(values, (list, tuple)) or len(values) != 3:
+            if not isinstance(values, (list, tuple)) or len(values) != _STAGES:
                 raise ValueError(
                     f"{self.name}: {decision} is {shown(values)}; give one per stage, three"
                 )

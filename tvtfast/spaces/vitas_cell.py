@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tvtfast.spaces.plain import shown
 from tvtfast.spaces.variables import Variable
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace, tenths
 
@@ -62,15 +63,12 @@ class VitasCellSpace(VitasDeitSpace):
         patch, dim, _, *block = (rng.choice(variable.choices) for variable in self.variables)
         return self._from_values((patch, dim, depth, *block))
 
-    def validate(self, arch: VitasDeitArch) -> None:
-        super().validate(arch)
+    def _outside(self, arch: VitasDeitArch) -> str:
         for decision, _ in self._per_block:
             values = getattr(arch, decision)
             if len(set(values)) > 1:
-                raise ValueError(
-                    f"{self.name}: {decision} is {values}; all blocks are alike: give one value "
-                    f"{arch.depth} times"
-                )
+                return f"{decision} is {shown(values)}; searched: blocks that are all alike"
+        return super()._outside(arch)
 
     def _mutate_sized(
         self, arch: VitasDeitArch, rng: random.Random, prob: float, size_prob: float

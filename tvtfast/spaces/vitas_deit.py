@@ -15,11 +15,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, check_choice, take
+from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.slices import Axis, Genes, Layout, Piece
+from tvtfast.spaces.soundness import (
+    LARGEST,
+    WIDEST,
+    check_count,
+    check_counts,
+    check_inner,
+    check_length,
+    first_not_searched,
+    not_searched,
+)
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
 from tvtfast.spaces.variables import Variable
 from tvtfast.spaces.vitas_slices import BlockSlices, classifier_pieces, inner_axis
@@ -126,22 +136,34 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         )
 
     def validate(self, arch: VitasDeitArch) -> None:
-        check_choice(self.name, "patch_size", arch.patch_size, self.patch_sizes)
-        check_choice(self.name, "embed_dim", arch.embed_dim, self.embed_dims)
-        if not self.min_depth <= arch.depth <= self.slots:
-            raise ValueError(
-                f"{self.name}: {arch.depth} active blocks; allowed: {self.min_depth} to "
-                f"{self.slots}"
-            )
-        for decision, allowed in self._per_block:
+        """Numbers of at least 1, one entry per active block, and q, k and v that split into
+        heads."""
+        check_count(self.name, "patch_size", arch.patch_size)
+        check_count(self.name, "embed_dim", arch.embed_dim)
+        check_count(self.name, "depth", arch.depth)
+        for decision, _ in self._per_block:
             values = getattr(arch, decision)
-            if len(values) != arch.depth:
-                raise ValueError(
-                    f"{self.name}: {decision} has {len(values)} entries for depth {arch.depth}; "
-                    "give one per active block"
-                )
-            for block, value in enumerate(values):
-                check_choice(self.name, f"{decision}[{block}]", value, allowed)
+            check_length(self.name, decision, values, arch.depth)
+            check_counts(
+                self.name, decision, values, LARGEST if decision == "num_heads" else WIDEST
+            )
+        pairs = list(zip(arch.num_heads, arch.qkv_dim, strict=True))
+        if any(qkv % (3 * heads) for heads, qkv in set(pairs)):
+            for block, (heads, qkv) in enumerate(pairs):
+                check_inner(self.name, f"qkv_dim[{block}]", heads, qkv)
+
+    def _outside(self, arch: VitasDeitArch) -> str:
+        depths = range(self.min_depth, self.slots + 1)
+        whys = (
+            not_searched("patch_size", arch.patch_size, self.patch_sizes),
+            not_searched("embed_dim", arch.embed_dim, self.embed_dims),
+            not_searched("depth", arch.depth, depths),
+            *(
+                first_not_searched(decision, getattr(arch, decision), allowed)
+                for decision, allowed in self._per_block
+            ),
+        )
+        return next(filter(None, whys), "")
 
     def to_dict(self, arch: VitasDeitArch) -> dict[str, Any]:
         return {
@@ -242,8 +264,12 @@ class VitasDeitSpace(Space[VitasDeitArch]):
 
     def genotype(self, arch: VitasDeitArch | Mapping[str, Any] | str) -> tuple[int, ...]:
         """The published integer list in canonical form: active blocks first, then identities, whose
-        width ids are 0."""
-        decoded = self.decode(arch)
+        width ids are 0.
+
+        Raises:
+            ValueError: An architecture that the space does not search has no such list.
+        """
+        decoded = self.check_inside(arch)
         missing = self.slots - decoded.depth
         blocks = [self.head_counts.index(heads) for heads in decoded.num_heads]
         pairs = zip(decoded.qkv_dim, decoded.mlp_dim, strict=True)

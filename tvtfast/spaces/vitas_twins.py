@@ -14,11 +14,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, check_choice, take
+from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.slices import Axis, Genes, Layout, Piece
+from tvtfast.spaces.soundness import (
+    WIDEST,
+    check_counts,
+    check_inner,
+    first_not_searched,
+    not_searched,
+)
 from tvtfast.spaces.steps import MLP, Classifier, Step
 from tvtfast.spaces.twins_steps import (
     LocalAttention,
@@ -168,12 +175,15 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
         return VitasTwinsArch(tuple(dims), tuple(map(len, stages)), *columns)
 
     def validate(self, arch: VitasTwinsArch) -> None:
+        """Numbers of at least 1, four each of widths and depths, one entry per active block, kinds
+        of attention that exist, and q, k and v that split into heads."""
         for decision in ("embed_dim", "depth"):
-            if len(getattr(arch, decision)) != _STAGES:
+            values = getattr(arch, decision)
+            if len(values) != _STAGES:
                 raise ValueError(
-                    f"{self.name}: {decision} is {getattr(arch, decision)}; give one per stage, "
-                    f"{_STAGES}"
+                    f"{self.name}: {decision} is {shown(values)}; give one per stage, {_STAGES}"
                 )
+            check_counts(self.name, decision, values)
         blocks = sum(arch.depth)
         for decision in _PER_BLOCK:
             if len(getattr(arch, decision)) != blocks:
@@ -181,18 +191,31 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
                     f"{self.name}: {decision} has {len(getattr(arch, decision))} entries for "
                     f"{blocks} blocks; give one per active block, stage after stage"
                 )
+        for block, kind in enumerate(arch.attention):
+            if kind not in ATTENTIONS:
+                raise ValueError(
+                    f"{self.name}: attention[{block}] is {shown(kind)}; allowed: "
+                    f"{', '.join(ATTENTIONS)}"
+                )
+        check_counts(self.name, "num_heads", arch.num_heads)
+        for decision in ("qkv_dim", "mlp_dim"):
+            check_counts(self.name, decision, getattr(arch, decision), WIDEST)
+        for block, (heads, qkv) in enumerate(zip(arch.num_heads, arch.qkv_dim, strict=True)):
+            check_inner(self.name, f"qkv_dim[{block}]", heads, qkv)
+
+    def _outside(self, arch: VitasTwinsArch) -> str:
         for number, (stage, dim, found) in enumerate(
             zip(self.stages, arch.embed_dim, arch.stages, strict=True)
         ):
-            check_choice(self.name, f"embed_dim[{number}]", dim, stage.embed_dims)
-            depths = tuple(range(1, stage.slots + 1))
-            check_choice(self.name, f"depth[{number}]", len(found), depths)
-            for place, block in enumerate(found):
-                for decision, value, allowed in zip(
-                    _PER_BLOCK, block, stage.per_block, strict=True
-                ):
-                    name = f"{decision} of block {place} in stage {number}"
-                    check_choice(self.name, name, value, allowed)
+            why = not_searched(f"embed_dim[{number}]", dim, stage.embed_dims)
+            why = why or not_searched(f"depth[{number}]", len(found), range(1, stage.slots + 1))
+            for decision, values, allowed in zip(
+                _PER_BLOCK, zip(*found, strict=True), stage.per_block, strict=True
+            ):
+                why = why or first_not_searched(f"{decision} of stage {number}", values, allowed)
+            if why:
+                return why
+        return ""
 
     def to_dict(self, arch: VitasTwinsArch) -> dict[str, Any]:
         return {decision: list(getattr(arch, decision)) for decision in _KEYS}

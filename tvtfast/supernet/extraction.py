@@ -27,7 +27,7 @@ def cut_out(superformer: Superformer, arch: Any, *, side: int = 0) -> CandidateM
         arch: An architecture of its space, in any encoding.
         side: Which channels, see `Superformer.weights`.
     """
-    decoded = superformer.space.decode(arch)
+    decoded = superformer.space.check_inside(arch)
     weights = superformer.weights(decoded, side)
     module = blank(decoded, space=superformer.space, **asdict(superformer.options))
     stored = next(superformer.parameters())

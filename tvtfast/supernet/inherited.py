@@ -92,7 +92,7 @@ class InheritedAccuracy:
     def _decoded(self, arch: Any) -> Any:
         space = self.superformer.model.space
         try:
-            return space.decode(arch)
+            return space.check_inside(arch)
         except ValueError as error:
             raise ValueError(
                 f"the superformer is of space {space.name!r}, which {arch!r} is not in ({error}); "
