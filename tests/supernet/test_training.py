@@ -10,7 +10,13 @@ import torch
 from tvtfast.common.run_folder import OtherRunError
 from tvtfast.distill import Distillation, Recipe, distill
 from tvtfast.models import CheckpointError, CifarResNet, load_student
-from tvtfast.supernet import InheritedAccuracy, extract, load_superformer, train_superformer
+from tvtfast.supernet import (
+    InheritedAccuracy,
+    Subnets,
+    extract,
+    load_superformer,
+    train_superformer,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,10 +33,22 @@ def test_the_folder(small, finished, assert_same, last_weights):
     assert loaded.fingerprint == finished.superformer.fingerprint
     assert loaded.card.sharing == "cyclic" and loaded.card.recipe["epoch"] == 2
     assert loaded.card.accuracy == finished.history[-1]["accuracy"]
+    assert loaded.card.steps_per_choice == counted(small, 8)
     reference = InheritedAccuracy(loaded, small.part("test", 30))(loaded.card.reference)
     assert reference == pytest.approx(loaded.card.accuracy)
     last = {n.removeprefix("model."): w for n, w in last_weights(finished.folder).items()}
     assert_same(last, loaded.model.state_dict())
+
+
+def counted(small, steps):
+    """Steps of every value, from the draws themselves."""
+    subnets, found = Subnets(small.DEIT, 0), {}
+    for name, values in small.DEIT.decision_values().items():
+        found[name] = dict.fromkeys(map(str, values), 0)
+    for step in range(steps):
+        for name, value in small.DEIT.decisions(subnets(step)).items():
+            found[name][str(value)] += 1
+    return found
 
 
 @pytest.mark.slow
@@ -44,6 +62,7 @@ def test_killed_and_continued_is_the_same_to_the_bit(
     continued = small.train(tmp_path / "killed", **changes)
     assert_same(last_weights(tmp_path / "killed"), last_weights(whole.folder))
     assert continued.superformer.fingerprint == whole.superformer.fingerprint
+    assert continued.superformer.card == whole.superformer.card
 
 
 @pytest.mark.slow
@@ -69,14 +88,15 @@ def test_two_processes_take_the_same_subnets(small, tmp_path, start_program, las
     (
         {"sharing": "bilateral", "qkv_mode": 0},
         {"space": "test-super-twins", "sharing": "ordinal", "dtype": "bfloat16"},
-        {"flops": (1e5, 2.6e5), "ema": 0.9, "clip_grad": 1.0, "augmentation": "weak"},
+        {"flops": (1e5, 2.6e5), "window_of": "mean", "ema": 0.9, "clip_grad": 1.0},
+        {"flops": (1e5, 2.6e5), "augmentation": "weak"},
     ),
 )
 def test_every_way_of_sharing_trains(small, tmp_path, changes):
     finished = small.train(tmp_path / "super", epochs=1, **changes)
     assert load_superformer(finished.folder).fingerprint == finished.superformer.fingerprint
     probability = finished.superformer.card.identity_probability
-    assert (probability is None) == ("flops" not in changes)
+    assert (probability is None) == ("window_of" not in changes)
 
 
 def test_parts_of_a_step_sum_up_to_it(small, tmp_path, last_weights):

@@ -21,7 +21,7 @@ from tvtfast.data import load_dataset
 from tvtfast.distill import Distillation
 from tvtfast.spaces import QKV_MODES, default_patch_size
 from tvtfast.spaces import get as get_space
-from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, train_superformer
+from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, WINDOW_OF, train_superformer
 from tvtfast.training.guide import LOGITS
 from tvtfast.training.processes import announces
 from tvtfast.training.training_folder import LOG
@@ -48,7 +48,7 @@ def parser() -> Parser:
         "--space",
         type=str,
         default="vitas-deit",
-        help="vitas-deit, vitas-deit-large, vitas-twins",
+        help="vitas-deit, vitas-deit-cell, vitas-deit-large, vitas-twins",
     )
     model.add_argument("--sharing", type=str, default="cyclic", help=", ".join(SHARING))
     model.add_argument(
@@ -59,13 +59,20 @@ def parser() -> Parser:
         "and k",
     )
     model.add_argument(
-        "--min-flops-limits", type=float | None, default=None, help="of the mean subnet, in GFLOPs"
+        "--min-flops-limits", type=float | None, default=None, help="of the subnets, in GFLOPs"
     )
     model.add_argument(
         "--flops-limits",
         type=float | None,
         default=None,
-        help="of the mean subnet, in GFLOPs; without, all depths are equally likely",
+        help="of the subnets, in GFLOPs; give those of the search",
+    )
+    model.add_argument(
+        "--window-of",
+        type=str,
+        default="each",
+        help="each: subnets are drawn as a search within these limits draws; mean: only their mean "
+        "meets them, as published",
     )
     model.add_argument(
         "--img-size", type=int | None, default=None, help="side in pixels; default the data set's"
@@ -92,6 +99,7 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     default = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
     get_space(cfg.space)
     checks.choice("sharing", cfg.sharing, SHARING)
+    checks.choice("window_of", cfg.window_of, WINDOW_OF)
     training = training_arguments(cfg, SUPERFORMER_RECIPE, command_folder(cfg, default))
     side = cfg.img_size or load_dataset(cfg.data_set, cfg.data_path).img_size
     how = Distillation(
@@ -105,6 +113,7 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         sharing=cfg.sharing,
         qkv_mode=cfg.qkv_mode,
         flops=_window(cfg),
+        window_of=cfg.window_of,
         cutmix=cfg.cutmix,
         teacher=chosen_teacher(cfg, how),
         how=how,

@@ -115,6 +115,8 @@ class Proxy:
         compute_many: For a score of nothing but ``inputs.arch``: from several architectures of one
             space their scores by place, some at a time, as they are ready; ``compute`` is asked
             about those that it leaves out.
+        beside: What stands beside it in every table and is not ranked, such as how far it can be
+            relied on.
         compute_draws: ``compute`` of several weight draws of one candidate in one computation, in
             their order; NaN where a draw has no value, and ``compute`` is asked why.
 
@@ -136,6 +138,7 @@ class Proxy:
     per_step: Callable[[StepInputs], float] | None = None
     compute_many: Callable[[Sequence[Any]], Iterable[Mapping[int, float]]] | None = None
     compute_draws: Callable[[Sequence[ProxyInputs]], Sequence[float]] | None = None
+    beside: tuple[Proxy, ...] = ()
 
     def __post_init__(self) -> None:
         foreign = sorted(set(self.needs) - set(NEEDS))

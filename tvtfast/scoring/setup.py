@@ -33,8 +33,8 @@ class Setup:
 
     Args:
         space: The space of architectures.
-        single: Proxies of one candidate: baselines, those asked for, parts of combinations, and
-            what constraints need.
+        single: Proxies of one candidate: baselines, those asked for, parts of combinations, what
+            stands beside any of them, and what constraints need.
         combined: Proxies of a candidate within the population.
         scored: Names of those of ``single`` that a ranking combines.
         deferred: Names of those of ``single`` that nobody asked for, and that a module is not
@@ -115,6 +115,9 @@ def set_up(scoring: Scoring) -> Setup:
         or BASELINES
     )
     constraints = parse_windows(scoring.constraints)
+    names = {proxy.name for proxy in single}
+    beside = {other.name: other for proxy in single for other in proxy.beside}
+    single += tuple(other for name, other in beside.items() if name not in names)
     single += proxy_table.constrained_proxies(constraints, single, combined)
     device = as_device(scoring.device)
     paper = scoring.protocol == "paper"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from abc import ABC, abstractmethod
@@ -30,6 +31,7 @@ A = TypeVar("A")
 _ENUMERABLE = 1_000_000
 _DRAWS_PER_ARCH = 1_000
 _MIN_DRAWS = 100_000
+_MET = 4_096
 
 
 class Space(ABC, Generic[A]):
@@ -246,6 +248,55 @@ class Space(ABC, Generic[A]):
             "of FLOPs, or implement draw_active"
         )
 
+    def decisions(self, arch: A) -> dict[str, Any]:
+        """What an architecture decides, by name, as far as a superformer trains it: a block that is
+        not there decides nothing.
+
+        Names that differ in square brackets alone are of one kind. Default: the `genes`, each by
+        its number and place.
+
+        Raises:
+            ValueError: A space without a superformer.
+        """
+        return {
+            f"gene {number}[{place}]": value
+            for place, gene in enumerate(self.genes(arch))
+            for number, value in enumerate(gene)
+        }
+
+    def decision_values(self) -> dict[str, tuple[Any, ...]]:
+        """All values of every name in `decisions`.
+
+        Default: those that are met in `largest` and in 4,096 draws. A space with rarer ones states
+        them.
+
+        Raises:
+            ValueError: A space without a superformer.
+        """
+        rng = random.Random(0)
+        found: dict[str, dict[Any, None]] = {}
+        for arch in itertools.chain(self.largest(), (self.draw(rng) for _ in range(_MET))):
+            for name, value in self.decisions(arch).items():
+                found.setdefault(name, {})[value] = None
+        return {name: tuple(values) for name, values in found.items()}
+
+    def draw_deciding(self, rng: random.Random, name: str, value: Any) -> A:
+        """`draw` of an architecture that decides ``name`` so, all else as likely as it is then.
+
+        Default: draws until one does.
+
+        Raises:
+            ValueError: None of 100,000 does, or a space without a superformer.
+        """
+        for _ in range(_MIN_DRAWS):
+            arch = self.draw(rng)
+            if self.decisions(arch).get(name) == value:
+                return arch
+        raise ValueError(
+            f"none of {_MIN_DRAWS:,} architectures of {self.name!r} has {name} = {value!r}; "
+            "implement draw_deciding, or leave the value out of decision_values"
+        )
+
     def _no_superformer(self) -> ValueError:
         return ValueError(
             f"there is no superformer for space {self.name!r}; take a space of ViTAS: vitas-deit, "
@@ -369,6 +420,10 @@ class Space(ABC, Generic[A]):
         ``torch.utils.flop_counter`` does; norms, softmax, biases and additions count nothing.
         """
         return 2 * self._macs(self.decode(arch), ModelOptions.of(img_size=img_size, **options))
+
+    def flops_of(self, arch: A, options: ModelOptions) -> int:
+        """`flops` of an architecture that was decoded already, which is not checked again."""
+        return self._measure("flops", arch, options)
 
     def mutate(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tvtfast.spaces.plain import shown
@@ -62,6 +62,12 @@ class VitasCellSpace(VitasDeitSpace):
     def _with_depth(self, rng: random.Random, depth: int) -> VitasDeitArch:
         patch, dim, _, *block = (rng.choice(variable.choices) for variable in self.variables)
         return self._from_values((patch, dim, depth, *block))
+
+    def _deciding(
+        self, arch: VitasDeitArch, decision: str, block: int, value: int
+    ) -> VitasDeitArch:
+        changed: Any = {decision: (value,) * arch.depth}
+        return replace(arch, **changed)
 
     def _outside(self, arch: VitasDeitArch) -> str:
         for decision, _ in self._per_block:

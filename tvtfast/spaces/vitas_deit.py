@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tvtfast.spaces.base import Space, take
@@ -418,6 +418,44 @@ class VitasDeitSpace(Space[VitasDeitArch]):
     def genes(self, arch: VitasDeitArch) -> Genes:
         blocks = zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, strict=True)
         return ((arch.patch_size, arch.embed_dim), *blocks)
+
+    def decisions(self, arch: VitasDeitArch) -> dict[str, Any]:
+        """Patch size, width, and heads, qkv width and MLP width of every active block."""
+        return {
+            "patch_size": arch.patch_size,
+            "embed_dim": arch.embed_dim,
+            **{
+                f"{decision}[{block}]": value
+                for decision, _ in self._per_block
+                for block, value in enumerate(getattr(arch, decision))
+            },
+        }
+
+    def decision_values(self) -> dict[str, tuple[Any, ...]]:
+        return {
+            "patch_size": self.patch_sizes,
+            "embed_dim": self.embed_dims,
+            **{
+                f"{decision}[{slot}]": choices
+                for decision, choices in self._per_block
+                for slot in range(self.slots)
+            },
+        }
+
+    def draw_deciding(self, rng: random.Random, name: str, value: Any) -> VitasDeitArch:
+        decision, _, place = name.partition("[")
+        if not place:
+            return replace(self.draw(rng), **{decision: value})
+        block = int(place.rstrip("]"))
+        depth = rng.randint(max(self.min_depth, block + 1), self.slots)
+        return self._deciding(self._with_depth(rng, depth), decision, block, value)
+
+    def _deciding(
+        self, arch: VitasDeitArch, decision: str, block: int, value: int
+    ) -> VitasDeitArch:
+        values = getattr(arch, decision)
+        changed: Any = {decision: (*values[:block], value, *values[block + 1 :])}
+        return replace(arch, **changed)
 
     def layout(self, arch: VitasDeitArch, qkv_mode: int) -> Layout:
         stem, embed = f"patch{arch.patch_size}.", Axis(self.embed_dims, arch.embed_dim)

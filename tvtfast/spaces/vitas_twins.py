@@ -45,6 +45,7 @@ WINDOW = 7
 _STAGES = len(SUBSAMPLING)
 _PER_BLOCK = ("attention", "num_heads", "qkv_dim", "mlp_dim")
 _KEYS = ("embed_dim", "depth", *_PER_BLOCK)
+_DECISIONS = ("attention", "qkv_dim", "mlp_dim")
 
 Block = tuple[str, int, int, int]
 """Attention, heads, total width of q, k and v, width of the MLP."""
@@ -370,6 +371,45 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
     def genes(self, arch: VitasTwinsArch) -> Genes:
         stages = zip(arch.embed_dim, arch.stages, strict=True)
         return tuple(gene for dim, blocks in stages for gene in (("merging", dim), *blocks))
+
+    def decisions(self, arch: VitasTwinsArch) -> dict[str, Any]:
+        """Width of every stage, and of every active block attention with its heads (they have
+        weights of their own together), qkv width and MLP width."""
+        made: dict[str, Any] = {}
+        for number, (dim, blocks) in enumerate(zip(arch.embed_dim, arch.stages, strict=True)):
+            made[f"embed_dim[{number}]"] = dim
+            for place, (kind, heads, qkv, mlp) in enumerate(blocks):
+                values = ((kind, heads), qkv, mlp)
+                for decision, value in zip(_DECISIONS, values, strict=True):
+                    made[f"{decision}[{number}][{place}]"] = value
+        return made
+
+    def decision_values(self) -> dict[str, tuple[Any, ...]]:
+        values: dict[str, tuple[Any, ...]] = {}
+        for number, stage in enumerate(self.stages):
+            values[f"embed_dim[{number}]"] = stage.embed_dims
+            attentions = tuple(itertools.product(stage.attentions, stage.head_counts))
+            allowed = (attentions, stage.qkv_dims, stage.mlp_dims)
+            for decision, choices in zip(_DECISIONS, allowed, strict=True):
+                for place in range(stage.slots):
+                    values[f"{decision}[{number}][{place}]"] = choices
+        return values
+
+    def draw_deciding(self, rng: random.Random, name: str, value: Any) -> VitasTwinsArch:
+        decision, *places = name.replace("]", "").split("[")
+        number, stage = int(places[0]), self.stages[int(places[0])]
+        arch = self.draw(rng)
+        if decision == "embed_dim":
+            dims = arch.embed_dim
+            return replace(arch, embed_dim=(*dims[:number], value, *dims[number + 1 :]))
+        place, stages = int(places[1]), [list(blocks) for blocks in arch.stages]
+        depth = rng.randint(place + 1, stage.slots)
+        blocks = [_draw_block(stage, rng) for _ in range(depth)]
+        kind, heads, qkv, mlp = blocks[place]
+        made = dict(zip(_DECISIONS, ((kind, heads), qkv, mlp), strict=True)) | {decision: value}
+        (kind, heads), qkv, mlp = made.values()
+        blocks[place] = (kind, heads, qkv, mlp)
+        return self._of_stages(arch.embed_dim, [*stages[:number], blocks, *stages[number + 1 :]])
 
     def layout(self, arch: VitasTwinsArch, qkv_mode: int) -> Layout:
         embeds = [

@@ -1,5 +1,6 @@
 """The superformer of ViTAS: train all candidates of a space at once, compare and extract them."""
 
+from tvtfast.supernet.coverage import HARDLY, Coverage
 from tvtfast.supernet.extraction import cut_out, extract
 from tvtfast.supernet.folder import (
     SuperformerCard,
@@ -9,7 +10,13 @@ from tvtfast.supernet.folder import (
 )
 from tvtfast.supernet.inherited import InheritedAccuracy
 from tvtfast.supernet.intervals import SHARING, Interval, intervals, usage
-from tvtfast.supernet.sampling import Subnets, fit_identity_probability
+from tvtfast.supernet.sampling import (
+    LEAST_SHARE,
+    WINDOW_OF,
+    Subnets,
+    fit_identity_probability,
+    subnets_of,
+)
 from tvtfast.supernet.superformer import Superformer
 from tvtfast.supernet.training import (
     CUTMIX,
@@ -20,8 +27,12 @@ from tvtfast.supernet.training import (
 
 __all__ = [
     "CUTMIX",
+    "HARDLY",
+    "LEAST_SHARE",
     "SHARING",
     "SUPERFORMER_RECIPE",
+    "WINDOW_OF",
+    "Coverage",
     "FinishedTraining",
     "InheritedAccuracy",
     "Interval",
@@ -35,6 +46,7 @@ __all__ = [
     "intervals",
     "load_superformer",
     "save_superformer",
+    "subnets_of",
     "train_superformer",
     "usage",
 ]

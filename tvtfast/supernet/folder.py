@@ -17,6 +17,7 @@ from tvtfast.models.checkpoint import CheckpointError, load_weights
 from tvtfast.models.fitting import FOLDER_ADVICE, fit
 from tvtfast.models.model_folder import read_card, write_card, write_weights
 from tvtfast.spaces import get as get_space
+from tvtfast.supernet.coverage import Coverage
 from tvtfast.supernet.superformer import Superformer
 
 CARD = "superformer.json"
@@ -33,7 +34,8 @@ class SuperformerCard:
         model_options: `tvtfast.spaces.ModelOptions` as a dictionary.
         sharing: Which channels narrower candidates take.
         qkv_mode: What is private to a number of heads.
-        identity_probability: Of the subnets it was trained with; ``None`` for uniform depths.
+        identity_probability: Of the subnets it was trained with, where their mean cost was to meet
+            a window; else ``None``.
         reference: The subnet that the log's accuracy is of, as its space describes it.
         normalization: What its input is normalised with.
         classes: Class names by label, where known.
@@ -42,6 +44,8 @@ class SuperformerCard:
         recipe: How it was trained.
         evaluation: Arguments ``name`` and ``path`` of `tvtfast.data.load_dataset` for the images of
             its evaluation; ``None`` where they were given as a data set.
+        steps_per_choice: By name of a decision and value the steps whose subnet had it, see
+            `tvtfast.spaces.Space.decisions`; ``None`` in folders of before they were counted.
     """
 
     space: str
@@ -56,6 +60,7 @@ class SuperformerCard:
     accuracy: float
     recipe: Mapping[str, Any]
     evaluation: Mapping[str, Any] | None = None
+    steps_per_choice: Mapping[str, Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,12 @@ class TrainedSuperformer:
 
     model: Superformer
     card: SuperformerCard
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """How often its parts were trained; ``None`` where that was not counted."""
+        steps = self.card.steps_per_choice
+        return None if steps is None else Coverage(self.model.space, steps)
 
     @property
     def fingerprint(self) -> str:

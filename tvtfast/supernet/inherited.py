@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from tvtfast.common.fallbacks import logger
 from tvtfast.common.hashing import fingerprint
 from tvtfast.data import VisionDataset, eval_transform, load_dataset
 from tvtfast.proxies import INHERITED_ACCURACY, Proxy, ProxyInputs
 from tvtfast.supernet.folder import TrainedSuperformer, load_superformer
 from tvtfast.supernet.relatives import Relatives
+
+TRAINED_STEPS = "trained_steps"
+HARDLY_TRAINED = "hardly_trained"
 
 _BATCH = 256
 _TOGETHER = 16
@@ -45,6 +49,8 @@ class InheritedAccuracy:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.superformer, self.dtype = superformer, dtype
+        self.coverage = superformer.coverage
+        self._warned = False
         options = superformer.model.options
         if images.num_classes != options.num_classes:
             raise ValueError(
@@ -83,11 +89,31 @@ class InheritedAccuracy:
         """
         model = self.superformer.model
         decoded = [self._decoded(arch) for arch in archs]
+        self._warn_once(decoded)
         order = sorted(range(len(decoded)), key=lambda place: model.space.genes(decoded[place]))
         for start in range(0, len(order), _TOGETHER):
             places = order[start : start + _TOGETHER]
             accuracies = self._together([decoded[place] for place in places], side)
             yield dict(zip(places, accuracies, strict=True))
+
+    def _warn_once(self, archs: Sequence[Any]) -> None:
+        """Say of the first candidate with a part that was hardly trained what that is."""
+        if self.coverage is None or self._warned:
+            return
+        for arch in archs:
+            if hardly := self.coverage.hardly(arch):
+                self._warned = True
+                others = f" and {len(hardly) - 1} more" if hardly[1:] else ""
+                logger.warning(
+                    "the superformer hardly trained parts of %s: %s%s. What such candidates "
+                    "inherit says little of them; the columns %s and %s tell which they are",
+                    self.superformer.model.space.text(arch),
+                    hardly[0],
+                    others,
+                    TRAINED_STEPS,
+                    HARDLY_TRAINED,
+                )
+                return
 
     def _decoded(self, arch: Any) -> Any:
         space = self.superformer.model.space
@@ -119,7 +145,10 @@ class InheritedAccuracy:
     def proxy(self, name: str = INHERITED_ACCURACY.name) -> Proxy:
         """The accuracy as a column of `tvtfast.score` and `tvtfast.search`.
 
-        Stored scores are those of these weights, images and number format.
+        Stored scores are those of these weights, images and number format. Beside it stand, not
+        ranked, ``trained_steps`` (steps of training of the least trained value of a decision) and
+        ``hardly_trained`` (how many of a candidate's values were hardly trained, see
+        `tvtfast.supernet.coverage.HARDLY`), where the superformer's steps were counted.
         """
         return Proxy(
             name,
@@ -127,7 +156,34 @@ class InheritedAccuracy:
             compute_many=self.of_many,
             depends_on=partial(dict, self._depends_on()),
             description=INHERITED_ACCURACY.description,
+            beside=() if self.coverage is None else self._beside(),
         )
+
+    def _beside(self) -> tuple[Proxy, ...]:
+        superformer = partial(_superformer, self.superformer.fingerprint)
+        return (
+            Proxy(
+                TRAINED_STEPS,
+                self._trained_steps,
+                depends_on=superformer,
+                description="steps of training of a candidate's least trained choice",
+            ),
+            Proxy(
+                HARDLY_TRAINED,
+                self._hardly_trained,
+                higher_is_better=False,
+                depends_on=superformer,
+                description="choices of a candidate that were hardly trained",
+            ),
+        )
+
+    def _trained_steps(self, inputs: ProxyInputs) -> float:
+        assert self.coverage is not None
+        return float(self.coverage.least(self._decoded(inputs.arch)))
+
+    def _hardly_trained(self, inputs: ProxyInputs) -> float:
+        assert self.coverage is not None
+        return float(len(self.coverage.hardly(self._decoded(inputs.arch))))
 
     def _compute(self, inputs: ProxyInputs) -> float:
         return self(inputs.arch)
@@ -139,6 +195,10 @@ class InheritedAccuracy:
             "dtype": str(self.dtype),
             "device": self.images.device.type,
         }
+
+
+def _superformer(weights: str) -> dict[str, str]:
+    return {"superformer": weights}
 
 
 def proxy_of_folder(folder: str) -> Proxy:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from tvtfast.common.torchvision import ensure_torchvision
+from tvtfast.supernet.coverage import Tally
 from tvtfast.supernet.sampling import Subnets
 from tvtfast.supernet.superformer import Superformer
 from tvtfast.training.guide import Distillation, Guide
@@ -29,6 +30,9 @@ class SuperformerObjective(Objective):
         guide: A teacher.
         how: How it takes part.
 
+    Attributes:
+        tally: How often every value of every decision was trained.
+
     Raises:
         ValueError: Guidance that a superformer does not know.
     """
@@ -47,6 +51,7 @@ class SuperformerObjective(Objective):
     ) -> None:
         super().__init__(model, DistillationLoss(label_smoothing=label_smoothing), guide)
         self.subnets, self.how, self.label_smoothing = subnets, how, label_smoothing
+        self.tally = Tally(subnets)
         if how is not None and guide is not None:
             _check(model, how)
         self.mix: Any = None
@@ -59,6 +64,7 @@ class SuperformerObjective(Objective):
     def prepare(self, step: int) -> None:
         model: Any = self.model
         model.subnet = self.subnets(step)
+        self.tally.add(step, model.subnet)
 
     def forward(self, batch: TrainingBatch, progress: float) -> dict[str, Tensor]:
         images, labels = batch.images, batch.labels

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tvtfast.supernet.folder import (
 )
 from tvtfast.supernet.intervals import SHARING
 from tvtfast.supernet.objective import SuperformerObjective
-from tvtfast.supernet.sampling import Subnets, fit_identity_probability
+from tvtfast.supernet.sampling import LEAST_SHARE, Subnets, subnets_of
 from tvtfast.supernet.superformer import Superformer
 from tvtfast.training.checking import check_training
 from tvtfast.training.guide import Distillation, Guide, check_classes
@@ -81,6 +82,8 @@ def train_superformer(
     sharing: str = "cyclic",
     qkv_mode: int = 2,
     flops: tuple[float, float] | None = None,
+    window_of: str = "each",
+    least_share: float = LEAST_SHARE,
     cutmix: float = CUTMIX,
     teacher: str | os.PathLike[str] | nn.Module | Teacher | None = None,
     how: Distillation | None = None,
@@ -107,8 +110,12 @@ def train_superformer(
         output_dir: The superformer folder, for `load_superformer`.
         sharing: Which channels narrower candidates take, see `tvtfast.supernet.intervals`.
         qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`.
-        flops: Window of the mean cost of subnets, which the probability of identity blocks is
-            fitted to (`fit_identity_probability`); without, all depths are equally likely.
+        flops: Window of the cost of subnets, two FLOPs per multiply-add; without, there is none.
+        window_of: ``each`` for a window of every subnet, which then are drawn as a search within
+            these limits draws; ``mean`` for one of their mean, which the probability of identity
+            blocks is fitted to, as published (`fit_identity_probability`).
+        least_share: Share of the steps in which every value of every decision has its turn, see
+            `Subnets`.
         cutmix: Alpha of CutMix; 0 for none.
         teacher: What `tvtfast.load_teacher` takes. Frozen.
         how: How it takes part: guidance ``attention`` or ``similarity``, logits, or both; default
@@ -144,12 +151,14 @@ def train_superformer(
         raise ValueError(
             f"img_size {model.options.img_size}: images are resized to squares; give one side"
         )
-    probability = None
-    if flops is not None:
-        probability = fit_identity_probability(
-            model.space, flops, seed=seed, **asdict(model.options)
-        )
-    subnets = Subnets(model.space, seed, probability)
+    subnets = subnets_of(
+        model.space,
+        seed,
+        model.options,
+        flops=flops,
+        window_of=window_of,
+        least_share=least_share,
+    )
     model.reference = subnets(_REFERENCE_STEP)
     if teacher is not None and how is None:
         bilateral = model.sides > 1
@@ -163,7 +172,7 @@ def train_superformer(
         model_options={**asdict(model.options), "img_size": list(model.options.img_size)},
         sharing=sharing,
         qkv_mode=qkv_mode,
-        identity_probability=probability,
+        identity_probability=subnets.identity_probability,
         reference=model.space.to_dict(model.reference),
         normalization=train.normalization,
         classes=train.classes,
@@ -188,13 +197,18 @@ def train_superformer(
             how=how,
         )
         known = settings(train, test, recipe, seed, processes, model)
-        known |= _described(card, cutmix, how, guide)
+        known |= _described(card, subnets, cutmix, how, guide)
         folder = TrainingFolder(
             output_dir, "supernet", known, weights=WEIGHTS, leads=processes.leads
         )
 
         def keep(last: nn.Module, accuracy: float, epoch: int) -> None:
-            kept = replace(card, accuracy=accuracy, recipe={**known, "epoch": epoch})
+            kept = replace(
+                card,
+                accuracy=accuracy,
+                recipe={**known, "epoch": epoch},
+                steps_per_choice=objective.tally.steps,
+            )
             save_superformer(folder.path, last, kept)
 
         history = Trainer(
@@ -227,7 +241,11 @@ def _address(
 
 
 def _described(
-    card: SuperformerCard, cutmix: float, how: Distillation | None, guide: Guide | None
+    card: SuperformerCard,
+    subnets: Subnets,
+    cutmix: float,
+    how: Distillation | None,
+    guide: Guide | None,
 ) -> dict[str, Any]:
     """What the weights depend on besides the recipe, as JSON knows it."""
     described: dict[str, Any] = {
@@ -236,6 +254,8 @@ def _described(
         "sharing": card.sharing,
         "qkv_mode": card.qkv_mode,
         "identity_probability": card.identity_probability,
+        "subnet_flops": subnets.flops and [b if isfinite(b) else None for b in subnets.flops],
+        "least_share": subnets.least_share,
         "cutmix": cutmix,
         "distillation": None if guide is None or how is None else asdict(how),
         "teacher_fingerprint": guide and guide.teacher.fingerprint,
