@@ -47,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
         "common",
         "data",
         "distill",
+        "growing",
         "models",
         "report",
         "scoring",

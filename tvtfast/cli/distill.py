@@ -16,14 +16,15 @@ from tvtfast.cli.training import (
     NONE,
     add_data_options,
     add_guidance_options,
+    add_progressive_option,
     add_recipe_options,
     chosen_teacher,
     distillation,
+    progressive_tokens,
     training_arguments,
 )
 from tvtfast.distill import (
     STUDENT_RECIPE,
-    ProgressiveTokens,
     TrainedStudent,
     distill,
 )
@@ -68,14 +69,7 @@ def parser() -> Parser:
     add_teacher_options(parser, "digits trains its own")
     add_guidance_options(parser)
     add_recipe_options(parser, STUDENT_RECIPE)
-    parser.add_argument(
-        "--progressive-tokens",
-        metavar="TOKENS",
-        type=bool | list[tuple[float, int]],
-        default=False,
-        help="train As-ViT on coarse tokens first: true for every second pixel in half of the "
-        "epochs, or shares of the epochs and dilations, such as [[0,4],[0.25,2],[0.5,1]]",
-    )
+    add_progressive_option(parser)
     return parser
 
 
@@ -93,7 +87,7 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         read_architecture(cfg.arch)
     folder = command_folder(cfg, _default_folder(cfg))
     training = training_arguments(cfg, STUDENT_RECIPE, folder)
-    training["recipe"] = replace(training["recipe"], tokens=_tokens(cfg.progressive_tokens))
+    training["recipe"] = replace(training["recipe"], tokens=progressive_tokens(cfg))
     trained = distill(
         cfg.arch,
         cfg.data_set,
@@ -114,12 +108,6 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         "log": trained.folder / LOG,
     }
     return Report(_summary(trained), data)
-
-
-def _tokens(given: bool | list[tuple[float, int]]) -> ProgressiveTokens | None:
-    if isinstance(given, bool):
-        return ProgressiveTokens() if given else None
-    return ProgressiveTokens(tuple(given))
 
 
 def _summary(trained: TrainedStudent) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,22 @@ from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import add_scoring_options, scoring_arguments
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.cli.training import NONE, add_progressive_option, chosen_teacher, progressive_tokens
 from tvtfast.common.foreign import BadFileError, reading
+from tvtfast.data.placed import AUGMENTATIONS
+from tvtfast.distill import Distillation, Recipe, TrainedStudent
 from tvtfast.growing import Family, Grown, GrowthRules, Pick, grow
+from tvtfast.pipeline import defaults_for, train_family
 from tvtfast.spaces import get as get_space
+from tvtfast.training.guide import GUIDANCE, LOGITS
+from tvtfast.training.recipe import DTYPES
 
 _RULES = GrowthRules()
 _DRAWS = 5
 
 _EXAMPLES = (
     "tvtfast grow --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' --target-params 29e6 52e6",
-    "tvtfast grow --arch runs/asvit/best.json --stop-params 40e6 --quiet",
+    "tvtfast grow --arch runs/asvit/best.json --target-params 5e6 20e6 --train true",
 )
 
 
@@ -84,6 +90,7 @@ def parser() -> Parser:
         default=False,
         help="as the published code: its ties, to 80e6 whatever the targets, no step refined",
     )
+    _add_training_options(parser)
     parser.add_argument(
         "--output-dir",
         type=str | None,
@@ -91,6 +98,30 @@ def parser() -> Parser:
         help="folder of the family; the same command continues growth that was stopped",
     )
     return parser
+
+
+def _add_training_options(parser: Parser) -> None:
+    group = parser.add_argument_group("training; defaults not shown suit the data set")
+    group.add_argument(
+        "--train",
+        type=bool,
+        default=False,
+        help="train the models of --target-params one after the other",
+    )
+    group.add_argument("--epochs", type=int | None, default=None)
+    group.add_argument("--train-batch-size", type=int | None, default=None, help="images per step")
+    group.add_argument("--lr", type=float | None, default=None, help="learning rate")
+    group.add_argument(
+        "--augmentation", type=str | None, default=None, help=", ".join(AUGMENTATIONS)
+    )
+    group.add_argument("--train-dtype", type=str | None, default=None, help=", ".join(DTYPES))
+    group.add_argument("--guidance", type=str, default=NONE, help=", ".join((*GUIDANCE, NONE)))
+    group.add_argument("--logits", type=str, default=NONE, help=", ".join((*LOGITS, NONE)))
+    add_progressive_option(group)
+    group.add_argument(
+        "--workers", type=int, default=0, help="processes that load images; changes no result"
+    )
+    parser.choices |= {"guidance": (*GUIDANCE, NONE), "logits": (*LOGITS, NONE)}
 
 
 def run(cfg: Namespace, parser: Parser) -> Report:
@@ -103,6 +134,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     )
     rules.start(get_space(cfg.space).decode(topology))
     rules.check_targets(cfg.target_params)
+    how, recipe = _training(cfg)
     arguments = scoring_arguments(cfg, progress=not cfg.quiet)
     default = Path("runs") / f"{cfg.space}-family-seed{cfg.seed}"
     folder = command_folder(cfg, default, parser)
@@ -114,15 +146,33 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         output_dir=folder,
         **arguments,
     )
+    trained: dict[float, TrainedStudent] = {}
+    if cfg.train:
+        trained = train_family(
+            family,
+            folder.chosen,
+            cfg.data_set,
+            chosen_teacher(cfg, how) if how.needs_teacher else None,
+            how=how,
+            recipe=recipe,
+            data_path=cfg.data_path,
+            seed=cfg.seed,
+            device=cfg.device,
+            workers=cfg.workers,
+            progress=not cfg.quiet,
+        )
     data = {
         "run_dir": folder.chosen,
         "space": family.space.name,
         "models": [family.describe(model) for model in family.models],
-        "picked": [family.describe_pick(pick) for pick in family.picks],
+        "picked": [
+            family.describe_pick(pick) | _trained(trained.get(pick.target_params))
+            for pick in family.picks
+        ],
         "evaluated": family.evaluated,
         "report": folder.chosen / "report.html",
     }
-    return Report(_summary(family, folder.chosen), data)
+    return Report(_summary(family, trained, folder.chosen), data)
 
 
 def _topology(given: str) -> Any:
@@ -138,14 +188,18 @@ def _topology(given: str) -> Any:
     return content["arch"] if isinstance(content, dict) and "arch" in content else content
 
 
-def _summary(family: Family, folder: Path) -> str:
+def _summary(family: Family, trained: dict[float, TrainedStudent], folder: Path) -> str:
     least, most = (family.models[end].params / 1e6 for end in (0, -1))
     lines = [
         f"{len(family.models)} models grew from one topology, {least:.2f} M to {most:.2f} M "
         "parameters",
         "",
     ]
-    lines += [_pick_line(pick) for pick in family.picks]
+    for pick in family.picks:
+        lines.append(_pick_line(pick))
+        if pick.target_params in trained:
+            found = trained[pick.target_params]
+            lines.append(f"    {found.accuracy:.2f} %, {found.folder}")
     lines += [_line("largest", family.models[-1])] if not family.picks else []
     return "\n".join(
         [
@@ -158,6 +212,35 @@ def _summary(family: Family, folder: Path) -> str:
             f"report        {folder / 'report.html'}",
         ]
     )
+
+
+def _training(cfg: Namespace) -> tuple[Distillation, Recipe]:
+    """How models are trained, refused before any work where it cannot be."""
+    how = Distillation(
+        guidance=None if cfg.guidance == NONE else cfg.guidance,
+        logits=None if cfg.logits == NONE else cfg.logits,
+    )
+    given = {
+        "epochs": cfg.epochs,
+        "batch_size": cfg.train_batch_size,
+        "lr": cfg.lr,
+        "augmentation": cfg.augmentation,
+        "dtype": cfg.train_dtype,
+        "tokens": progressive_tokens(cfg),
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if cfg.train and not cfg.target_params:
+        raise UsageError("--train trains the models of --target-params, and there are none")
+    if cfg.train and Path(cfg.data_set).suffix == ".safetensors":
+        raise UsageError(f"--train needs a data set, and --data-set {cfg.data_set} is one batch")
+    asked = [*chosen, *(name for name in ("guidance", "logits") if getattr(how, name))]
+    if asked and not cfg.train:
+        raise UsageError(f"{', '.join(asked)}: only for --train true")
+    return how, replace(defaults_for(cfg.data_set).recipe, **chosen)
+
+
+def _trained(found: TrainedStudent | None) -> dict[str, Any]:
+    return {} if found is None else {"accuracy": found.accuracy, "student": found.folder}
 
 
 def _pick_line(pick: Pick) -> str:

@@ -13,7 +13,7 @@ from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.teachers import given_teacher, say
 from tvtfast.common.run_folder import CommandFolder
 from tvtfast.data.placed import AUGMENTATIONS
-from tvtfast.distill import Distillation, digits_teacher
+from tvtfast.distill import Distillation, ProgressiveTokens, digits_teacher
 from tvtfast.models import Teacher
 from tvtfast.training.guide import GUIDANCE, LOGITS
 from tvtfast.training.losses import SCHEDULES
@@ -139,6 +139,26 @@ def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
     training.add_argument(
         "--tensorboard", type=bool, default=False, help="write TensorBoard's event files, too"
     )
+
+
+def add_progressive_option(parser: Any) -> None:
+    """Coarse tokens first: what `progressive_tokens` reads."""
+    parser.add_argument(
+        "--progressive-tokens",
+        metavar="TOKENS",
+        type=bool | list[tuple[float, int]],
+        default=False,
+        help="train As-ViT on coarse tokens first: true for every second pixel in half of the "
+        "epochs, or shares of the epochs and dilations, such as [[0,4],[0.25,2],[0.5,1]]",
+    )
+
+
+def progressive_tokens(cfg: Namespace) -> ProgressiveTokens | None:
+    """Phases of training from the flag; ``None`` for all tokens in every epoch."""
+    given = cfg.progressive_tokens
+    if isinstance(given, bool):
+        return ProgressiveTokens() if given else None
+    return ProgressiveTokens(tuple(given))
 
 
 def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from tvtfast.common.run_folder import RunError
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.defaults import Defaults, defaults_for
+from tvtfast.pipeline.family import train_family
 from tvtfast.pipeline.running import RunResult, run
 
-__all__ = ["Defaults", "RunError", "RunResult", "defaults_for", "deit_like", "run"]
+__all__ = ["Defaults", "RunError", "RunResult", "defaults_for", "deit_like", "run", "train_family"]
