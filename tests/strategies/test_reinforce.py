@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -94,6 +97,33 @@ def test_a_failure_is_the_worst_of_the_window_and_with_paper_minus_one():
         assert paper.of(told(down=value)) == pytest.approx(published, abs=1e-5)
 
 
+def test_flops_are_a_soft_constraint_of_the_reward():
+    columns = [(1.0, 4e9), (1.0, 8e9), (2.0, 2e9)]
+    told = [
+        Scores([0.0], {"up": Column((up,), True), "flops": Column((flops,), False)}, {})
+        for up, flops in columns
+    ]
+    weighted = Rewards({"up": True}, 20, False, flops_weight=0.5)
+    # up: 0, then 1 of 1; FLOPs: 4 of 4 more, then 6 of 6 fewer
+    assert [weighted.of(one) for one in told] == pytest.approx([0, -0.5, 1.5], abs=1e-5)
+    without = Rewards({"up": True}, 20, False)
+    assert [without.of(one) for one in told] == pytest.approx([0, 0, 1], abs=1e-5)
+
+
+def test_flops_weigh_on_what_is_learned(drive):
+    """The larger the better, unless FLOPs weigh more."""
+    answers = [
+        drive(
+            Reinforce(flops_weight=weight)(PIT, Budget(300, objectives={"params": True})),
+            PIT.params,
+            params=(PIT.params, True),
+            flops=(PIT.flops, False),
+        )[1]
+        for weight in (0.0, 5.0)
+    ]
+    assert PIT.flops(answers[1]) < 0.5 * PIT.flops(answers[0])
+
+
 def test_moving_average_has_no_bias():
     average = MovingAverage(0.9)
     assert average.value == 0.0
@@ -151,6 +181,7 @@ def test_constraints_hold_even_for_the_answer(drive):
     [
         ({"learning_rate": 0}, "learning_rate is 0"),
         ({"window": 1}, "window is 1; give 2 steps or more"),
+        ({"flops_weight": -1.0}, "flops_weight is -1.0; give"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
     ],
 )
@@ -172,7 +203,70 @@ def test_a_search_ends_with_the_answer(tmp_path):
     )
     assert result.best == result.answer == result.table.candidates[result.best_row]
     assert PIT.decode(result.describe_best()["arch"]) == result.answer
-    assert list(result.trace.columns) == ["generation", "evaluations", "best", "mean", "entropy"]
+    assert list(result.trace.columns) == [
+        *("generation", "evaluations", "best", "mean", "entropy", "reward")
+    ]
     assert len(result.trace) == 31 and result.trace["evaluations"].iloc[-1] == len(result.table)
     page = (tmp_path / "report.html").read_text()
     assert "the answer of the strategy; rank" in page
+
+
+def test_rewards_and_probabilities_of_every_step_are_kept(tmp_path):
+    settings = {"strategy": "reinforce", "trials": 30, "proxies": ["params"], "seed": 2}
+    result = tvtfast.search("pit", **settings, run_dir=tmp_path)
+    trace, policy = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("trace", "policy"))
+    assert trace["reward"][0] == 0.0 and trace["reward"].isna().tolist() == [False] * 30 + [True]
+    params = [PIT.params(arch) for arch in drawn_by(trace, result)]
+    for step in (1, 12, 29):
+        seen = params[max(0, step - 19) : step + 1]
+        expected = (params[step] - params[step - 1]) / (max(seen) - min(seen) + 1e-6)
+        assert trace["reward"][step] == pytest.approx(expected, abs=1e-9)
+    assert policy["generation"].max() == 31
+    sums = policy.groupby(["generation", "decision"])["probability"].sum()
+    assert sums.to_numpy() == pytest.approx(1.0) and len(sums) == 31 * len(PIT.variables)
+    entropy = -(policy["probability"] * np.log(policy["probability"]))
+    by_step = entropy.groupby(policy["generation"]).sum()
+    assert by_step.to_numpy() == pytest.approx(trace["entropy"].to_numpy(), rel=1e-9)
+    last = policy[policy["generation"] == 31]
+    modes = last.loc[last.groupby("decision", sort=False)["probability"].idxmax(), "choice"]
+    chosen = [
+        variable.choices[index]
+        for variable, index in zip(PIT.variables, PIT.choices_of(result.answer), strict=True)
+    ]
+    assert modes.astype(str).tolist() == list(map(str, chosen))
+    assert (tmp_path / "policy.png").exists()
+    assert "What the strategy learned" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    again = tvtfast.search("pit", **settings, run_dir=tmp_path)
+    pd.testing.assert_frame_equal(again.tables["policy"], result.tables["policy"])
+
+
+def drawn_by(trace, result):
+    """The architecture of every step, found by its score."""
+    by_score = dict(zip(result.scores, result.table.candidates, strict=True))
+    return [by_score[score] for score in trace["mean"]]
+
+
+def test_an_answer_that_is_not_the_best_score_is_marked(tmp_path, capsys):
+    from tvtfast.cli import main
+
+    arguments = ["search", "--space", "pit", "--strategy", "reinforce", "--trials", "8"]
+    options = ["--proxies", "params", "--output-dir", str(tmp_path), "--quiet"]
+    assert main([*arguments, *options]) == 0
+    shown = capsys.readouterr().out
+    assert main([*arguments, *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["best_score"]["score"] == found["top"][0]["score"] > found["best"]["score"]
+    marked = [line for line in shown.splitlines() if line.endswith((" answer", " best score"))]
+    assert [line.split()[0] for line in marked] == ["1", "2"]
+    assert "and the best score seen is" in " ".join(shown.split())
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "(answer)</td>" in page and "1 (best score)</td>" in page
+    assert "The strategy's answer is not the best score" in page
+
+
+def test_an_answer_that_is_the_best_score_is_not_marked():
+    result = tvtfast.search("pit", strategy="reinforce", trials=8, proxies=["params"])
+    assert result.better_row == result.order[0]
+    best = result.table.candidates[result.order[0]]
+    assert dataclasses.replace(result, answer=best).better_row is None
+    assert dataclasses.replace(result, answer=None).better_row is None

@@ -145,7 +145,8 @@ def _summary(result: SearchResult, folder: Path) -> str:
         f"{_place(result)} of {len(result.order):,} candidates of {result.space.name}: "
         f"{best['params'] / 1e6:.2f} M parameters, {best['flops'] / 1e9:.2f} GFLOPs",
         "",
-        candidates_table(table.loc[shown], result.space),
+        *_outscored(result),
+        candidates_table(table.loc[shown], result.space, _marks(result)),
         "",
         _effort(result),
         *([_front(result)] if result.objectives else []),
@@ -175,6 +176,7 @@ def _data(result: SearchResult, folder: Path) -> dict[str, Any]:
         "ranked": len(result.order),
         "evaluated": result.evaluated,
         "best": result.describe_best(),
+        "best_score": None if result.better_row is None else result.describe(result.better_row),
         "top": candidate_rows(table, result.scores, result.order[:_TOP]),
         "front": [table.to_pandas()["arch"][row] for row in result.front],
         "race": None if race is None else {"share": race.share, "images": race.images},
@@ -185,6 +187,24 @@ def _data(result: SearchResult, folder: Path) -> dict[str, Any]:
 
 def _place(result: SearchResult) -> str:
     return "best" if result.answer is None else "answer of the strategy, out"
+
+
+def _outscored(result: SearchResult) -> list[str]:
+    """That the answer is not the best score, where it is not."""
+    if result.better_row is None:
+        return []
+    own, best = (float(result.scores[row]) for row in (result.best_row, result.better_row))
+    text = (
+        f"the answer has score {own:.5g}, and the best score seen is {best:.5g}: what the strategy "
+        "learned over all steps is not the candidate that scored best"
+    )
+    return [wrapped(text), ""]
+
+
+def _marks(result: SearchResult) -> dict[int, str]:
+    if result.better_row is None:
+        return {}
+    return {result.best_row: "answer", result.better_row: "best score"}
 
 
 def _front(result: SearchResult) -> str:

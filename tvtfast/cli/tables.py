@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tvtfast.cli.output import width, wrapped
@@ -16,8 +16,16 @@ if TYPE_CHECKING:
 _UNITS = {"params": (1e6, "M"), "flops": (1e9, "G")}
 
 
-def candidates_table(frame: pd.DataFrame, space: Space[Any] | None) -> str:
-    """Rows of a score table with readable counts, and below them the architectures by number."""
+def candidates_table(
+    frame: pd.DataFrame, space: Space[Any] | None, marks: Mapping[int, str] | None = None
+) -> str:
+    """Rows of a score table with readable counts, and below them the architectures by number.
+
+    Args:
+        frame: The rows.
+        space: Of architectures.
+        marks: By index of the frame what a row is called, where any is.
+    """
     import pandas as pd
 
     shown = pd.DataFrame(index=range(1, len(frame) + 1))
@@ -30,6 +38,8 @@ def candidates_table(frame: pd.DataFrame, space: Space[Any] | None) -> str:
             shown[column] = ["-" if pd.isna(v) else f"{v / scale:.2f} {unit}" for v in values]
         else:
             shown[column] = ["-" if pd.isna(v) else f"{v:.5g}" for v in values]
+    if marks:
+        shown["is"] = [marks.get(row, "") for row in frame.index]
     architectures = [
         wrapped(f"{number}  {_readable(arch, space)}", indent="   ")
         for number, arch in enumerate(frame["arch"], start=1)

@@ -102,6 +102,8 @@ class SearchReport:
         front: Row positions of the candidates on it, best in the first objective first.
         trace: ``generation``, ``evaluations``, ``best``, ``mean`` and further numbers of every
             population, in their order.
+        policy: Of a strategy that learns one: ``generation``, ``decision``, ``choice`` and
+            ``probability``, generation by generation.
 
     Raises:
         ValueError: No candidates, missing columns, or tables with different indices.
@@ -122,6 +124,7 @@ class SearchReport:
     objectives: Mapping[str, bool] = field(default_factory=dict)
     front: tuple[int, ...] = ()
     trace: pd.DataFrame | None = None
+    policy: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         check_candidates(self.frame, _DESCRIPTION)
@@ -168,6 +171,15 @@ class SearchReport:
     def winner(self) -> int:
         """Row position of the winner; there is one where the ranking is not empty."""
         return int(self.ranking[0]) if self.answer is None else self.answer
+
+    @property
+    def better(self) -> int | None:
+        """Row position of the best score, where the answer of the strategy has a lower one."""
+        if self.answer is None or not len(self.ranking):
+            return None
+        first = int(self.ranking[0])
+        own, best = float(self.score.iloc[self.answer]), float(self.score.iloc[first])
+        return None if own >= best else first
 
 
 def check_candidates(frame: pd.DataFrame, required: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from tvtfast.report.architecture import ArchView, arch_view, compact
 from tvtfast.report.content import SearchReport
 from tvtfast.report.figures.attention import attention_maps_figure
 from tvtfast.report.figures.course import front_figure, trace_figure
+from tvtfast.report.figures.policy import policy_figure
 from tvtfast.report.figures.search import (
     score_distributions_figure,
     score_vs_params_figure,
@@ -32,6 +33,7 @@ _FRONT = 20
 @dataclass(frozen=True)
 class _Candidate:
     rank: int | str
+    mark: str
     params: int
     flops: int
     proxies: tuple[float, ...]
@@ -56,9 +58,9 @@ def write_search_report(
     """Write ``report.html``, one self-contained page, and its figures as PNG files.
 
     Files: ``report.html``, ``score_vs_params.png``, ``score_distributions.png``, and where the
-    report has them ``trace.png``, ``front.png``, ``attention_maps.png`` and ``timings.png``. The
-    folder is made where needed; an earlier report in it is replaced as a whole, or kept when
-    writing fails.
+    report has them ``trace.png``, ``policy.png``, ``front.png``, ``attention_maps.png`` and
+    ``timings.png``. The folder is made where needed; an earlier report in it is replaced as a
+    whole, or kept when writing fails.
 
     Args:
         report: What to print.
@@ -84,7 +86,8 @@ def write_search_report(
         pictures=pictures,
         ranked=len(ranking),
         reason="" if len(ranking) else unranked_reason(report),
-        top=[_candidate(report, places[row], row) for row in ranking[:top_k].tolist()],
+        top=[_candidate(report, places.get(row), row) for row in _top(report, top_k)],
+        better=None if report.better is None else _candidate(report, 1, report.better),
         front=[_candidate(report, places.get(row), row) for row in _spread(report.front)],
         winner=_winner(report) if len(ranking) else None,
         biases=size_biases(report),
@@ -106,6 +109,8 @@ def _figures(report: SearchReport, top_k: int) -> dict[str, Figure]:
     }
     if report.trace is not None and len(report.trace) > 1 and len(report.ranking):
         figures["trace"] = trace_figure(report.trace, report.score_name)
+    if report.policy is not None:
+        figures["policy"] = policy_figure(report.policy)
     if report.front and len(report.objectives) > 1:
         figures["front"] = front_figure(report)
     if report.attention is not None:
@@ -113,6 +118,20 @@ def _figures(report: SearchReport, top_k: int) -> dict[str, Figure]:
     if report.timings:
         figures["timings"] = timings_figure(report.timings, len(report.frame))
     return figures
+
+
+def _top(report: SearchReport, top_k: int) -> list[int]:
+    """The best, and the answer of the strategy where that is none of them."""
+    rows: list[int] = report.ranking[:top_k].tolist()
+    extra = [] if report.answer is None or report.answer in rows else [report.answer]
+    return [*rows, *extra]
+
+
+def _marks(report: SearchReport) -> dict[int, str]:
+    """What rows are called where the answer of the strategy is not the best score."""
+    if report.better is None:
+        return {}
+    return {report.better: "best score", report.winner: "answer"}
 
 
 def _spread(front: tuple[int, ...]) -> list[int]:
@@ -125,6 +144,7 @@ def _candidate(report: SearchReport, rank: int | None, row: int) -> _Candidate:
     values = report.frame.iloc[row]
     return _Candidate(
         rank=MISSING if rank is None else rank,
+        mark=_marks(report).get(row, ""),
         params=values["params"],
         flops=values["flops"],
         proxies=tuple(float(values[proxy]) for proxy in report.proxies),

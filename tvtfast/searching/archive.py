@@ -86,6 +86,10 @@ class Archive:
             table.violations.tolist(),
         )
 
+    def remark(self, **notes: float) -> None:
+        """Numbers for the line of the population that was entered last."""
+        self._generations[-1][2].update(notes)
+
     def _rank(
         self, scored: list[str], higher_is_better: Mapping[str, bool]
     ) -> npt.NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ from tvtfast.searching.record import (
     write_trace,
 )
 from tvtfast.searching.report import report_search
-from tvtfast.searching.result import SearchResult, order_of
+from tvtfast.searching.result import SearchResult, framed, order_of
 from tvtfast.spaces import (
     METRICS,
     Constraints,
@@ -95,10 +95,11 @@ def search(
             other strategies, whose later populations then build on estimates.
         top_k: The best that a race finds.
         run_dir: Folder for ``scores.sqlite``, ``scores.csv``, ``scores.parquet``, ``best.json``,
-            ``front.json``, ``trace.csv`` (a line per population), ``run.json``, ``report.html`` and
-            figures; ``None`` keeps everything in memory. It holds one search: everything that the
-            result depends on is in ``run.json``, and any other search is refused. More trials go on
-            in it, and so does one with other windows of scores, which replaces the results.
+            ``front.json``, ``trace.csv`` (a line per population), tables of the strategy (such as
+            ``policy.csv`` of ``reinforce``), ``run.json``, ``report.html`` and figures; ``None``
+            keeps everything in memory. It holds one search: everything that the result depends on
+            is in ``run.json``, and any other search is refused. More trials go on in it, and so
+            does one with other windows of scores, which replaces the results.
         scoring: What candidates are scored with; default the defaults of
             `tvtfast.scoring.Scoring`. Its seed is that of the strategy's draws, too.
         **settings: Fields of `tvtfast.scoring.Scoring` on top, such as ``proxies``, ``teacher``,
@@ -148,6 +149,8 @@ def search(
     run = None if run_dir is None else search_folder(run_dir, asked)
     folder = None if run is None else run.path
     notes: dict[str, float] = {}
+    tables: dict[str, list[Mapping[str, Any]]] = {}
+    archive = Archive(resolved_space, method)
     with ExitStack() as opened:
         record = None if run is None else opened.enter_context(run.claimed())
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
@@ -160,8 +163,9 @@ def search(
             scorer.step_values,
             aims or setup.directions,
             notes.update,
+            archive.remark,
+            lambda name, rows: tables.setdefault(name, []).extend(rows),
         )
-        archive = Archive(resolved_space, method)
         proposals = get_strategy(strategy)(resolved_space, budget)
         with track(
             "searching",
@@ -191,6 +195,7 @@ def search(
             objectives=aims,
             front=pareto_front(table, aims),
             trace=archive.trace(scores),
+            tables=framed(tables),
             fallbacks=tuple(scorer.fallbacks),
         )
         if folder is not None:

@@ -56,10 +56,12 @@ def write_trace(folder: Path, trace: pd.DataFrame) -> None:
 
 
 def write_result(folder: Path, result: SearchResult) -> None:
-    """Scores, trace, the best and the front."""
+    """Scores, trace, tables of the strategy, the best and the front."""
     result.table.to_csv(folder / SCORES)
     result.table.to_parquet(folder / "scores.parquet")
     write_trace(folder, result.trace)
+    for name, table in result.tables.items():
+        write_csv(folder / f"{name}.csv", table)
     if result.order:
         write_json(folder / BEST, result.describe_best())
     if result.objectives:

@@ -45,6 +45,7 @@ def report_search(
             objectives=result.objectives,
             front=result.front,
             trace=result.trace,
+            policy=result.tables.get("policy"),
         ),
         folder,
     )

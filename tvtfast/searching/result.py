@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ class SearchResult:
         trace: One row per population: ``generation``, ``evaluations`` (distinct architectures up to
             then), ``best`` (combined score up to then) and ``mean``, all on the scale of
             ``scores``, and what the strategy noted, such as ``entropy``.
+        tables: Further tables of the strategy by name. ``reinforce`` has ``policy``: ``generation``
+            (the last one is that of the answer), ``decision``, ``choice``, ``probability``.
         fallbacks: Fast paths that were left on the way, why, and what that cost.
     """
 
@@ -50,6 +52,7 @@ class SearchResult:
     objectives: Mapping[str, bool]
     front: tuple[int, ...]
     trace: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     fallbacks: tuple[Fallback, ...] = ()
 
     @property
@@ -72,6 +75,14 @@ class SearchResult:
             )
         return self.order[0]
 
+    @property
+    def better_row(self) -> int | None:
+        """Row of the best score, where the strategy answered with a candidate of a lower one."""
+        if self.answer is None or not self.order:
+            return None
+        first, score = self.order[0], float(self.scores[self.best_row])
+        return None if score >= float(self.scores[first]) else first
+
     def describe_best(self) -> dict[str, Any]:
         """The best architecture with all it takes to build it again: ``tvtfast.build(best["arch"],
         space=best["space"], **best["model_options"])``."""
@@ -91,6 +102,13 @@ class SearchResult:
             "proxies": {name: float(values[name]) for name in self.table.scored},
             **({"limited": limited} if limited else {}),
         }
+
+
+def framed(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, pd.DataFrame]:
+    """Tables made of their rows."""
+    import pandas as pd
+
+    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
 
 
 def order_of(table: ScoreTable, scores: pd.Series[float]) -> tuple[int, ...]:

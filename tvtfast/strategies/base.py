@@ -23,6 +23,10 @@ def _unheard(**notes: float) -> None:
     """Notes of a strategy that nobody runs for their sake."""
 
 
+def _unkept(table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of a table that nobody keeps."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """What a strategy may spend, and where it must stay.
@@ -38,6 +42,10 @@ class Budget:
         objectives: Columns that a strategy optimises side by side, and whether higher is better.
         note: Takes numbers by name (``note(entropy=1.5)``) for the trace of the search, where they
             stand beside the population yielded next.
+        note_scored: Takes numbers likewise for the population whose scores were received last, such
+            as the reward that they mean.
+        keep: Takes rows for a table of the search by name, each a mapping from column to value:
+            ``keep("policy", rows)`` ends up in ``policy.csv`` of the run folder.
     """
 
     trials: int
@@ -47,6 +55,8 @@ class Budget:
     step_values: Callable[[Sequence[Step]], Sequence[float]] | None = None
     objectives: Mapping[str, bool] = field(default_factory=dict)
     note: Callable[..., None] = _unheard
+    note_scored: Callable[..., None] = _unheard
+    keep: Callable[[str, Sequence[Mapping[str, Any]]], None] = _unkept
 
 
 Strategy: TypeAlias = Callable[[Space[Any], Budget], Proposals]

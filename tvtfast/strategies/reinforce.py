@@ -12,10 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tvtfast.common import checks
 from tvtfast.spaces import Space
 from tvtfast.strategies.base import Budget, Proposals, register
 from tvtfast.strategies.feedback import Scores
 from tvtfast.strategies.policy import Policy
+
+POLICY = "policy"
+"""Name of the table of probabilities."""
 
 _STEPS = 500
 _ATTEMPTS = 1_000
@@ -35,8 +39,11 @@ class Reinforce:
 
     (+ where higher is better; 0 in the first step), and Adam minimises
     :math:`-(r_t - b_t) \\log \\pi(a_t)` with the bias-corrected moving average :math:`b_t` of the
-    rewards. After ``trials`` steps (default 500) the most probable choice of every variable is
-    proposed as well, and is the answer. The trace holds the entropy of the policy in nats.
+    rewards. With ``flops_weight`` :math:`w` the reward loses :math:`w` times the relative change of
+    the FLOPs: a soft constraint beside the windows, which are hard. After ``trials`` steps (default
+    500) the most probable choice of every variable is proposed as well, and is the answer, whatever
+    scores were seen on the way. The trace holds the entropy of the policy in nats and the reward of
+    every step; the table ``policy`` has the probability of every choice in every step.
 
     Nothing outside the constraints is proposed: such draws are repeated (after 1,000 the step takes
     a uniform draw). A candidate outside a window of the search counts as one without a score. If
@@ -55,6 +62,7 @@ class Reinforce:
         learning_rate: Of Adam.
         window: Steps that ranges are taken over, the current one included.
         momentum: Of the moving average of rewards.
+        flops_weight: Weight of the FLOPs in the reward; 0 as published.
         paper: Repeat the published code.
 
     Raises:
@@ -64,6 +72,7 @@ class Reinforce:
     learning_rate: float = 0.08
     window: int = 20
     momentum: float = 0.9
+    flops_weight: float = 0.0
     paper: bool = False
 
     def __post_init__(self) -> None:
@@ -73,6 +82,7 @@ class Reinforce:
             raise ValueError(f"window is {self.window}; give 2 steps or more")
         if not 0.0 <= self.momentum < 1.0:
             raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
+        checks.real("flops_weight", self.flops_weight, least=0)
 
     def __call__(self, space: Space[Any], budget: Budget) -> Proposals:
         """Run the strategy.
@@ -85,21 +95,24 @@ class Reinforce:
             raise ValueError("strategy 'reinforce' needs objectives; name at least one column")
         rng = random.Random(budget.seed)
         policy = Policy([len(v.choices) for v in space.variables], self.learning_rate, rng)
-        rewards = Rewards(budget.objectives, self.window, self.paper)
+        rewards = Rewards(budget.objectives, self.window, self.paper, self.flops_weight)
         baseline = MovingAverage(self.momentum)
         inside: dict[tuple[int, ...], Any] = {}
-        for _ in range(budget.trials):
+        for step in range(1, budget.trials + 1):
             choices, arch = self._draw(space, policy, budget, rng)
             budget.note(entropy=policy.entropy)
+            budget.keep(POLICY, _rows(step, space, policy))
             scores = yield [arch]
             if not scores.violations[0]:
                 inside[choices] = arch
             reward = rewards.of(scores)
+            budget.note_scored(reward=reward)
             if self.paper:
                 baseline.update(reward)
             policy.update(choices, reward - baseline.value)
             if not self.paper:
                 baseline.update(reward)
+        budget.keep(POLICY, _rows(budget.trials + 1, space, policy))
         known = inside[max(inside, key=policy.log_probability)] if inside else None
         answer = space.from_choices(policy.most_probable())
         if not space.satisfies(answer, budget.constraints, **budget.options):
@@ -120,6 +133,20 @@ class Reinforce:
                 return choices, arch
         (arch,) = space.sample(1, rng, budget.constraints, **budget.options)
         return space.choices_of(arch), arch
+
+
+def _rows(step: int, space: Space[Any], policy: Policy) -> list[dict[str, Any]]:
+    """The policy that a step draws from, choice by choice."""
+    return [
+        {
+            "generation": step,
+            "decision": variable.name,
+            "choice": str(choice),
+            "probability": float(probability),
+        }
+        for variable, probabilities in zip(space.variables, policy.probabilities, strict=True)
+        for choice, probability in zip(variable.choices, probabilities, strict=True)
+    ]
 
 
 class MovingAverage:
@@ -145,11 +172,12 @@ class Rewards:
     objectives: Mapping[str, bool]
     window: int
     paper: bool
+    flops_weight: float = 0.0
     _seen: dict[str, list[float]] = field(default_factory=dict)
 
     def of(self, scores: Scores) -> float:
         """The reward of the one architecture that was scored."""
-        return sum(
+        reward = sum(
             self._change(
                 name,
                 math.nan if scores.violations[0] else scores.columns[name].values[0],
@@ -157,6 +185,10 @@ class Rewards:
             )
             for name, higher in self.objectives.items()
         )
+        if self.flops_weight:
+            flops = scores.columns["flops"].values[0]
+            reward += self.flops_weight * self._change("flops of the constraint", flops, -1.0)
+        return reward
 
     def _change(self, name: str, value: float, sign: float) -> float:
         seen = self._seen.setdefault(name, [])
