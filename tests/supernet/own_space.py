@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from tvtfast.models import ChainedModel, Link, register_model
-from tvtfast.spaces import Axis, Genes, Layout, ModelOptions, Piece, Space
+from tvtfast.spaces import Axis, Genes, Layout, ModelOptions, Space, layer_pieces
 
 WIDTHS, DEPTHS = (8, 12, 20), (1, 2, 3)
 
@@ -67,14 +67,16 @@ class MixerSpace(Space[MixerArch]):
     def layout(self, arch: MixerArch, qkv_mode: int) -> Layout:
         width = Axis(WIDTHS, arch.width)
 
-        def find(name: str, ndim: int) -> tuple[Piece, ...]:
-            if name.startswith("head."):
-                return (Piece(name, (None, width)[:ndim]),)
-            if name.startswith("blocks.") and ndim == 2:
-                return (Piece(name, (width, width)),)
-            return (Piece(name, (width, None, None, None)[:ndim]),)
-
-        return find
+        return {
+            **layer_pieces("patch_embed", width, None, None, None),
+            **{
+                name: pieces
+                for place in range(arch.depth)
+                for name, pieces in layer_pieces(f"blocks.{place}", width, width).items()
+            },
+            **layer_pieces("norm", width),
+            **layer_pieces("head", None, width),
+        }
 
 
 class Mixer(ChainedModel):

@@ -65,3 +65,77 @@ def test_what_a_space_has_to_implement():
     for call in (pit.largest, lambda: pit.genes(arch), lambda: pit.layout(arch, 0)):
         with pytest.raises(ValueError, match="no superformer for space 'pit'; .*largest, genes"):
             call()
+
+
+def with_layout(own, change):
+    """The space with another layout, made from the true one."""
+
+    class Changed(own.MixerSpace):
+        def layout(self, arch, qkv_mode):
+            return change(dict(super().layout(arch, qkv_mode)), arch)
+
+    return Changed("changed-mixer")
+
+
+def test_parameters_that_a_layout_does_not_name_are_refused(own):
+    """They were cut as if they were the classifier's, where the shapes allowed it."""
+
+    def without(layout, arch):
+        return {name: pieces for name, pieces in layout.items() if not name.startswith("norm.")}
+
+    message = (
+        r"'changed-mixer' does not say where norm\.weight of Mixer, \[20\], lies in a superformer "
+        r"\(nor 1 more\); declare it in layout: its stored name"
+    )
+    with pytest.raises(ValueError, match=message):
+        Superformer(with_layout(own, without), **OPTIONS)
+
+
+def test_a_new_layer_in_a_space_of_vitas_is_refused(small, monkeypatch):
+    from tvtfast.models import registry
+    from tvtfast.models.vitas_deit import VitasDeit
+
+    class Scaled(VitasDeit):
+        def __init__(self, arch, space, options):
+            super().__init__(arch, space, options)
+            self.gate = torch.nn.Parameter(torch.ones(options.num_classes))
+
+    monkeypatch.setitem(registry._models, spaces.VitasDeitArch, Scaled)
+    with pytest.raises(ValueError, match=r"does not say where gate of Scaled, \[5\], lies in"):
+        Superformer(small.DEIT, **small.OPTIONS, num_classes=5)
+
+
+@pytest.mark.parametrize(
+    ("axes", "cut"),
+    (
+        ((None, None), r"\[20, 0\]"),
+        ((spaces.Axis((8, 12, 20), 8),), r"\[8\]"),
+    ),
+)
+def test_a_layout_that_cuts_to_another_shape_is_refused(own, axes, cut):
+    def changed(layout, arch):
+        return layout | {"norm.weight": (spaces.Piece("norm.weight", axes),)}
+
+    expected = rf"cuts norm\.weight of Mixer to {cut}, and its shape is \[20\]; correct its layout"
+    with pytest.raises(ValueError, match=expected):
+        Superformer(with_layout(own, changed), **OPTIONS)
+
+
+def test_a_width_that_no_axis_cuts_is_refused(own):
+    def uncut(layout, arch):
+        return layout | {"norm.bias": (spaces.Piece("norm.bias", (None,)),)}
+
+    model = Superformer(with_layout(own, uncut), **OPTIONS)
+    with pytest.raises(ValueError, match=r"dimension 0 of norm\.bias is 8 in one candidate .* 20"):
+        model.weights(own.MixerArch(8, 1))
+
+
+def test_a_stored_parameter_that_no_largest_candidate_has_is_named(own):
+    def private(layout, arch):
+        width = spaces.Axis(own.WIDTHS, arch.width)
+        key = f"depth{arch.depth}.norm.bias"
+        return layout | {"norm.bias": (spaces.Piece(key, (width,)),)}
+
+    model = Superformer(with_layout(own, private), **OPTIONS)
+    with pytest.raises(ValueError, match=r"out of depth1\.norm\.bias, which none of its largest"):
+        model.weights(own.MixerArch(8, 1))

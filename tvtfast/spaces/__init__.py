@@ -22,7 +22,7 @@ from tvtfast.spaces.options import ModelOptions, default_patch_size
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.skeletons import Skeleton
-from tvtfast.spaces.slices import QKV_MODES, Axis, Genes, Layout, Piece
+from tvtfast.spaces.slices import QKV_MODES, Axis, Genes, Layout, Piece, layer_pieces
 from tvtfast.spaces.steps import Step
 from tvtfast.spaces.variables import Variable
 from tvtfast.spaces.vitas_cell import VitasCellSpace
@@ -62,6 +62,7 @@ __all__ = [
     "default_patch_size",
     "describe_windows",
     "get",
+    "layer_pieces",
     "parse_constraints",
     "parse_windows",
     "register",

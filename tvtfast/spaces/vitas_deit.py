@@ -19,7 +19,7 @@ from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
-from tvtfast.spaces.slices import Axis, Genes, Layout, Piece
+from tvtfast.spaces.slices import Axis, Genes, Layout, Piece, layer_pieces
 from tvtfast.spaces.soundness import (
     LARGEST,
     WIDEST,
@@ -459,21 +459,18 @@ class VitasDeitSpace(Space[VitasDeitArch]):
 
     def layout(self, arch: VitasDeitArch, qkv_mode: int) -> Layout:
         stem, embed = f"patch{arch.patch_size}.", Axis(self.embed_dims, arch.embed_dim)
-        blocks = [
-            BlockSlices(embed, inner_axis(self.qkv_dims, qkv), Axis(self.mlp_dims, mlp), heads)
-            for heads, qkv, mlp in zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, strict=True)
-        ]
-
-        def find(name: str, ndim: int) -> tuple[Piece, ...]:
-            if name.startswith("blocks."):
-                return blocks[int(name.split(".")[1])](name, qkv_mode)
-            if name.startswith("patch_embed."):
-                return (Piece(stem + name, (embed, *[None] * (ndim - 1))),)
-            if name in ("cls_token", "pos_embed"):
-                return (Piece(stem + name, (None, None, embed)),)
-            return classifier_pieces(name, ndim, embed)
-
-        return find
+        layout = {
+            name: (Piece(f"{stem}{name}", (None, None, embed)),)
+            for name in ("cls_token", "pos_embed")
+        }
+        patches = (embed, None, None, None)
+        layout |= layer_pieces("patch_embed.proj", *patches, key=f"{stem}patch_embed.proj")
+        blocks = zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, strict=True)
+        for place, (heads, qkv, mlp) in enumerate(blocks):
+            inner, hidden = inner_axis(self.qkv_dims, qkv), Axis(self.mlp_dims, mlp)
+            block = BlockSlices(embed, inner, hidden, heads)
+            layout |= block.pieces(f"blocks.{place}.", qkv_mode)
+        return layout | classifier_pieces(embed)
 
     def original_flops(
         self,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tvtfast.spaces.slices import Axis, Piece
+from tvtfast.spaces.slices import Axis, Piece, layer_pieces
 
-_ATTENTION = re.compile(r"(?P<block>blocks\.[\d.]+\.)attn\.(?P<layer>\w+)\.(?P<kind>\w+)")
-_FUSED = {"qkv": "qkv", "q": "q", "kv": "kv"}
+_PRIVATE = {0: "", 1: "v", 2: "qk"}
+"""By mode the projections that are private to a number of heads."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class BlockSlices:
         hidden: Width of the hidden layer of the MLP.
         heads: Attention heads.
         kind: What the names of all stored parameters of this kind of attention begin with.
+        subsampled: Whether keys and values are made of a coarser grid than queries.
     """
 
     embed: Axis
@@ -28,48 +29,45 @@ class BlockSlices:
     hidden: Axis
     heads: int
     kind: str = ""
+    subsampled: bool = False
 
-    def __call__(self, name: str, qkv_mode: int) -> tuple[Piece, ...]:
-        """Pieces of a parameter of the block."""
-        found = _ATTENTION.fullmatch(name)
-        return self._attention(name, found["layer"], qkv_mode) if found else self._rest(name)
+    def pieces(self, block: str, qkv_mode: int) -> dict[str, tuple[Piece, ...]]:
+        """The part of a block in a `tvtfast.spaces.Layout`.
 
-    def _attention(self, name: str, layer: str, mode: int) -> tuple[Piece, ...]:
-        owner, _, short = name.rpartition(".")
-        root = f"{self.kind}{owner.rpartition('.')[0]}"
-        if layer in _FUSED:
-            axes = (self.inner, self.embed) if short == "weight" else (self.inner,)
-            return tuple(
-                Piece(f"{self._private(part, mode)}{root}.{part}.{short}", axes)
-                for part in _FUSED[layer]
-            )
-        dimensions = {
-            "proj": (self.embed, self.inner),
-            "sr": (self.embed, self.embed, None, None),
-            "norm": (self.embed,),
-        }[layer]
-        return (Piece(f"{self.kind}{name}", dimensions if short == "weight" else (self.embed,)),)
+        Args:
+            block: What the names of its parameters begin with, such as ``blocks.0.``.
+            qkv_mode: What is private to a number of heads.
+        """
+        return {
+            **layer_pieces(f"{block}norm1", self.embed),
+            **dict(self._attention(f"{block}attn", qkv_mode)),
+            **layer_pieces(f"{block}norm2", self.embed),
+            **layer_pieces(f"{block}mlp.fc1", self.hidden, self.embed),
+            **layer_pieces(f"{block}mlp.fc2", self.embed, self.hidden),
+        }
 
-    def _private(self, part: str, mode: int) -> str:
-        private = {0: "", 1: "v", 2: "qk"}[mode]
-        return f"heads{self.heads}." if part in private else ""
-
-    def _rest(self, name: str) -> tuple[Piece, ...]:
-        """Pieces of a parameter of the norms or of the MLP."""
-        if ".mlp.fc1." in name:
-            axes: tuple[Axis, ...] = (self.hidden, self.embed)
-        elif ".mlp.fc2." in name:
-            axes = (self.embed, self.hidden)
-        else:
-            axes = (self.embed,)
-        return (Piece(name, axes if name.endswith("weight") else axes[:1]),)
+    def _attention(self, name: str, mode: int) -> Iterator[tuple[str, tuple[Piece, ...]]]:
+        stored = f"{self.kind}{name}"
+        for fused in ("q", "kv") if self.subsampled else ("qkv",):
+            parts = []
+            for part in fused:
+                owner = f"heads{self.heads}." if part in _PRIVATE[mode] else ""
+                key = f"{owner}{stored}.{part}"
+                parts.append(layer_pieces(f"{name}.{fused}", self.inner, self.embed, key=key))
+            for parameter in parts[0]:
+                yield parameter, tuple(piece for part in parts for piece in part[parameter])
+        yield from layer_pieces(
+            f"{name}.proj", self.embed, self.inner, key=f"{stored}.proj"
+        ).items()
+        if self.subsampled:
+            axes = (self.embed, self.embed, None, None)
+            yield from layer_pieces(f"{name}.sr", *axes, key=f"{stored}.sr").items()
+            yield from layer_pieces(f"{name}.norm", self.embed, key=f"{stored}.norm").items()
 
 
-def classifier_pieces(name: str, ndim: int, embed: Axis) -> tuple[Piece, ...]:
-    """Pieces of a parameter of the final norm or of the classifier."""
-    if name.startswith("norm."):
-        return (Piece(name, (embed,)),)
-    return (Piece(name, (None, embed) if ndim == 2 else (None,)),)
+def classifier_pieces(embed: Axis) -> dict[str, tuple[Piece, ...]]:
+    """The final norm and the classifier."""
+    return {**layer_pieces("norm", embed), **layer_pieces("head", None, embed)}
 
 
 def inner_axis(qkv_dims: tuple[int, ...], qkv: int) -> Axis:

@@ -18,7 +18,7 @@ from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
-from tvtfast.spaces.slices import Axis, Genes, Layout, Piece
+from tvtfast.spaces.slices import Axis, Genes, Layout, Piece, layer_pieces
 from tvtfast.spaces.soundness import (
     WIDEST,
     check_counts,
@@ -412,37 +412,21 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
         return self._of_stages(arch.embed_dim, [*stages[:number], blocks, *stages[number + 1 :]])
 
     def layout(self, arch: VitasTwinsArch, qkv_mode: int) -> Layout:
-        embeds = [
-            Axis(stage.embed_dims, dim)
-            for stage, dim in zip(self.stages, arch.embed_dim, strict=True)
-        ]
-        slices = [
-            [
-                BlockSlices(
-                    embed,
-                    inner_axis(stage.qkv_dims, qkv),
-                    Axis(stage.mlp_dims, mlp),
-                    heads,
-                    f"{kind}.",
-                )
-                for kind, heads, qkv, mlp in blocks
-            ]
-            for stage, embed, blocks in zip(self.stages, embeds, arch.stages, strict=True)
-        ]
-
-        def find(name: str, ndim: int) -> tuple[Piece, ...]:
-            room, *rest = name.split(".")
-            if room == "blocks":
-                return slices[int(rest[0])][int(rest[1])](name, qkv_mode)
-            if room == "patch_embeds":
-                number = int(rest[0])
-                before = embeds[number - 1] if number else None
-                return (Piece(name, (embeds[number], before, None, None)[:ndim]),)
-            if room == "pos_block":
-                return (Piece(name, (embeds[int(rest[0])], *[None] * (ndim - 1))),)
-            return classifier_pieces(name, ndim, embeds[-1])
-
-        return find
+        layout: dict[str, tuple[Piece, ...]] = {}
+        before, embed = None, Axis((), 0)
+        for number, (stage, dim, blocks) in enumerate(
+            zip(self.stages, arch.embed_dim, arch.stages, strict=True)
+        ):
+            embed = Axis(stage.embed_dims, dim)
+            layout |= layer_pieces(f"patch_embeds.{number}.proj", embed, before, None, None)
+            layout |= layer_pieces(f"patch_embeds.{number}.norm", embed)
+            layout |= layer_pieces(f"pos_block.{number}.proj.0", embed, None, None, None)
+            for place, (kind, heads, qkv, mlp) in enumerate(blocks):
+                inner, hidden = inner_axis(stage.qkv_dims, qkv), Axis(stage.mlp_dims, mlp)
+                block = BlockSlices(embed, inner, hidden, heads, f"{kind}.", kind == "global")
+                layout |= block.pieces(f"blocks.{number}.{place}.", qkv_mode)
+            before = embed
+        return layout | classifier_pieces(embed)
 
 
 def _draw_block(stage: StageChoices, rng: random.Random) -> tuple[Any, ...]:

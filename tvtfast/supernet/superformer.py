@@ -14,9 +14,10 @@ from torch.func import functional_call
 from tvtfast.common import checks
 from tvtfast.initialization import draw_, framework_init
 from tvtfast.models import ChainedModel, SpatialFeatures, blank, parameter_rule
-from tvtfast.spaces import QKV_MODES, Layout, ModelOptions, Piece, Space
+from tvtfast.spaces import QKV_MODES, ModelOptions, Piece, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.supernet.intervals import Interval, intervals, sides
+from tvtfast.supernet.pieces import Pieces, check_uncut, pieces_of
 
 _KEPT_SKELETONS = 64
 
@@ -47,8 +48,8 @@ class Superformer(nn.Module):
         reference: The candidate that it computes in evaluation mode.
 
     Raises:
-        ValueError: A space without superformer, an unknown way of sharing or mode, or
-            ``distilled=True``.
+        ValueError: A space without superformer, or one that does not say where a parameter lies; an
+            unknown way of sharing or mode, or ``distilled=True``.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class Superformer(nn.Module):
         checks.choice("qkv_mode", qkv_mode, QKV_MODES)
         self.sharing, self.qkv_mode, self.sides = sharing, qkv_mode, sides(sharing)
         self._skeletons: OrderedDict[Any, _Skeleton] = OrderedDict()
+        self._complete = False
         self.stored = nn.ParameterDict()
         for arch in self.space.largest():
             self._store(arch, seed, device)
             self.reference = arch
         self.subnet = self.reference
+        self._complete = True
 
     def _store(self, arch: Any, seed: int, device: torch.device | str | None) -> None:
         """Make the parameters that one of the largest candidates uses, as far as there are none."""
@@ -105,7 +108,10 @@ class Superformer(nn.Module):
                     "superformer runs candidates in parts: derive them from "
                     "tvtfast.models.ChainedModel"
                 )
-            self._skeletons[arch] = _Skeleton(model, self.space.layout(arch, self.qkv_mode))
+            pieces = pieces_of(model, self.space.layout(arch, self.qkv_mode), self.space)
+            if self._complete:
+                check_uncut(model, pieces, self._stored, self.space)
+            self._skeletons[arch] = _Skeleton(model, pieces)
             if len(self._skeletons) > _KEPT_SKELETONS:
                 self._skeletons.popitem(last=False)
         return self._skeletons[arch]
@@ -135,8 +141,19 @@ class Superformer(nn.Module):
                 taken[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
         return taken
 
+    def _stored(self, key: str) -> Tensor:
+        """A stored parameter by the key of a piece."""
+        name = _stored_name(key)
+        if name not in self.stored:
+            raise ValueError(
+                f"space {self.space.name!r} cuts a parameter out of {key}, which none of its "
+                "largest candidates has; let largest() give one that has it"
+            )
+        stored: Tensor = self.stored[name]
+        return stored
+
     def _slice(self, piece: Piece, side: int) -> Tensor:
-        taken: Tensor = self.stored[_stored_name(piece.key)]
+        taken = self._stored(piece.key)
         for dim, axis in enumerate(piece.axes):
             if axis is not None:
                 taken = _along(taken, dim, intervals(axis.widths, self.sharing)[axis.width][side])
@@ -205,11 +222,11 @@ class _Skeleton(nn.Module):
         pieces: By parameter where it lies.
     """
 
-    def __init__(self, model: ChainedModel, find: Layout) -> None:
+    def __init__(self, model: ChainedModel, pieces: Pieces) -> None:
         super().__init__()
         self.model = model
         self.links = tuple(model.links())
-        self.pieces = {name: find(name, p.ndim) for name, p in model.named_parameters()}
+        self.pieces = pieces
 
     def forward(self, part: Callable[[Tensor], Any], x: Tensor) -> Any:
         return part(x)
