@@ -154,6 +154,78 @@ def test_convolutions_with_other_padding_are_refused():
         proxies.ntk_gram(module, images(2), method="layers")
 
 
+class Tied(nn.Module):
+    """A layer whose weight works beside it: instead of it, or once more."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 8, stride=8)
+        self.mix = nn.Linear(6, 6)
+        self.calls = calls
+
+    def pooled_features(self, batch):
+        x = self.stem(batch).flatten(2).mT
+        dtype = self.mix.weight.dtype  # looking at it is no use of it
+        for call in self.calls:
+            x = torch.tanh(self.mix(x) if call == "layer" else nn.functional.linear(x, self.used))
+        return x.to(dtype).mean(dim=1)
+
+    @property
+    def used(self):
+        return self.mix.weight.mT
+
+
+@pytest.mark.parametrize("calls", (("beside",), ("layer", "beside")))
+def test_weights_that_are_used_beside_their_layer(calls):
+    """They were left out of the kernel without a word."""
+    module, batch = tvtfast.initialize_(Tied(calls), 1).double(), images(3)
+    expected = explicit(module, batch)
+    for method in ("samples", "published"):
+        found = proxies.ntk_gram(module, batch, method=method)
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=0)
+    with pytest.raises(UnsupportedModelError, match=r"mix\.weight: used beside the forward of the"):
+        proxies.ntk_gram(module, batch, method="layers")
+    plain = tvtfast.initialize_(Tied(("layer",)), 1).double()
+    torch.testing.assert_close(
+        proxies.ntk_gram(plain, batch, method="layers"), explicit(plain, batch), rtol=1e-9, atol=0
+    )
+
+
+class Doubled(torch.autograd.Function):
+    """A function whose arguments no mode of torch sees."""
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return x @ weight
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        return gradient @ weight.T, (x.mT @ gradient).sum(dim=0)
+
+
+def test_weights_that_a_gradient_reaches_though_their_layer_does_not_run():
+    module, batch = Tied(()).double(), images(3)
+    module.pooled_features = lambda batch: Doubled.apply(
+        module.stem(batch).flatten(2).mT, module.mix.weight
+    ).mean(dim=1)
+    with pytest.raises(UnsupportedModelError, match=r"mix\.weight: used beside"):
+        proxies.ntk_gram(module, batch, method="layers")
+
+
+def test_draws_that_share_a_pass_see_weights_beside_their_layers():
+    first, second = (candidate("vitas-deit", seed) for seed in (0, 1))
+    weight = first.blocks[0].mlp.fc1.weight
+    embed = first._embedded
+    first._embedded = lambda batch: (
+        embed(batch)
+        + nn.functional.linear(torch.zeros_like(embed(batch)), weight).mean(dim=-1, keepdim=True)
+    )
+    with pytest.raises(UnsupportedModelError, match=r"blocks\.0\.mlp\.fc1\.weight: used beside"):
+        proxies.ntk_gram([first, second], images(2))
+
+
 def test_timm_models():
     timm = pytest.importorskip("timm")
     module = timm.create_model(

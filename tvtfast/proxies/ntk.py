@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from tvtfast import kernels
 from tvtfast.models import (
@@ -106,7 +108,7 @@ def ntk_gram(
     Raises:
         ValueError: An unknown method, or no module.
         UnsupportedModelError: No weight receives a gradient; or ``layers`` was asked for, and a
-            weight belongs to a layer of an unknown kind.
+            weight belongs to a layer of an unknown kind, or is used beside its layer.
     """
     modules = [module] if isinstance(module, nn.Module) else list(module)
     if not modules:
@@ -149,10 +151,11 @@ class _Feature(nn.Module):
         super().__init__()
         self.module, self.feature_fn = modules[0], feature_fn
         self.draws = tuple(modules)
+        self.watch: AbstractContextManager[Any] = nullcontext()
 
     def forward(self, images: Tensor) -> Tensor:
         shown = images if len(self.draws) == 1 else images.repeat(len(self.draws), 1, 1, 1)
-        with run_together(self.draws) as network:
+        with run_together(self.draws) as network, self.watch:
             return pooled_features(network, shown, feature_fn=self.feature_fn).sum(dim=1)
 
     def weights(self) -> dict[str, Tensor]:
@@ -193,23 +196,74 @@ def _sample_grams(feature: _Feature, images: Tensor) -> Iterator[Tensor]:
 def _layer_grams(feature: _Feature, images: Tensor) -> Iterator[Tensor]:
     """One backward pass; a weight's part comes from what its layer read and what reaches it."""
     calls: dict[nn.Module, list[tuple[Tensor, Tensor]]] = {}
+    uses = _Uses(feature)
 
     def observe(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        uses.running = None
         if output is not inputs[0]:
             calls.setdefault(layer, []).append((inputs[0].detach(), output))
 
-    with _hooked(feature, observe):
+    with _hooked(feature, uses.begin, observe):
+        feature.watch = uses
         score = feature(images).sum()
     outputs = [output for found in calls.values() for _, output in found]
-    gradients = iter(torch.autograd.grad(score, outputs, allow_unused=True))
+    called = {weight for layer in calls for weight in layer.parameters(recurse=False)}
+    others = {name: w for name, w in feature.weights().items() if w not in called}
+    gradients = torch.autograd.grad(score, [*outputs, *others.values()], allow_unused=True)
+    reached = zip(others, gradients[len(outputs) :], strict=True)
+    uses.refuse(name for name, gradient in reached if gradient is not None)
+    remaining = iter(gradients)
     for layer, found in calls.items():
-        pairs = [(x, g) for (x, _), g in zip(found, gradients, strict=False) if g is not None]
+        pairs = [(x, g) for (x, _), g in zip(found, remaining, strict=False) if g is not None]
         if pairs:
             yield _LAYERS[_kind(layer)](layer, (len(feature.draws), len(images)), pairs)
 
 
+class _Uses(TorchFunctionMode):
+    """Sees weights that are read while another layer than their own runs, or none.
+
+    Attributes:
+        running: The layer with weights that runs.
+    """
+
+    def __init__(self, feature: _Feature) -> None:
+        super().__init__()
+        self.running: nn.Module | None = None
+        self._names = {id(weight): name for name, weight in feature.weights().items()}
+        self._beside: dict[str, None] = {}
+
+    def begin(self, layer: nn.Module, inputs: Any) -> None:
+        """Hook: a layer begins."""
+        self.running = layer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        own = () if self.running is None else map(id, self.running.parameters(recurse=False))
+        read = {id(x) for x in tree_leaves((args, kwargs)) if isinstance(x, nn.Parameter)}
+        beside = [self._names[key] for key in read.difference(own) if key in self._names]
+        if beside and any(isinstance(x, Tensor) and x.requires_grad for x in tree_leaves(result)):
+            self._beside |= dict.fromkeys(beside)
+        return result
+
+    def refuse(self, others: Iterable[str]) -> None:
+        """Raise where weights were used beside their layers.
+
+        Args:
+            others: Weights that a gradient reached though their layers did not run.
+        """
+        found = [name.removeprefix("module.") for name in dict.fromkeys((*self._beside, *others))]
+        if found:
+            raise UnsupportedModelError(
+                f"{', '.join(found)}: used beside the forward of the layer, whose inputs and "
+                "outputs are all that is seen, so a part of the kernel would be left out; use "
+                "method='samples'"
+            )
+
+
 @contextmanager
-def _hooked(feature: _Feature, observe: Callable[..., None]) -> Iterator[None]:
+def _hooked(
+    feature: _Feature, begin: Callable[..., None], observe: Callable[..., None]
+) -> Iterator[None]:
     weights = set(feature.weights().values())
     handles = []
     try:
@@ -222,6 +276,7 @@ def _hooked(feature: _Feature, observe: Callable[..., None]) -> Iterator[None]:
                     "method='samples'"
                 )
             if own:
+                handles.append(layer.register_forward_pre_hook(begin))
                 handles.append(layer.register_forward_hook(observe))
         yield
     finally:
