@@ -56,6 +56,18 @@ def test_samples_are_distinct_inside_the_window_and_prefixes_of_larger_ones(spac
     assert space.sample(20, 8, window) != large[:20]
 
 
+@every_space
+def test_what_a_space_lies_within_has_its_architectures(space):
+    assert space.is_within(space.name) and not space.is_within("another")
+    if space.contained_in is not None:
+        larger = spaces.get(space.contained_in)
+        assert space.is_within(larger.name) and not larger.is_within(space.name)
+        for arch in space.sample(20, 0):
+            inside = larger.check_inside(space.to_dict(arch))
+            assert larger.params(inside) == space.params(arch)
+            assert larger.flops(inside) == space.flops(arch)
+
+
 def fixed_variables(space):
     try:
         return space.variables

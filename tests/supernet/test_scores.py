@@ -265,6 +265,30 @@ def test_architectures_of_another_space(named):
         tvtfast.score(spaces.get("pit").sample(1, 0), space="pit", proxies=[named], img_size=32)
 
 
+def test_a_superformer_serves_the_spaces_that_its_own_contains(small, finished, tmp_path, capsys):
+    flags = ["--space", "test-super-cell", "--patch-size", "8", "--device", "cpu", "--trials", "3"]
+    flags += ["--supernet", str(finished.folder), "--proxies", "inherited_accuracy"]
+    command = ["search", *flags, "--strategy", "random", "--output-dir", str(tmp_path / "run")]
+    assert main(command) == 0
+    frame = pd.read_csv(tmp_path / "run" / "scores.csv")
+    archs = [small.CELL.decode(arch) for arch in frame["arch"]]
+    expected = InheritedAccuracy(finished.superformer, load_dataset("digits", split="eval"))
+    assert frame["inherited_accuracy"].tolist() == list(map(expected, archs))
+    capsys.readouterr()
+    cell = small.train(tmp_path / "cell", space="test-super-cell", epochs=1)
+    assert load_superformer(cell.folder).fingerprint == cell.superformer.fingerprint
+    flags[1] = "test-super-deit"
+    flags[flags.index("--supernet") + 1] = str(cell.folder)
+    assert main(["search", *flags, "--output-dir", str(tmp_path / "wider")]) == 2
+    assert "holds a superformer of space 'test-super-cell'" in capsys.readouterr().err
+
+
+def test_the_command_lists_all_spaces_of_vitas(capsys):
+    assert main(["supernet", "--help"]) == 0
+    shown = "".join(capsys.readouterr().out.split())
+    assert "vitas-deit,vitas-deit-cell,vitas-deit-large,vitas-twins" in shown
+
+
 def test_flags_that_do_not_go_together(tmp_path, capsys):
     assert main(["search", "--proxies", "inherited_accuracy"]) == 2
     assert "give inherited_accuracy:FOLDER" in capsys.readouterr().err

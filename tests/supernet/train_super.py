@@ -11,13 +11,26 @@ import torch
 from tvtfast import spaces
 from tvtfast.data import VisionDataset, load_dataset
 from tvtfast.distill import Recipe
-from tvtfast.spaces import StageChoices, VitasDeitSpace, VitasTwinsSpace
+from tvtfast.spaces import StageChoices, VitasCellSpace, VitasDeitSpace, VitasTwinsSpace
 from tvtfast.supernet import FinishedTraining, train_superformer
 
 WIDTHS = (12, 18, 24)
 INNER = (36, 54, 72)
 DEIT = spaces.register(
     VitasDeitSpace("test-super-deit", (14, 16, 32), WIDTHS, 2, 1, (2, 3), INNER, (20, 30, 40))
+)
+CELL = spaces.register(
+    VitasCellSpace(
+        "test-super-cell",
+        (16,),
+        WIDTHS,
+        2,
+        2,
+        (2, 3),
+        INNER,
+        (20, 30, 40),
+        contained_in="test-super-deit",
+    )
 )
 TWINS = spaces.register(
     VitasTwinsSpace(

@@ -236,7 +236,7 @@ def _proxy(cfg: Namespace, name: str) -> str | Proxy | CombinedProxy:
     from tvtfast.supernet import InheritedAccuracy, load_superformer
 
     loaded = load_superformer(cfg.supernet, device=cfg.device)
-    if loaded.card.space != spaces.get(cfg.space).name:
+    if not spaces.get(cfg.space).is_within(loaded.card.space):
         raise UsageError(
             f"{cfg.supernet} holds a superformer of space {loaded.card.space!r}; give --space "
             f"{loaded.card.space}"

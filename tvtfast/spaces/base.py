@@ -45,6 +45,9 @@ class Space(ABC, Generic[A]):
 
     name: str
     arch_type: ClassVar[type[Any]]
+    contained_in: str | None = None
+    """Name of a space that decodes all architectures of this one, and builds equal models of
+    them."""
 
     @property
     @abstractmethod
@@ -366,6 +369,11 @@ class Space(ABC, Generic[A]):
     def contains(self, arch: A | Mapping[str, Any] | str) -> bool:
         """Whether the space would propose an architecture, see `outside`."""
         return not self.outside(arch)
+
+    def is_within(self, name: str) -> bool:
+        """Whether it is the space of a name, or contained in it: a superformer of that space has
+        the weights of all its architectures."""
+        return name in (self.name, self.contained_in)
 
     def check_inside(self, arch: A | Mapping[str, Any] | str) -> A:
         """`decode` an architecture that the space has to propose itself.

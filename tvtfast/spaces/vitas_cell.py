@@ -22,7 +22,12 @@ class VitasCellSpace(VitasDeitSpace):
 
     The arguments are those of `VitasDeitSpace`; ``size`` is ``patches * widths * depths * heads *
     qkv * mlp``.
+
+    Args:
+        contained_in: Name of a `VitasDeitSpace` with all of these choices, if there is one.
     """
+
+    contained_in: str | None = None
 
     @property
     def _depths(self) -> tuple[int, ...]:
@@ -99,6 +104,14 @@ class VitasCellSpace(VitasDeitSpace):
 
 SPACES = (
     VitasCellSpace(
-        "vitas-deit-cell", (16,), tenths(384), 12, 12, (3, 6, 12, 16), tenths(1440), tenths(1440)
+        "vitas-deit-cell",
+        (16,),
+        tenths(384),
+        12,
+        12,
+        (3, 6, 12, 16),
+        tenths(1440),
+        tenths(1440),
+        contained_in="vitas-deit",
     ),
 )

@@ -459,7 +459,7 @@ class VitasDeitSpace(Space[VitasDeitArch]):
 
     def layout(self, arch: VitasDeitArch, qkv_mode: int) -> Layout:
         stem, embed = f"patch{arch.patch_size}.", Axis(self.embed_dims, arch.embed_dim)
-        layout = {
+        layout: dict[str, tuple[Piece, ...]] = {
             name: (Piece(f"{stem}{name}", (None, None, embed)),)
             for name in ("cls_token", "pos_embed")
         }
