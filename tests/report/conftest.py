@@ -35,7 +35,12 @@ def make_report() -> Callable[..., SearchReport]:
         names = [f"proxy_{index}" for index in range(proxies)]
         params = rng.integers(4_000_000, 9_000_000, n)
         frame = pd.DataFrame(
-            {"arch": [arch(rng) for _ in range(n)], "params": params, "flops": params * 215}
+            {
+                "arch": [arch(rng) for _ in range(n)],
+                "params": params,
+                "flops": params * 216,
+                "macs": params * 108,
+            }
         ).assign(**{name: rng.normal(size=n) for name in names})
         report = SearchReport(
             title="Search of autoformer-tiny",

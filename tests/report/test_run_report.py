@@ -60,11 +60,12 @@ def test_page_says_what_was_trained(tmp_path: Path) -> None:
     page = written(tmp_path)
     found = cells(page)
     row = found.index("student")
-    assert found[row : row + 7] == [
+    assert found[row : row + 8] == [
         "student",
         "linear guidance",
         "5.90 M",
         "220 M",
+        "110 M",
         "95.0 %",
         "94.0 %",
         "3 min 20 s",
@@ -83,7 +84,7 @@ def test_a_student_alone_and_a_teacher_of_unknown_accuracy(tmp_path: Path) -> No
     page = written(tmp_path, others=(), teacher=unknown)
     assert "<li>" not in page
     row = cells(page).index("teacher resnet20")
-    assert cells(page)[row + 4 : row + 7] == ["–", "–", "–"]
+    assert cells(page)[row + 5 : row + 8] == ["–", "–", "–"]
 
 
 def test_text_is_escaped(tmp_path: Path) -> None:

@@ -231,8 +231,8 @@ def test_earlier_report_is_kept_when_writing_fails(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"frame": pd.DataFrame(columns=["arch", "params", "flops"])}, "no candidates"),
-        ({"frame": pd.DataFrame({"arch": ["{}"], "params": [1]})}, r"missing \['flops'\]"),
+        ({"frame": pd.DataFrame(columns=["arch", "params", "flops", "macs"])}, "no candidates"),
+        ({"frame": pd.DataFrame({"arch": ["{}"], "params": [1]})}, r"missing \['flops', 'macs'\]"),
         ({"score": pd.Series([1.0])}, "score has 1 rows"),
         ({"objectives": {"latency": False}}, r"objectives name \['latency'\]"),
         ({"higher_is_better": {"proxy_0": True}}, r"not the proxies \['proxy_1', 'proxy_2'\]"),

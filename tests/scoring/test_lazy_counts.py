@@ -56,7 +56,7 @@ def test_flops_of_a_module_are_counted_when_somebody_looks(counted):
     assert table["flops"].tolist() == [FLOPS]
     frame = table.to_pandas()
     assert frame.loc[0, ["params", "flops"]].tolist() == [1064, FLOPS]
-    assert list(frame) == ["arch", "params", "flops", "weight_norm"]
+    assert list(frame) == ["arch", "params", "flops", "macs", "weight_norm"]
     assert counted == [net], "once"
 
 
@@ -73,6 +73,8 @@ def test_copies_of_a_table_have_it_all(counted):
     [
         {"proxies": ["weight_norm", "flops"]},
         {"proxies": ["flops"]},
+        {"proxies": ["weight_norm", "macs"]},
+        {"proxies": "weight_norm", "constraints": {"macs": 1e9}},
         {"proxies": "weight_norm", "constraints": {"flops": 1e9}},
         {"proxies": [CombinedProxy("both", ("weight_norm", "flops"))]},
     ],
@@ -95,7 +97,8 @@ def test_a_count_that_fails_concerns_no_other_score():
     table = tvtfast.score([Broken()], proxies="weight_norm", images=IMAGES, on_error="raise")
     assert table["weight_norm"][0] > 0
     assert np.isnan(table["flops"]).all()
-    assert table.status.loc[0].to_dict() == {"params": "ok", "flops": "error", "weight_norm": "ok"}
+    failed = {"params": "ok", "flops": "error", "macs": "error", "weight_norm": "ok"}
+    assert table.status.loc[0].to_dict() == failed
     assert table.reasons["flops"][0] == "AssertionError: not today"
     with pytest.raises(tvtfast.ScoringError, match="flops: AssertionError: not today"):
         tvtfast.score([Broken()], proxies=["flops"], images=IMAGES, on_error="raise")
@@ -128,7 +131,9 @@ def test_a_column_is_that_of_the_frame():
     frame = table.to_pandas()
     for name, column in columns.items():
         assert column.tolist() == frame[name].tolist() == table[name].tolist()
-    with pytest.raises(KeyError, match="no proxy weightnorm; it has params, flops, weight_norm"):
+    with pytest.raises(
+        KeyError, match="no proxy weightnorm; it has params, flops, macs, weight_norm"
+    ):
         table["weightnorm"]
 
 

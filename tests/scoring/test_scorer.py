@@ -48,12 +48,19 @@ def values(table):
 def test_columns_counts_and_statuses(run, archs):
     table = run(archs)
     frame = table.to_pandas()
-    assert list(frame.columns) == ["arch", "params", "flops", "teacher_aware", "weight_norm"]
+    assert list(frame.columns) == [
+        "arch",
+        "params",
+        "flops",
+        "macs",
+        "teacher_aware",
+        "weight_norm",
+    ]
     assert frame["params"].tolist() == [
         TINY.params(a, num_classes=10, img_size=32, patch_size=16) for a in archs
     ]
     assert (table.status == "ok").all(axis=None)
-    assert table.counts() == {"ok": 16} | dict.fromkeys(STATUSES[1:], 0)
+    assert table.counts() == {"ok": 20} | dict.fromkeys(STATUSES[1:], 0)
     assert table.scored == ("teacher_aware", "weight_norm")
     assert [TINY.decode(a) for a in frame["arch"]] == archs
 

@@ -28,5 +28,5 @@ def test_front_is_what_nothing_beats(costs):
 def test_parameters_and_flops_are_costs():
     found = parse_objectives(["flops", "a", "params"], {"a": True, "params": True})
     assert found == {"flops": False, "a": True, "params": False}
-    with pytest.raises(ValueError, match="objectives are b; give some of a, params, flops"):
+    with pytest.raises(ValueError, match="objectives are b; give some of a, params, flops, macs"):
         parse_objectives(["b"], {"a": True})

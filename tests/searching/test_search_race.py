@@ -62,7 +62,7 @@ def test_the_best_are_those_of_full_scoring_for_less(full, raced):
     assert raced.table.race.share < 0.75 and raced.table.race.images == 16
     counts = raced.table.counts()
     assert counts["partial"] == without_scores(raced).sum() > 0
-    assert counts["ok"] + counts["partial"] == 4 * 40 and not raced.table.trouble()
+    assert counts["ok"] + counts["partial"] == 5 * 40 and not raced.table.trouble()
 
 
 def test_complete_candidates_have_the_scores_of_full_scoring(full, raced):

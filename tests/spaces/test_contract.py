@@ -122,7 +122,7 @@ def test_counts_stay_within_the_feasible_range(space, seed):
 @pytest.mark.parametrize(
     ("constraints", "message"),
     [
-        ({"latency": 1}, "unknown constraint 'latency'; known: params, flops"),
+        ({"latency": 1}, "unknown constraint 'latency'; known: params, flops, macs"),
         ({"params": (2, 1)}, "low <= high"),
         ({"params": (float("nan"), 1)}, "low <= high"),
         ({"params": (1, 2, 3)}, r"give \(low, high\)"),

@@ -11,6 +11,7 @@ PROXIES = (
     "gauss_length",
     "inherited_accuracy",
     "length_distortion",
+    "macs",
     "ntk_condition",
     "params",
     "relation_batch_similarity",

@@ -250,6 +250,7 @@ def _pick_line(pick: Pick) -> str:
 
 def _line(name: str, one: Grown) -> str:
     return (
-        f"{name}: {one.params / 1e6:.2f} M parameters, {one.flops / 1e9:.2f} GFLOPs, "
+        f"{name}: {one.params / 1e6:.2f} M parameters, {one.flops / 1e9:.3g} GFLOPs "
+        f"({one.flops / 2e9:.3g} GMACs), "
         f"depths {'-'.join(map(str, one.model.depths))}, width {one.model.width}"
     )

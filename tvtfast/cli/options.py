@@ -113,8 +113,7 @@ def add_window_options(parser: Parser) -> None:
         default=None,
         help="parameters, in millions; without any limit, 4 to 7 in autoformer-tiny",
     )
-    window.add_argument("--min-flops-limits", type=float | None, default=None, help="in GFLOPs")
-    window.add_argument("--flops-limits", type=float | None, default=None, help="in GFLOPs")
+    add_flops_limits(window)
     window.add_argument(
         "--min-score-limits",
         type=dict[str, float],
@@ -122,6 +121,46 @@ def add_window_options(parser: Parser) -> None:
         help="of any score, such as --min-score-limits.throughput 500, in images per second",
     )
     window.add_argument("--score-limits", type=dict[str, float], default={}, help="the same above")
+
+
+def add_flops_limits(group: Any, what: str = "", note: str = "") -> None:
+    """Windows on FLOPs and multiply-adds: what `flops_windows` reads.
+
+    Args:
+        group: Parser or group of flags.
+        what: What they are of, where that is not every architecture.
+        note: What else the help of ``--flops-limits`` says.
+    """
+    group.add_argument(
+        "--min-flops-limits",
+        type=float | None,
+        default=None,
+        help=f"{what}in GFLOPs, two per multiply-add",
+    )
+    group.add_argument(
+        "--flops-limits",
+        type=float | None,
+        default=None,
+        help=f"{what}in GFLOPs, two per multiply-add{note}",
+    )
+    group.add_argument(
+        "--min-macs-limits",
+        type=float | None,
+        default=None,
+        help=f"{what}in GMACs: 1e9 multiply-adds, the FLOPs of most papers",
+    )
+    group.add_argument(
+        "--macs-limits", type=float | None, default=None, help=f"{what}in GMACs, the same above"
+    )
+
+
+def flops_windows(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
+    """The windows of `add_flops_limits`, in FLOPs and multiply-adds."""
+    windows = {
+        "flops": _scaled((cfg.min_flops_limits, cfg.flops_limits), _GIGA),
+        "macs": _scaled((cfg.min_macs_limits, cfg.macs_limits), _GIGA),
+    }
+    return {name: window for name, window in windows.items() if window != (None, None)}
 
 
 def choose_window(cfg: Namespace) -> None:
@@ -136,14 +175,16 @@ def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
     counts = sorted({*spaces.METRICS} & {*low, *high})
     if counts:
         raise UsageError(
-            f"--score-limits of {', '.join(counts)}: give --param-limits and --flops-limits"
+            f"--score-limits of {', '.join(counts)}: give --param-limits, --flops-limits and "
+            "--macs-limits"
         )
     windows = {
         **{name: (low.get(name), high.get(name)) for name in (*low, *high)},
         "params": _scaled((cfg.min_param_limits, cfg.param_limits), _MILLION),
-        "flops": _scaled((cfg.min_flops_limits, cfg.flops_limits), _GIGA),
     }
-    return {name: window for name, window in windows.items() if window != (None, None)}
+    return {
+        name: window for name, window in windows.items() if window != (None, None)
+    } | flops_windows(cfg)
 
 
 def plain_scoring(cfg: Namespace) -> Scoring:

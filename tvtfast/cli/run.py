@@ -11,6 +11,7 @@ from tvtfast import spaces
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.output import Report, places
 from tvtfast.cli.parsing import Parser
+from tvtfast.cli.tables import counted
 from tvtfast.cli.teachers import add_teacher_options, given_teacher
 from tvtfast.cli.training import add_data_options, add_guidance_options, distillation
 from tvtfast.data.placed import AUGMENTATIONS
@@ -128,8 +129,7 @@ def _summary(result: RunResult) -> str:
     ]
     return "\n".join(
         [
-            f"{result.best['params'] / _MILLION:.2f} M parameters, "
-            f"{result.best['flops'] / 1e9:.3f} GFLOPs",
+            counted(result.best),
             *lines,
             "",
             places(

@@ -20,7 +20,7 @@ from tvtfast.cli.options import (
 )
 from tvtfast.cli.output import Report, places, wrapped
 from tvtfast.cli.parsing import Parser
-from tvtfast.cli.tables import candidate_rows, candidates_table
+from tvtfast.cli.tables import candidate_rows, candidates_table, counted
 from tvtfast.spaces import describe_windows
 from tvtfast.spaces import get as get_space
 
@@ -63,8 +63,8 @@ def parser() -> Parser:
         type=str,
         nargs="+",
         default=[],
-        help="columns whose Pareto front is wanted: proxies, params, flops; default none, and the "
-        "proxies and params for nsga2",
+        help="columns whose Pareto front is wanted: proxies, params, flops, macs; default none, "
+        "and the proxies and params for nsga2",
     )
     parser.add_argument(
         "--trials",
@@ -143,7 +143,7 @@ def _summary(result: SearchResult, folder: Path) -> str:
     failed = result.table.trouble()
     lines = [
         f"{_place(result)} of {len(result.order):,} candidates of {result.space.name}: "
-        f"{best['params'] / 1e6:.2f} M parameters, {best['flops'] / 1e9:.2f} GFLOPs",
+        f"{counted(best)}",
         "",
         *_outscored(result),
         candidates_table(table.loc[shown], result.space, _marks(result)),

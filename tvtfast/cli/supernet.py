@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from pathlib import Path
 
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.options import add_flops_limits, flops_windows
 from tvtfast.cli.output import Report, places
 from tvtfast.cli.parsing import Parser
 from tvtfast.cli.teachers import add_teacher_options
@@ -19,14 +21,13 @@ from tvtfast.cli.training import (
 from tvtfast.common import checks
 from tvtfast.data import load_dataset
 from tvtfast.distill import Distillation
-from tvtfast.spaces import QKV_MODES, default_patch_size
+from tvtfast.spaces import QKV_MODES, default_patch_size, parse_constraints
 from tvtfast.spaces import get as get_space
 from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, WINDOW_OF, train_superformer
 from tvtfast.training.guide import LOGITS
 from tvtfast.training.processes import announces
 from tvtfast.training.training_folder import LOG
 
-_GIGA = 1e9
 _GUIDANCE = ("attention", "similarity")
 
 _EXAMPLES = (
@@ -58,15 +59,7 @@ def parser() -> Parser:
         help=f"{', '.join(map(str, QKV_MODES))}: private to a number of heads is nothing, v, or q "
         "and k",
     )
-    model.add_argument(
-        "--min-flops-limits", type=float | None, default=None, help="of the subnets, in GFLOPs"
-    )
-    model.add_argument(
-        "--flops-limits",
-        type=float | None,
-        default=None,
-        help="of the subnets, in GFLOPs; give those of the search",
-    )
+    add_flops_limits(model, "of the subnets, ", "; give those of the search")
     model.add_argument(
         "--window-of",
         type=str,
@@ -145,8 +138,5 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
 
 
 def _window(cfg: Namespace) -> tuple[float, float] | None:
-    if cfg.min_flops_limits is None and cfg.flops_limits is None:
-        return None
-    low = 0.0 if cfg.min_flops_limits is None else cfg.min_flops_limits
-    high = float("inf") if cfg.flops_limits is None else cfg.flops_limits
-    return low * _GIGA, high * _GIGA
+    low, high = parse_constraints(flops_windows(cfg)).get("flops", (-math.inf, math.inf))
+    return None if math.isinf(low) and math.isinf(high) else (max(low, 0.0), high)

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
 
     from tvtfast.scoring import ScoreTable
 
-_UNITS = {"params": (1e6, "M"), "flops": (1e9, "G")}
+_UNITS = {"params": (1e6, "M"), "flops": (1e9, "G"), "macs": (1e9, "G")}
+
+
+def counted(best: Mapping[str, Any]) -> str:
+    """Parameters and cost of an architecture, as in ``best.json``."""
+    return (
+        f"{best['params'] / 1e6:.2f} M parameters, {best['flops'] / 1e9:.3g} GFLOPs "
+        f"({best['flops'] / 2e9:.3g} GMACs)"
+    )
 
 
 def candidates_table(

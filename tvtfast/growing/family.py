@@ -72,9 +72,9 @@ class Family:
     def to_pandas(self) -> pd.DataFrame:
         """One row per candidate of every step: ``step`` (0 for the topology itself),
         ``target_params`` (of a step that was refined for a target, else NaN), ``chosen, arch``
-        (canonical JSON of the model), ``depths, width, params, flops`` (of the model), every proxy
-        at the width of scoring (NaN for models that are too large or too far from their target;
-        ``scored_params`` and ``scored_flops`` where growth is decided by these), its
+        (canonical JSON of the model), ``depths, width, params, flops, macs`` (of the model), every
+        proxy at the width of scoring (NaN for models that are too large or too far from their
+        target; ``scored_params`` and ``scored_flops`` where growth is decided by these), its
         ``<proxy>_rank``, and ``rank_sum``."""
         import pandas as pd
 
@@ -99,6 +99,7 @@ class Family:
             "width": one.model.width,
             "params": one.params,
             "flops": one.flops,
+            "macs": one.flops // 2,
             **{column(name): value for name, value in one.scores.items()},
             **{f"{name}_rank": rank for name, rank in ranks.items()},
             "rank_sum": one.rank_sum,
@@ -112,6 +113,7 @@ class Family:
             "model_options": asdict(self.options),
             "params": model.params,
             "flops": model.flops,
+            "macs": model.flops // 2,
             "proxies": dict(model.scores),
         }
 

@@ -150,7 +150,7 @@ class Grown:
         scored: The architecture at the width of scoring.
         model: The same at its own width.
         params: Parameters of the model.
-        flops: Its FLOPs.
+        flops: Its FLOPs, two per multiply-add.
         scores: Of every proxy; NaN where there is none, or the model is too large.
         ranks: Dense rank in every proxy, from 1; equal scores share one. ``None`` where it has no
             rank.

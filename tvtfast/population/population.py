@@ -104,8 +104,13 @@ class Population:
 
     @property
     def flops(self) -> npt.NDArray[np.generic]:
-        """FLOPs of one image, int64 ``[n]``."""
+        """FLOPs of one image, two per multiply-add, int64 ``[n]``."""
         return self.paths.flops
+
+    @property
+    def macs(self) -> npt.NDArray[np.generic]:
+        """Multiply-adds of one image, int64 ``[n]``."""
+        return self.paths.macs
 
     def weight_norms(self) -> npt.NDArray[np.generic]:
         """Sum of the L2 norms of all convolution and linear weights, fp64 ``[n]``: every distinct

@@ -11,7 +11,7 @@ from tvtfast.proxies.base import (
     register,
     resolve,
 )
-from tvtfast.proxies.complexity import BASELINES
+from tvtfast.proxies.complexity import BASELINES, macs_of
 from tvtfast.proxies.constrained import constrained_proxies
 from tvtfast.proxies.factory import ProxyFactory
 from tvtfast.proxies.inherited_accuracy import INHERITED_ACCURACY
@@ -43,6 +43,7 @@ __all__ = [
     "gauss_length",
     "get",
     "length_distortion",
+    "macs_of",
     "made_later",
     "ntk_condition",
     "ntk_gram",

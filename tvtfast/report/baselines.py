@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-COUNTS = ("params", "flops")
-"""What every architecture has exactly, without a score."""
+COUNTS = ("params", "flops", "macs")
+"""What every architecture has exactly, without a score; FLOPs are two per multiply-add."""
 
-BASELINES = (*COUNTS, "weight_norm")
+BASELINES = ("params", "flops", "weight_norm")
 """Scores that need no forward pass; a proxy is worth its cost only where it beats them."""
 
 

@@ -83,8 +83,8 @@ class SearchReport:
 
     Attributes:
         title: Heading of the report.
-        frame: One row per candidate: ``arch`` (canonical JSON), ``params``, ``flops`` (integers)
-            and one float column per proxy, NaN where a cell failed.
+        frame: One row per candidate: ``arch`` (canonical JSON), ``params``, ``flops``, ``macs``
+            (integers) and one float column per proxy, NaN where a cell failed.
         status: ``ok``, ``partial``, ``infeasible``, ``nan``, ``oom``, ``unsupported`` or ``error``
             for every candidate and proxy; the index is that of ``frame``.
         score: Combined score, higher is better, NaN for candidates that could not be ranked; the

@@ -21,6 +21,11 @@ def count(value: float) -> str:
     return f"{_digits(rounded, 3)}{_NBSP}{_PREFIXES[power]}"
 
 
+def axis_name(column: str) -> str:
+    """What a column is called on an axis: its name, and of FLOPs the unit."""
+    return {"flops": "FLOPs, two per multiply-add", "macs": "MACs"}.get(column, column)
+
+
 def number(value: float) -> str:
     """A score to four significant digits; a dash where it is not finite."""
     return _digits(value, 4) if math.isfinite(value) else MISSING

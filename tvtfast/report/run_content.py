@@ -17,7 +17,7 @@ class TrainedNetwork:
         name: What it is called in tables and figures.
         training: How it was trained, in a few words.
         params: Parameters.
-        flops: Floating-point operations of one image.
+        flops: Floating-point operations of one image, two per multiply-add.
         accuracy: Top-1 accuracy of its best epoch, in percent; NaN where it is not known.
         seconds: Of its training; NaN where it was not trained by the run.
         curve: Accuracy after every epoch, in percent; empty where it is not known.
@@ -30,6 +30,11 @@ class TrainedNetwork:
     accuracy: float
     seconds: float
     curve: tuple[float, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one image."""
+        return self.flops // 2
 
     @property
     def last(self) -> float:

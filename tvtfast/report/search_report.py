@@ -36,6 +36,7 @@ class _Candidate:
     mark: str
     params: int
     flops: int
+    macs: int
     proxies: tuple[float, ...]
     score: float
     arch: str
@@ -45,6 +46,7 @@ class _Candidate:
 class _Winner:
     params: int
     flops: int
+    macs: int
     score: float
     place: str
     smaller: float
@@ -147,6 +149,7 @@ def _candidate(report: SearchReport, rank: int | None, row: int) -> _Candidate:
         mark=_marks(report).get(row, ""),
         params=values["params"],
         flops=values["flops"],
+        macs=values["macs"],
         proxies=tuple(float(values[proxy]) for proxy in report.proxies),
         score=float(report.score.iloc[row]),
         arch=compact(values["arch"]),
@@ -163,6 +166,7 @@ def _winner(report: SearchReport) -> _Winner:
     return _Winner(
         params=values["params"],
         flops=values["flops"],
+        macs=values["macs"],
         score=float(report.score.iloc[row]),
         place=place,
         smaller=float((report.frame["params"] < values["params"]).mean()),

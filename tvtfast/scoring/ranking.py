@@ -263,7 +263,8 @@ def correlate(
     n_resamples: int = 500,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Agreement of every proxy, baselines included, with measured accuracy.
+    """Agreement of every proxy, baselines included, with measured accuracy. Multiply-adds rank as
+    FLOPs do, and have rows of their own only where they were asked for.
 
     Args:
         table: Scores of a population.
@@ -299,6 +300,8 @@ def correlate(
     resamples = np.random.default_rng(seed).integers(len(values), size=(n_resamples, len(values)))
     rows = []
     for proxy, higher in table.higher_is_better.items():
+        if proxy == "macs" and proxy not in table.scored:
+            continue
         scores = values[proxy].to_numpy("float64") * (1.0 if higher else -1.0)
         for column in measured.columns:
             accuracies = measured[column].to_numpy("float64")

@@ -20,11 +20,12 @@ from tvtfast.scoring.candidates import Candidate
 from tvtfast.scoring.inputs import Conditions, TeacherMaps, View, mixed_seed
 from tvtfast.scoring.settings import Images, Scoring
 from tvtfast.scoring.store import ScoreStore
-from tvtfast.spaces import ModelOptions, Space, Window, parse_windows
+from tvtfast.spaces import METRICS, ModelOptions, Space, Window, parse_windows
 from tvtfast.spaces import get as get_space
 
-_COSTLY = ("flops",)
-"""Baselines that take a forward pass of a module; an architecture states them."""
+_COSTLY = {"flops": ("flops", "macs")}
+"""Baselines that take a forward pass of a module, and the columns that are made of it; an
+architecture states them."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def set_up(scoring: Scoring) -> Setup:
     asked = [scoring.proxies] if isinstance(scoring.proxies, str) else list(scoring.proxies)
     single, combined = proxy_table.resolve([*BASELINES, *asked])
     scored = (
-        tuple(proxy.name for proxy in single if proxy.name not in BASELINES)
-        or tuple(name for name in BASELINES if name in asked)
+        tuple(proxy.name for proxy in single if proxy.name not in METRICS)
+        or tuple(name for name in METRICS if name in asked)
         or BASELINES
     )
     constraints = parse_windows(scoring.constraints)
@@ -119,6 +120,12 @@ def set_up(scoring: Scoring) -> Setup:
     beside = {other.name: other for proxy in single for other in proxy.beside}
     single += tuple(other for name, other in beside.items() if name not in names)
     single += proxy_table.constrained_proxies(constraints, single, combined)
+    named = {
+        *scored,
+        *constraints,
+        *(proxy if isinstance(proxy, str) else proxy.name for proxy in asked),
+        *(part for proxy in combined for part in proxy.parts),
+    }
     device = as_device(scoring.device)
     paper = scoring.protocol == "paper"
     conditions = Conditions(device, scoring.dtype, paper=paper)
@@ -143,12 +150,7 @@ def set_up(scoring: Scoring) -> Setup:
         single=single,
         combined=combined,
         scored=scored,
-        deferred=frozenset(_COSTLY).difference(
-            scored,
-            constraints,
-            (proxy if isinstance(proxy, str) else proxy.name for proxy in asked),
-            *(proxy.parts for proxy in combined),
-        ),
+        deferred=frozenset(name for name, made in _COSTLY.items() if named.isdisjoint(made)),
         constraints=constraints,
         conditions=conditions,
         protocol=scoring.protocol,

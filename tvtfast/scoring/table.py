@@ -168,9 +168,9 @@ class ScoreTable:
 
     def to_pandas(self) -> pd.DataFrame:
         """A copy of the values: ``arch`` (canonical JSON, or the name of a module), ``params``,
-        ``flops``, one column per proxy, NaN where the status is ``nan``, ``unsupported``,
-        ``error`` or ``oom``, and with several weight draws the deviation ``<proxy>_std`` beside the
-        mean."""
+        ``flops`` (two per multiply-add), ``macs`` (multiply-adds), one column per proxy, NaN where
+        the status is ``nan``, ``unsupported``, ``error`` or ``oom``, and with several weight draws
+        the deviation ``<proxy>_std`` beside the mean."""
         return self._frames.values.copy()
 
     def rank(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tvtfast.proxies import CombinedProxy, Proxy
+from tvtfast.proxies import CombinedProxy, Proxy, macs_of
 from tvtfast.scoring.candidates import Candidate, outside_notes
 from tvtfast.scoring.cells import STATUSES, Cell, value_of
 from tvtfast.scoring.constraints import violations
@@ -47,8 +47,9 @@ def tabulate(
             it they are relative to the population, and those of one in which no candidate can be
             told from another have no value.
     """
-    columns = {proxy.name: _Column(ledger, proxy, count) for proxy in setup.single}
-    directions = {proxy.name: proxy.higher_is_better for proxy in setup.single}
+    columns = _with_macs({proxy.name: _Column(ledger, proxy, count) for proxy in setup.single})
+    higher = {proxy.name: proxy.higher_is_better for proxy in setup.single}
+    directions = {name: higher.get(name, True) for name in columns}
     directions |= {proxy.name: proxy.higher_is_better for proxy in setup.combined}
     labels = [candidate.label for candidate in ledger.population]
     return ScoreTable.when_asked(
@@ -104,8 +105,47 @@ class _Column:
         return [_deviation(cells) for cells in zip(*self._draws, strict=True)]
 
 
+class _Macs:
+    """Multiply-adds from the cells of FLOPs.
+
+    Args:
+        flops: Their column.
+    """
+
+    def __init__(self, flops: _Column) -> None:
+        self._flops = flops
+
+    def cells(self) -> Sequence[Cell | float]:
+        """One per candidate, with the status and reason of its FLOPs."""
+        return [
+            cell._replace(value=macs_of(cell.value)) if isinstance(cell, Cell) else macs_of(cell)
+            for cell in self._flops.cells()
+        ]
+
+    def values(self) -> list[float]:
+        """One per candidate, NaN where there is none."""
+        return [macs_of(value) for value in self._flops.values()]
+
+    def deviations(self) -> None:
+        """A count has none."""
+
+
+def _with_macs(columns: dict[str, _Column]) -> dict[str, _Column | _Macs]:
+    """The columns with ``macs`` beside ``flops``: derived, where nobody asked for their score."""
+    macs = columns.get("macs") or _Macs(columns["flops"])
+    ordered: dict[str, _Column | _Macs] = {}
+    for name, column in columns.items():
+        ordered[name] = column
+        if name == "flops":
+            ordered["macs"] = macs
+    return ordered
+
+
 def _frames(
-    labels: list[str], columns: dict[str, _Column], setup: Setup, reference: ScoreTable | None
+    labels: list[str],
+    columns: Mapping[str, _Column | _Macs],
+    setup: Setup,
+    reference: ScoreTable | None,
 ) -> Frames:
     """Values, statuses and reasons."""
     import pandas as pd

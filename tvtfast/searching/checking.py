@@ -19,6 +19,7 @@ from tvtfast.spaces import (
     InfeasibleError,
     ModelOptions,
     Space,
+    parse_constraints,
     parse_windows,
 )
 from tvtfast.strategies import Strategy, choose
@@ -56,13 +57,13 @@ def check_search(
     later = {column for name in asked if (column := proxy_table.made_later(name)) is not None}
     named = [name for name in asked if proxy_table.made_later(name) is None]
     single, combined = proxy_table.resolve([*proxy_table.BASELINES, *named])
-    limited = parse_windows(constraints).keys() - METRICS - later
+    windows = parse_windows(constraints)
+    parse_constraints({name: window for name, window in windows.items() if name in METRICS})
+    limited = windows.keys() - METRICS - later
     proxy_table.constrained_proxies(limited, single, combined)
     if objectives is not None:
         scored = {
-            proxy.name: proxy.higher_is_better
-            for proxy in single
-            if proxy.name not in proxy_table.BASELINES
+            proxy.name: proxy.higher_is_better for proxy in single if proxy.name not in METRICS
         }
         parse_objectives(objectives, scored | dict.fromkeys(later, True), combined)
     if "img_size" in scoring.model_options:

@@ -35,6 +35,7 @@ from tvtfast.spaces import (
     InfeasibleError,
     Space,
     describe_windows,
+    parse_constraints,
     parse_windows,
 )
 from tvtfast.spaces import get as get_space
@@ -79,6 +80,7 @@ def search(
         trials: Number of distinct architectures to score; default 1000, 10 for ``exact``, 500 steps
             for ``reinforce``. ``exhaustive`` takes none.
         constraints: ``{"params": (low, high), "flops": (low, high)}``: nothing outside is proposed.
+            FLOPs are two per multiply-add; ``macs`` counts multiply-adds, as most papers do.
             Any other score can be constrained, too, such as ``"throughput": (500, None)`` (images
             per second, measured) or the name of a proxy: it is scored beside the proxies, without
             being ranked, and a candidate outside gets status ``infeasible``: no children, no place
@@ -86,7 +88,7 @@ def search(
             window can be moved without measuring again.
         method: How the proxies are combined, see `tvtfast.rank`.
         objectives: Columns whose Pareto front is wanted: proxies in their direction, ``params`` and
-            ``flops`` as costs. Default none; for ``nsga2`` the proxies and ``params``.
+            ``flops`` or ``macs`` as costs. Default none; for ``nsga2`` the proxies and ``params``.
         racing: Show candidates few images first, and more only to those that may still be among the
             ``top_k`` best (`tvtfast.scoring.race`). Default: where that is possible, with at least
             40 candidates and 16 images, for strategies of one population (``random``,
@@ -133,8 +135,10 @@ def search(
     strategy, trials = choose(resolved_space, strategy, trials)
     one_population = bool(traits(strategy).racing)
     folder = None if run_dir is None else Path(run_dir)
-    windows = parse_windows(constraints)
-    of_scores = {name: windows.pop(name) for name in list(windows) if name not in METRICS}
+    of_scores = parse_windows(constraints)
+    windows = parse_constraints(
+        {name: of_scores.pop(name) for name in METRICS if name in of_scores}
+    )
     timings: dict[str, float] = {}
     with _timed(timings, "set-up"):
         scorer = Scorer(given, progress=given.progress and one_population, constraints=of_scores)

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tvtfast.proxies import BASELINES, CombinedProxy
+from tvtfast.proxies import CombinedProxy
 from tvtfast.scoring.table import ScoreTable
+from tvtfast.spaces import METRICS
 
 
 def parse_objectives(
     objectives: Sequence[str], proxies: Mapping[str, bool], combined: Sequence[CombinedProxy] = ()
 ) -> dict[str, bool]:
-    """Whether higher is better in each objective. Parameters and FLOPs are costs.
+    """Whether higher is better in each objective. Counts are costs.
 
     Args:
         objectives: Names of columns.
@@ -24,7 +25,7 @@ def parse_objectives(
     Raises:
         ValueError: No objective, or one that no single candidate has a value of.
     """
-    known = {**proxies, **dict.fromkeys(BASELINES, False)}
+    known = {**proxies, **dict.fromkeys(METRICS, False)}
     unknown = [name for name in objectives if name not in known]
     if unknown or not objectives:
         within = [proxy for proxy in combined if proxy.name in unknown]

@@ -98,6 +98,7 @@ class SearchResult:
             "model_options": asdict(self.options),
             "params": int(values["params"]),
             "flops": int(values["flops"]),
+            "macs": int(values["macs"]),
             "score": float(self.scores[row]),
             "proxies": {name: float(values[name]) for name in self.table.scored},
             **({"limited": limited} if limited else {}),

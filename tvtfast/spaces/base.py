@@ -429,6 +429,15 @@ class Space(ABC, Generic[A]):
         """
         return 2 * self._macs(self.decode(arch), ModelOptions.of(img_size=img_size, **options))
 
+    def macs(
+        self,
+        arch: A | Mapping[str, Any] | str,
+        img_size: int | tuple[int, int] = 224,
+        **options: Any,
+    ) -> int:
+        """Multiply-adds of one image, half of `flops`: what most papers call FLOPs."""
+        return self._macs(self.decode(arch), ModelOptions.of(img_size=img_size, **options))
+
     def flops_of(self, arch: A, options: ModelOptions) -> int:
         """`flops` of an architecture that was decoded already, which is not checked again."""
         return self._measure("flops", arch, options)
@@ -483,9 +492,13 @@ class Space(ABC, Generic[A]):
         )
 
     def feasible_range(self, metric: str, **options: Any) -> Window:
-        """Least and greatest ``params`` or ``flops`` over the space."""
+        """Least and greatest ``params``, ``flops`` or ``macs`` over the space."""
         parse_constraints({metric: (None, None)})
-        return self._span(metric, ModelOptions.of(**options))
+        resolved = ModelOptions.of(**options)
+        if metric == "macs":
+            low, high = self._span("flops", resolved)
+            return low / 2, high / 2
+        return self._span(metric, resolved)
 
     def sample(
         self,

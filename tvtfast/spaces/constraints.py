@@ -9,7 +9,9 @@ from typing import TypeAlias
 from tvtfast.common.names import unknown
 from tvtfast.spaces.plain import plain, real, shown
 
-METRICS = ("params", "flops")
+METRICS = ("params", "flops", "macs")
+"""Counts of an architecture, known before anything is scored. FLOPs are two per multiply-add, and
+``macs`` are multiply-adds, half as many; most papers say FLOPs of these."""
 
 Bound: TypeAlias = float | int | None
 Constraints: TypeAlias = Mapping[str, tuple[Bound, Bound] | float | int]
@@ -24,16 +26,32 @@ def parse_constraints(constraints: Constraints | None) -> dict[str, Window]:
     """Normalise constraints to closed intervals ``{metric: (low, high)}``.
 
     A pair bounds both sides and ``None`` leaves a side open; a single number is an upper bound.
-    ``params`` counts parameters, ``flops`` counts floating-point operations (two per multiply-add)
-    of one image.
+    ``params`` counts parameters, ``flops`` floating-point operations (two per multiply-add) of one
+    image, ``macs`` its multiply-adds. The last becomes a window of ``flops``, and where both are
+    given, what they have in common.
 
     Raises:
-        ValueError: An unknown metric, a NaN, or a lower bound above the upper one.
+        ValueError: An unknown metric, a NaN, a lower bound above the upper one, or windows of
+            ``flops`` and ``macs`` with nothing in common.
     """
     for metric in constraints or {}:
         if metric not in METRICS:
             raise ValueError(unknown("constraint", metric, METRICS))
-    return parse_windows(constraints)
+    windows = parse_windows(constraints)
+    if "macs" in windows:
+        flops = windows.get("flops", (-math.inf, math.inf))
+        windows["flops"] = _common(flops, windows.pop("macs"))
+    return windows
+
+
+def _common(flops: Window, macs: Window) -> Window:
+    low, high = max(flops[0], 2 * macs[0]), min(flops[1], 2 * macs[1])
+    if low > high:
+        raise ValueError(
+            f"constraints {_bounds('flops', flops)} and {_bounds('macs', macs)} have nothing in "
+            "common: FLOPs are two per multiply-add; give one of them, or windows that overlap"
+        )
+    return low, high
 
 
 def parse_windows(constraints: Constraints | None) -> dict[str, Window]:
@@ -66,7 +84,14 @@ def parse_windows(constraints: Constraints | None) -> dict[str, Window]:
 
 
 def describe_windows(windows: Mapping[str, Window]) -> str:
-    """One phrase for messages: ``params in [4,000,000, 9,000,000]``."""
+    """One phrase for messages: ``params in [4,000,000, 9,000,000]``; FLOPs as MACs, too."""
     return " and ".join(
-        f"{name} in [{low:,.12g}, {high:,.12g}]" for name, (low, high) in windows.items()
+        _bounds(name, (low, high))
+        + (f" ({_bounds('macs', (low / 2, high / 2))})" if name == "flops" else "")
+        for name, (low, high) in windows.items()
     )
+
+
+def _bounds(name: str, window: Window) -> str:
+    low, high = window
+    return f"{name} in [{low:,.12g}, {high:,.12g}]"

@@ -59,7 +59,12 @@ class Paths:
     @property
     def flops(self) -> npt.NDArray[np.generic]:
         """FLOPs of one image, two per multiply-add, int64 ``[n]``."""
-        return self.total([2 * step.macs for step in self.steps])
+        return 2 * self.macs
+
+    @property
+    def macs(self) -> npt.NDArray[np.generic]:
+        """Multiply-adds of one image, int64 ``[n]``."""
+        return self.total([step.macs for step in self.steps])
 
 
 def _rows(

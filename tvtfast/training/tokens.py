@@ -144,7 +144,8 @@ class TokenCost:
             for epochs, dilation, flops in zip(self.epochs, self.dilations, self.flops, strict=True)
         )
         return (
-            f"progressive tokens: {phases}; {self.saved:.0%} of the student's training FLOPs saved"
+            f"progressive tokens: {phases}; {self.saved:.0%} of the student's training FLOPs saved "
+            "(a multiply-add is two)"
         )
 
 

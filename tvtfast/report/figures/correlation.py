@@ -24,7 +24,7 @@ from tvtfast.report.figures.canvas import (
     spans_decades,
     style,
 )
-from tvtfast.report.formatting import correlation
+from tvtfast.report.formatting import axis_name, correlation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,8 +92,9 @@ def _proxy_axis(axes: Axes, proxy: str, values: npt.NDArray[np.float64]) -> None
         axes.locator_params(axis="x", nbins=3)
         if proxy in COUNTS:
             axes.xaxis.set_major_formatter(EngFormatter())
-    label = f"{proxy}\n(baseline)" if proxy in BASELINES else proxy
-    axes.set_xlabel(label, fontsize=fitted(proxy, 22, SMALL))
+    name = axis_name(proxy)
+    label = f"{name}\n(baseline)" if proxy in BASELINES else name
+    axes.set_xlabel(label, fontsize=fitted(name, 22, SMALL))
 
 
 def tau_figure(correlations: pd.DataFrame) -> Figure:

@@ -19,6 +19,7 @@ from tvtfast.report.figures.canvas import (
     new_figure,
     style,
 )
+from tvtfast.report.formatting import axis_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,4 +118,4 @@ def _trade_off(axes: Axes, report: SearchReport, first: str, other: str) -> None
 
 
 def _directed(report: SearchReport, name: str) -> str:
-    return f"{name}, {'higher' if report.objectives[name] else 'lower'} is better"
+    return f"{axis_name(name)}, {'higher' if report.objectives[name] else 'lower'} is better"
