@@ -24,8 +24,9 @@ from tvtfast.spaces.options import ModelOptions
 class AutoFormer(CandidateModel):
     """A subnet of the AutoFormer space, stand-alone.
 
-    Patch embedding, learned absolute positions over all tokens, pre-norm blocks, final norm; both
-    heads read the mean over all tokens but the class token, so a distillation token is inside it.
+    Patch embedding, learned absolute positions over all tokens, pre-norm blocks, final norm. By
+    default both heads read the mean over all tokens but the class token, so a distillation token
+    is inside it; with ``pool="token"`` each reads its own, and plain attention is DeiT.
     Source: TVT / ViT-Bench-101 (plain attention); Chen et al., ICCV 2021 (relative positions).
     """
 
@@ -33,7 +34,7 @@ class AutoFormer(CandidateModel):
         dim = arch.hidden_dim
         super().__init__(options, dim)
         patch = options.patch_size
-        self.arch = arch
+        self.arch, self.pooling = arch, space.pool_of(options)
         self.grid = options.patch_grid()
         tokens = self.grid[0] * self.grid[1] + options.num_prefix_tokens
         self.patch_embed = PatchEmbed(options.in_chans, dim, patch, stride=patch)
@@ -67,6 +68,8 @@ class AutoFormer(CandidateModel):
             yield SpatialFeatures(x, self.grid, self.num_prefix_tokens)
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        if self.pooling == "token":
+            return self.prefix_pool(self.norm, tokens)
         pooled = self.norm(tokens)[:, 1:].mean(dim=1)
         return pooled, pooled
 

@@ -41,8 +41,10 @@ def blank(
             f"no model is registered for {type(decoded).__name__} of space "
             f"{resolved_space.name!r}; call tvtfast.models.register_model"
         )
+    resolved = ModelOptions.of(**options)
+    resolved_space.pool_of(resolved)
     with torch.device("meta"):
-        return model(decoded, resolved_space, ModelOptions.of(**options))
+        return model(decoded, resolved_space, resolved)
 
 
 def build(
@@ -64,7 +66,7 @@ def build(
         img_size: Height and width of the images, in pixels.
         seed: Seed of the weights.
         device: Where the parameters live; default CPU.
-        **options: ``patch_size``, ``in_chans``, ``distilled``, ``drop_path_rate``
+        **options: ``patch_size``, ``in_chans``, ``distilled``, ``drop_path_rate``, ``pool``
             (`tvtfast.spaces.ModelOptions`).
 
     Returns:

@@ -46,6 +46,17 @@ class CandidateModel(nn.Module, ABC):
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Normed inputs ``[B, D]`` of the classifier and of the distillation head."""
 
+    def prefix_pool(self, norm: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The normed class token, and the normed distillation token (the class token without
+        one)."""
+        prefix = norm(tokens[:, : self.num_prefix_tokens])
+        return prefix[:, 0], prefix[:, -1]
+
+    def patch_pool(self, norm: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean over the normed patches, for both heads."""
+        pooled = norm(tokens[:, self.num_prefix_tokens :]).mean(dim=1)
+        return pooled, pooled
+
     def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
         """What `forward_intermediates` chooses from: the output of every block."""
         return list(self.block_features(images))

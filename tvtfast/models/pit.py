@@ -21,14 +21,15 @@ class PiT(CandidateModel):
 
     Overlapping convolutional embedding, additive position map, and between stages a depthwise
     convolution for the patches and a linear layer for the prefix tokens. The classifier reads the
-    class token and the distillation head the distillation token, after the final norm.
+    class token and the distillation head the distillation token, after the final norm; with
+    ``pool="avg"`` both read the mean over the patches.
     Source: Heo et al., ICCV 2021; the subnet of TVT / ViT-Bench-101.
     """
 
     def __init__(self, arch: PiTArch, space: PiTSpace, options: ModelOptions) -> None:
         widths, patch = arch.widths, options.patch_size
         super().__init__(options, widths[0])
-        self.arch = arch
+        self.arch, self.pooling = arch, space.pool_of(options)
         self.grids = stage_grids(options)
         self.patch_embed = PatchEmbed(options.in_chans, widths[0], patch, stride=patch // 2)
         self.pos_embed = nn.Parameter(torch.zeros(1, widths[0], *self.grids[0]))
@@ -76,8 +77,9 @@ class PiT(CandidateModel):
             patches = x[:, self.num_prefix_tokens :].transpose(1, 2).unflatten(2, grid)
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        prefix = self.norm(tokens[:, : self.num_prefix_tokens])
-        return prefix[:, 0], prefix[:, -1]
+        if self.pooling == "token":
+            return self.prefix_pool(self.norm, tokens)
+        return self.patch_pool(self.norm, tokens)
 
 
 register_model(PiTArch, PiT)

@@ -23,9 +23,9 @@ class VitasDeit(ChainedModel):
 
     Patch embedding, learned absolute positions over all tokens, pre-norm blocks whose q, k and v
     are ``qkv_dim / 3`` wide, final norm; the classifier reads the class token and the distillation
-    head the distillation token. The softmax is scaled by the true width of a head, ``(qkv_dim / 3
-    / heads) ** -0.5``; the released code scales by one constant in its supernet and by another
-    width when it retrains.
+    head the distillation token, or both the mean over the patches (``pool="avg"``). The softmax is
+    scaled by the true width of a head, ``(qkv_dim / 3 / heads) ** -0.5``; the released code scales
+    by one constant in its supernet and by another width when it retrains.
     Source: Su et al., ECCV 2022.
     """
 
@@ -33,7 +33,7 @@ class VitasDeit(ChainedModel):
         dim = arch.embed_dim
         super().__init__(options, dim)
         patch = space.patch_pixels(arch.patch_size, options)
-        self.arch = arch
+        self.arch, self.pooling = arch, space.pool_of(options)
         self.grid = (options.img_size[0] // patch, options.img_size[1] // patch)
         tokens = self.grid[0] * self.grid[1] + options.num_prefix_tokens
         self.patch_embed = PatchEmbed(options.in_chans, dim, patch, stride=patch)
@@ -65,8 +65,9 @@ class VitasDeit(ChainedModel):
         return torch.cat((self._prefix_tokens(x.shape[0]), x), dim=1) + self.pos_embed
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        prefix = self.norm(tokens[:, : self.num_prefix_tokens])
-        return prefix[:, 0], prefix[:, -1]
+        if self.pooling == "token":
+            return self.prefix_pool(self.norm, tokens)
+        return self.patch_pool(self.norm, tokens)
 
 
 register_model(VitasDeitArch, VitasDeit)

@@ -149,7 +149,7 @@ def as_candidates(
     found: list[Candidate] = []
     surroundings = ""
     if space is not None:
-        surroundings = canonical({"options": asdict(options), "space": space.name})[1:-1]
+        surroundings = canonical({"options": options.identity, "space": space.name})[1:-1]
     for index, entry in enumerate(given):
         if isinstance(entry, nn.Module):
             found.append(

@@ -61,7 +61,7 @@ def shared_fields(setup: Setup, proxy: Proxy, seed: int) -> dict[str, Any]:
 
 def determined_by(setup: Setup) -> dict[str, dict[str, Any]]:
     """Per proxy what its column depends on beside the candidates."""
-    found, options = {}, asdict(setup.options)
+    found, options = {}, setup.options.identity
     for proxy in setup.single:
         seeds = setup.seeds_of(proxy)
         fields = shared_fields(setup, proxy, seeds[0])
@@ -96,7 +96,7 @@ def scoring_settings(setup: Setup) -> dict[str, Any]:
         "teacher": None if teacher is None else teacher.name,
         "teacher_fingerprint": setup.teacher_fingerprint,
         "features": reader and getattr(reader, "__qualname__", type(reader).__name__),
-        "model_options": asdict(setup.options),
+        "model_options": setup.options.identity,
     }
 
 

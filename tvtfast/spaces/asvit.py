@@ -115,6 +115,7 @@ class AsViTSpace(Space[AsViTArch]):
     name: str = "asvit"
 
     arch_type: ClassVar[type[Any]] = AsViTArch
+    pools: ClassVar[tuple[str, ...]] = ("avg",)
     kernel_choices: ClassVar[tuple[tuple[int, ...], ...]] = ((4, 5, 6, 7, 8), *((2, 3, 4),) * 3)
     split_choices: ClassVar[tuple[tuple[int, ...], ...]] = ((2, 4, 8), (1, 2, 4), (1, 2), (1,))
     expansion_choices: ClassVar[tuple[tuple[int, ...], ...]] = ((2, 3, 4, 5, 6),) * 4

@@ -67,6 +67,7 @@ class AutoFormerSpace(Space[AutoFormerArch]):
     relative_position: bool = False
 
     arch_type: ClassVar[type[Any]] = AutoFormerArch
+    pools: ClassVar[tuple[str, ...]] = ("avg", "token")
 
     @property
     def size(self) -> int:

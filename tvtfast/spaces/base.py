@@ -48,6 +48,9 @@ class Space(ABC, Generic[A]):
     contained_in: str | None = None
     """Name of a space that decodes all architectures of this one, and builds equal models of
     them."""
+    pools: ClassVar[tuple[str, ...]] = ()
+    """What classifiers of its models can read (``pool`` of the model options), the default first;
+    empty for models without a choice."""
 
     @property
     @abstractmethod
@@ -480,8 +483,25 @@ class Space(ABC, Generic[A]):
             TypeError: An option that no model has.
             ValueError: Options that do not go together.
         """
-        arch = self.draw(random.Random(0))
-        self._measure("flops", arch, ModelOptions.of(**options))
+        arch, resolved = self.draw(random.Random(0)), ModelOptions.of(**options)
+        self._measure("flops", arch, resolved)
+        self.pool_of(resolved)
+
+    def pool_of(self, options: ModelOptions) -> str | None:
+        """What the classifier of its models reads, see `pools`; ``None`` where there is no choice.
+
+        Raises:
+            ValueError: ``options.pool`` is none of them.
+        """
+        if options.pool is None:
+            return self.pools[0] if self.pools else None
+        if options.pool not in self.pools:
+            allowed = " or ".join(map(repr, self.pools)) or "nothing"
+            raise ValueError(
+                f"{self.name}: pool is {options.pool!r}, which its models do not have; give "
+                f"{allowed}, or leave it out"
+            )
+        return options.pool
 
     def satisfies(
         self, arch: A | Mapping[str, Any] | str, constraints: Constraints | None, **options: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from tvtfast.common import checks
@@ -12,6 +12,8 @@ from tvtfast.spaces.plain import plain
 
 _SMALL_IMAGE = 112
 _PATCHES_PER_SIDE = 8
+POOLS = ("token", "avg")
+"""What a classifier can read."""
 _NAMED = 8
 """Patch sizes that a message names."""
 
@@ -30,6 +32,10 @@ class ModelOptions:
             token.
         drop_path_rate: Stochastic depth rate of the last block; the rates rise linearly from 0. It
             changes neither the parameter count nor the FLOPs.
+        pool: What the classifier reads, after the final norm: ``"token"``, the class token (and the
+            distillation head its own), or ``"avg"``, the mean over the tokens. ``None`` is what
+            models of the space have been published with, see `Space.pools`. timm calls it
+            ``global_pool``. Counts do not depend on it.
 
     Raises:
         ValueError: A value out of range, or an image smaller than one patch.
@@ -41,6 +47,7 @@ class ModelOptions:
     in_chans: int = 3
     distilled: bool = False
     drop_path_rate: float = 0.1
+    pool: str | None = None
 
     def __post_init__(self) -> None:
         size = plain(self.img_size)
@@ -54,6 +61,7 @@ class ModelOptions:
         given["drop_path_rate"] = checks.real(
             "drop_path_rate", self.drop_path_rate, least=0, below=1
         )
+        checks.choice("pool", self.pool, (None, *POOLS))
         for name, value in given.items():
             object.__setattr__(self, name, value)
         if len(self.img_size) != 2 or min(self.img_size) < self.patch_size:
@@ -74,6 +82,12 @@ class ModelOptions:
         if foreign:
             raise TypeError(unknown("model option", foreign[0], known))
         return cls(**options)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What keys of stored scores hold of them: an option that came later is in it where it is
+        given, so that earlier scores are found again."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     def patch_grid(self, overlap: int = 1) -> tuple[int, int]:
         """Rows and columns of patches, which cover the whole image.

@@ -53,6 +53,7 @@ class PiTSpace(Space[PiTArch]):
     name: str = "pit"
 
     arch_type: ClassVar[type[Any]] = PiTArch
+    pools: ClassVar[tuple[str, ...]] = ("token", "avg")
     base_dims: ClassVar[tuple[int, ...]] = (16, 24, 32, 40)
     mlp_ratios: ClassVar[tuple[int, ...]] = (2, 4, 6, 8)
     depth_triples: ClassVar[tuple[tuple[int, ...], ...]] = _DEPTHS

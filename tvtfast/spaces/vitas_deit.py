@@ -88,6 +88,7 @@ class VitasDeitSpace(Space[VitasDeitArch]):
     mlp_dims: tuple[int, ...]
 
     arch_type: ClassVar[type[Any]] = VitasDeitArch
+    pools: ClassVar[tuple[str, ...]] = ("token", "avg")
 
     @property
     def size(self) -> int:

@@ -116,6 +116,7 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
     stages: tuple[StageChoices, ...]
 
     arch_type: ClassVar[type[Any]] = VitasTwinsArch
+    pools: ClassVar[tuple[str, ...]] = ("avg",)
 
     def __post_init__(self) -> None:
         if len(self.stages) != _STAGES:
