@@ -59,3 +59,20 @@ def test_patch_of_one_pixel_has_no_stride():
 def test_invalid_architectures(change, message):
     with pytest.raises(ValueError, match=f"pit: .*{message}"):
         PIT.decode(PUBLISHED | change)
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "heads"),
+    [
+        ("pit-full-tiny", (16, 24, 32, 40), (2, 4, 8)),
+        ("pit-full-xs", (40, 48, 56, 64), (2, 4, 8)),
+        ("pit-full-small", (36, 48, 60, 72), (3, 6, 12)),
+    ],
+)
+def test_spaces_of_all_27_depths(name, base, heads):
+    space = spaces.get(name)
+    assert space.size == len(space.enumerate()) == 4 * 4 * 27 * 10
+    assert space.base_dims == base
+    assert {count for triple in space.head_triples for count in triple} == set(heads)
+    default = {"base_dim": base[0], "mlp_ratio": 2, "depth": [2, 4, 4], "num_heads": [heads[0]] * 3}
+    assert space.contains(default) and not PIT.contains(default)

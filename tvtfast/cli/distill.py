@@ -51,14 +51,13 @@ def parser() -> Parser:
         "--arch",
         type=str,
         default="",
-        help="best.json of a run, an architecture as JSON or in the string form of its space, or a "
-        "student folder to train on",
+        help=f"a student folder to train on, or {spaces.ARCH_FORMS}",
     )
     model.add_argument(
         "--space",
         type=str | None,
         default=None,
-        help=f"of an architecture as JSON: {', '.join(spaces.available())}",
+        help=f"of an architecture that does not bring it along: {', '.join(spaces.available())}",
     )
     model.add_argument(
         "--img-size", type=int | None, default=None, help="side in pixels; default as searched"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.spaces import ARCH_FORMS
 
 _EXAMPLES = (
     "tvtfast export --student runs/a/student --output student.onnx",
@@ -27,9 +28,7 @@ def parser() -> Parser:
         default="",
         help="superformer folder to cut a student out of, with --arch, in place of --student",
     )
-    parser.add_argument(
-        "--arch", type=str, default="", help="best.json of a run, or an architecture as JSON"
-    )
+    parser.add_argument("--arch", type=str, default="", help=ARCH_FORMS)
     parser.add_argument(
         "--output",
         type=str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,12 +12,13 @@ from tvtfast.cli.options import add_scoring_options, scoring_arguments
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.training import NONE, add_progressive_option, chosen_teacher, progressive_tokens
-from tvtfast.common.foreign import BadFileError, reading
+from tvtfast.common.foreign import BadFileError
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Distillation, Recipe, TrainedStudent
 from tvtfast.growing import Family, Grown, GrowthRules, Pick, grow
 from tvtfast.pipeline import defaults_for, train_family
 from tvtfast.spaces import get as get_space
+from tvtfast.spaces import read_architecture
 from tvtfast.training.guide import GUIDANCE, LOGITS
 from tvtfast.training.recipe import DTYPES
 
@@ -176,16 +176,10 @@ def run(cfg: Namespace, parser: Parser) -> Report:
 
 
 def _topology(given: str) -> Any:
-    if Path(given).suffix != ".json":
-        return given
     try:
-        with reading(given, "JSON", advice="give best.json of a search in asvit"):
-            content = json.loads(Path(given).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"--arch {given}: no such file") from None
-    except BadFileError as error:
+        return read_architecture(given).arch
+    except (FileNotFoundError, BadFileError) as error:
         raise UsageError(f"--arch {error}") from error
-    return content["arch"] if isinstance(content, dict) and "arch" in content else content
 
 
 def _summary(family: Family, trained: dict[float, TrainedStudent], folder: Path) -> str:

@@ -25,11 +25,20 @@ _MILLION = 1e6
 _GIGA = 1e9
 
 
-def add_scoring_options(parser: Parser) -> None:
-    """Space, data, teacher, proxies: what `scoring_arguments` reads."""
+def add_scoring_options(parser: Parser, space: str | None = "autoformer-tiny") -> None:
+    """Space, data, teacher, proxies: what `scoring_arguments` reads.
+
+    Args:
+        parser: The command's.
+        space: Default of ``--space``; ``None`` where architectures bring theirs along.
+    """
     parser.add_argument("--cfg", action="config", help="YAML file of these options")
+    default = "" if space else "; default that of the architectures, else autoformer-tiny"
     parser.add_argument(
-        "--space", type=str, default="autoformer-tiny", help=", ".join(spaces.available())
+        "--space",
+        type=str if space else str | None,
+        default=space,
+        help=", ".join(spaces.available()) + default,
     )
     data = parser.add_argument_group("data")
     data.add_argument(

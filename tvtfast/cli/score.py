@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from tvtfast.cli.options import (
@@ -17,12 +15,15 @@ from tvtfast.cli.output import Report, wrapped
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.tables import candidate_rows, candidates_table
 from tvtfast.common.files import check_file
-from tvtfast.common.foreign import BadFileError, reading
+from tvtfast.common.foreign import BadFileError
 from tvtfast.common.progress import note
+from tvtfast.spaces import ARCH_FORMS, Space, Written, read_architectures
 from tvtfast.spaces import get as get_space
 
+_DEFAULT = "autoformer-tiny"
 _EXAMPLES = (
     "tvtfast score --arch runs/digits-autoformer-tiny-seed0/best.json",
+    "tvtfast score --arch deit-tiny deit-small --proxies weight_norm params",
     "tvtfast score --space asvit --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' --json",
 )
 
@@ -33,15 +34,14 @@ def parser() -> Parser:
         "Score given architectures.",
         _EXAMPLES,
     )
-    add_scoring_options(parser)
+    add_scoring_options(parser, space=None)
     add_rank_option(parser)
     parser.add_argument(
         "--arch",
         type=str,
         nargs="+",
         default=[],
-        help="architectures as JSON or in the string form of their space, or files: best.json of a "
-        "run, or a JSON list",
+        help=f"each {ARCH_FORMS}",
     )
     parser.add_argument("--output", type=str | None, default=None, help="also write a CSV file")
     parser.add_argument(
@@ -55,12 +55,13 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     from tvtfast.scoring import rank, score
     from tvtfast.scoring.ranking import check_method
 
-    space = get_space(cfg.space)
-    architectures = [arch for given in cfg.arch for arch in _architectures(given)]
-    if not architectures:
+    written = [one for given in cfg.arch for one in _written(given)]
+    if not written:
         raise UsageError(
             "name at least one architecture: --arch '{...}' or --arch runs/x/best.json"
         )
+    space, architectures = _space(cfg, written), [one.arch for one in written]
+    cfg.space = space.name
     choose_proxies(cfg)
     check_method(cfg.method)
     for name in ("output", "store"):
@@ -98,18 +99,19 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     return Report("\n".join(lines), data)
 
 
-def _architectures(given: str) -> list[Any]:
-    if given.lstrip().startswith("{") or ("|" in given and not Path(given).exists()):
-        return [given]
-    path = Path(given)
+def _written(given: str) -> list[Written]:
     try:
-        with reading(path, "JSON", advice="give best.json of a run, or a JSON list"):
-            content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"--arch {given}: neither JSON nor an existing file") from None
-    except BadFileError as error:
+        return read_architectures(given)
+    except (FileNotFoundError, BadFileError) as error:
         raise UsageError(f"--arch {error}") from error
-    entries = content if isinstance(content, list) else [content]
-    return [
-        entry["arch"] if isinstance(entry, dict) and "arch" in entry else entry for entry in entries
-    ]
+
+
+def _space(cfg: Namespace, written: list[Written]) -> Space[Any]:
+    """What ``--space`` names, else what the architectures bring along."""
+    named = dict.fromkeys(one.space for one in written if one.space is not None)
+    if cfg.space is None and len(named) > 1:
+        raise UsageError(
+            f"the architectures are of several spaces, {', '.join(named)}; score those of one at a "
+            "time"
+        )
+    return get_space(cfg.space or next(iter(named), _DEFAULT))

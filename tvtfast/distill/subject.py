@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from tvtfast import spaces
 from tvtfast.common.fallbacks import logger
 from tvtfast.data import VisionDataset
 from tvtfast.models import StudentCard, build
@@ -131,24 +131,11 @@ def _student_folder(student: Any) -> Path | None:
 
 
 def read_architecture(student: Any) -> Any:
-    """What a caller names an architecture by: a description, its JSON, or the path of a file of
-    it."""
+    """What a caller names an architecture by: a description, or a text as
+    `tvtfast.spaces.read_architecture` takes it, which becomes one."""
     if not isinstance(student, (str, os.PathLike)):
         return student
-    text = os.fspath(student)
-    if text.lstrip().startswith("{"):
-        return json.loads(text)
-    if "|" in text and not Path(text).exists():
-        return text  # the string form of a space that has one
-    try:
-        return json.loads(Path(text).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{text} is neither an architecture as JSON nor an existing file; give the best.json of"
-            " a search"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{text} is not a JSON file ({error})") from error
+    return asdict(spaces.read_architecture(os.fspath(student)))
 
 
 def _pair(side: int | tuple[int, int]) -> list[int]:

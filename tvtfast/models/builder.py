@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from tvtfast.initialization import ParameterInit, initialize_
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.registry import model_of
-from tvtfast.spaces import ModelOptions, Space
+from tvtfast.spaces import ModelOptions, Reference, Space, reference, references
 from tvtfast.spaces import get as get_space
 
 
@@ -50,9 +51,9 @@ def blank(
 def build(
     arch: Any | Mapping[str, Any] | str,
     *,
-    space: str | Space[Any],
-    num_classes: int = 100,
-    img_size: int | tuple[int, int] = 224,
+    space: str | Space[Any] | None = None,
+    num_classes: int | None = None,
+    img_size: int | tuple[int, int] | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
     **options: Any,
@@ -60,18 +61,39 @@ def build(
     """Build one candidate with index-keyed weights, see `tvtfast.initialize_`.
 
     Args:
-        arch: An architecture of ``space``, its JSON string, or its published dictionary.
+        arch: An architecture of ``space``, its JSON string, or its published dictionary; without
+            ``space`` a published model, or the name of one (`tvtfast.spaces.reference`).
         space: Name of a space, or the space.
-        num_classes: Width of the classifier.
-        img_size: Height and width of the images, in pixels.
+        num_classes: Width of the classifier; default 100, or as published.
+        img_size: Height and width of the images, in pixels; default 224, or as published.
         seed: Seed of the weights.
         device: Where the parameters live; default CPU.
-        **options: ``patch_size``, ``in_chans``, ``distilled``, ``drop_path_rate``, ``pool``
-            (`tvtfast.spaces.ModelOptions`).
+        **options: What else is not as published, or the default: ``patch_size``, ``in_chans``,
+            ``distilled``, ``drop_path_rate``, ``pool`` (`tvtfast.spaces.ModelOptions`).
 
     Returns:
         The module, fp32, in evaluation mode.
+
+    Raises:
+        ValueError: An architecture that is not sound, or neither a space nor a published model.
+        TypeError: An option that no model has.
     """
-    model = blank(arch, space=space, num_classes=num_classes, img_size=img_size, **options)
+    sizes = {"num_classes": num_classes, "img_size": img_size}
+    options |= {name: value for name, value in sizes.items() if value is not None}
+    if space is None:
+        found = _published(arch)
+        arch, space, options = found.arch, found.space, asdict(found.options) | options
+    model = blank(arch, space=space, **options)
     model.to_empty(device=device or "cpu")
     return initialize_(model, seed).eval()
+
+
+def _published(arch: Any) -> Reference:
+    if isinstance(arch, Reference):
+        return arch
+    if isinstance(arch, str) and not arch.lstrip().startswith("{"):
+        return reference(arch)
+    raise ValueError(
+        "name the space of the architecture, space='autoformer-tiny', or build a published model "
+        f"by its name: {', '.join(references())}"
+    )

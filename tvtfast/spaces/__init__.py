@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from tvtfast.common.names import unknown
-from tvtfast.spaces import asvit, autoformer, pit, vitas_cell, vitas_deit, vitas_twins
 from tvtfast.spaces.asvit import AsViTArch, AsViTSpace
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
@@ -21,6 +17,8 @@ from tvtfast.spaces.constraints import (
 from tvtfast.spaces.options import ModelOptions, default_patch_size
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
+from tvtfast.spaces.references import Reference, reference, references
+from tvtfast.spaces.registry import available, get, register
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.slices import QKV_MODES, Axis, Genes, Layout, Piece, layer_pieces
 from tvtfast.spaces.steps import Step
@@ -28,8 +26,11 @@ from tvtfast.spaces.variables import Variable
 from tvtfast.spaces.vitas_cell import VitasCellSpace
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 from tvtfast.spaces.vitas_twins import StageChoices, VitasTwinsArch, VitasTwinsSpace
+from tvtfast.spaces.written import ARCH_FORMS, Written, read_architecture, read_architectures
+from tvtfast.spaces.yaml_files import Description, read_yaml, write_yaml
 
 __all__ = [
+    "ARCH_FORMS",
     "METRICS",
     "QKV_MODES",
     "AsViTArch",
@@ -38,6 +39,7 @@ __all__ = [
     "AutoFormerSpace",
     "Axis",
     "Constraints",
+    "Description",
     "Genes",
     "InfeasibleError",
     "Layout",
@@ -47,6 +49,7 @@ __all__ = [
     "PiTArch",
     "PiTSpace",
     "Piece",
+    "Reference",
     "Skeleton",
     "Space",
     "StageChoices",
@@ -58,6 +61,7 @@ __all__ = [
     "VitasTwinsArch",
     "VitasTwinsSpace",
     "Window",
+    "Written",
     "available",
     "default_patch_size",
     "describe_windows",
@@ -65,54 +69,11 @@ __all__ = [
     "layer_pieces",
     "parse_constraints",
     "parse_windows",
+    "read_architecture",
+    "read_architectures",
+    "read_yaml",
+    "reference",
+    "references",
     "register",
+    "write_yaml",
 ]
-
-_spaces: dict[str, Space[Any]] = {}
-_aliases = {
-    "autoformer": "autoformer-tiny",
-    "autoformer-small": "autoformer-original-small",
-    "autoformer-base": "autoformer-original-base",
-}
-
-
-def register(space: Space[Any]) -> Space[Any]:
-    """Add a space under its name, so that `get`, the command line and run folders know it.
-
-    Raises:
-        ValueError: The name is taken by another space.
-    """
-    if _spaces.get(space.name, space) != space or space.name in _aliases:
-        raise ValueError(f"a space named {space.name!r} is registered already; choose another name")
-    _spaces[space.name] = space
-    return space
-
-
-def available() -> tuple[str, ...]:
-    """Names of the registered spaces."""
-    return tuple(sorted(_spaces))
-
-
-def get(name: str | Space[Any]) -> Space[Any]:
-    """The space of a name; a space passes through.
-
-    Raises:
-        ValueError: An unknown name; the message lists the known ones.
-    """
-    if isinstance(name, Space):
-        return name
-    space = _spaces.get(_aliases.get(name, name)) if isinstance(name, str) else None
-    if space is None:
-        raise ValueError(unknown("space", name, (*available(), *_aliases)))
-    return space
-
-
-for _space in (
-    *asvit.SPACES,
-    *autoformer.SPACES,
-    *pit.SPACES,
-    *vitas_cell.SPACES,
-    *vitas_deit.SPACES,
-    *vitas_twins.SPACES,
-):
-    register(_space)

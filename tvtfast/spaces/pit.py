@@ -1,6 +1,10 @@
-"""The PiT space of TVT and ViT-Bench-101: three stages joined by pooling.
+"""PiT spaces: three stages joined by pooling.
 
-Source: Heo et al., "Rethinking Spatial Dimensions of Vision Transformers", ICCV 2021.
+``pit`` is the space of TVT's released search. ``pit-full-tiny`` has all 27 depths of the
+configuration files beside it, and is TF-TAS' space of PiT-Ti; ``pit-full-xs`` and
+``pit-full-small`` are those of its PiT-XS and PiT-S.
+Sources: Heo et al., "Rethinking Spatial Dimensions of Vision Transformers", ICCV 2021; Zhou et al.,
+"Training-free Transformer Architecture Search", CVPR 2022.
 """
 
 from __future__ import annotations
@@ -19,14 +23,12 @@ from tvtfast.spaces.soundness import WIDEST, check_count, check_counts, not_sear
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, Pooling, SelfAttention, Step
 from tvtfast.spaces.variables import Variable
 
-_HEADS = tuple(itertools.combinations_with_replacement((2, 4, 8), 3))
 _STAGES = 3
 _DECISIONS = ("base_dim", "mlp_ratio", "depth", "num_heads")
-_DEPTHS = tuple(
-    triple
-    for triple in itertools.product((1, 2, 3), (4, 6, 8), (2, 4, 6))
-    if 12 <= sum(triple) <= 14
-)
+_HEADS = tuple(itertools.combinations_with_replacement((2, 4, 8), 3))
+_SMALL_HEADS = tuple(itertools.combinations_with_replacement((3, 6, 12), 3))
+_ALL_DEPTHS = tuple(itertools.product((1, 2, 3), (4, 6, 8), (2, 4, 6)))
+_DEPTHS = tuple(triple for triple in _ALL_DEPTHS if 12 <= sum(triple) <= 14)
 
 
 @dataclass(frozen=True)
@@ -47,17 +49,27 @@ class PiTArch:
 
 @dataclass(frozen=True)
 class PiTSpace(Space[PiTArch]):
-    """1,600 architectures. Heads never decrease from stage to stage, since the pooling convolution
-    is depthwise and can only multiply channels."""
+    """Ranges of a PiT space; by default the 1,600 architectures of TVT.
+
+    Heads never decrease from stage to stage, since the pooling convolution is depthwise and can
+    only multiply channels.
+
+    Args:
+        name: Name in the registry.
+        base_dims: Channels of a head.
+        mlp_ratios: Hidden width of the MLPs over the width of their stage.
+        depth_triples: Block counts of the three stages.
+        head_triples: Heads of the three stages.
+    """
 
     name: str = "pit"
+    base_dims: tuple[int, ...] = (16, 24, 32, 40)
+    mlp_ratios: tuple[int, ...] = (2, 4, 6, 8)
+    depth_triples: tuple[tuple[int, ...], ...] = _DEPTHS
+    head_triples: tuple[tuple[int, ...], ...] = _HEADS
 
     arch_type: ClassVar[type[Any]] = PiTArch
     pools: ClassVar[tuple[str, ...]] = ("token", "avg")
-    base_dims: ClassVar[tuple[int, ...]] = (16, 24, 32, 40)
-    mlp_ratios: ClassVar[tuple[int, ...]] = (2, 4, 6, 8)
-    depth_triples: ClassVar[tuple[tuple[int, ...], ...]] = _DEPTHS
-    head_triples: ClassVar[tuple[tuple[int, ...], ...]] = _HEADS
 
     @property
     def _choices(self) -> tuple[tuple[Any, ...], ...]:
@@ -217,4 +229,14 @@ def _area(grid: tuple[int, int]) -> int:
     return grid[0] * grid[1]
 
 
-SPACES = (PiTSpace(),)
+SPACES = (
+    PiTSpace(),
+    PiTSpace("pit-full-tiny", depth_triples=_ALL_DEPTHS),
+    PiTSpace("pit-full-xs", (40, 48, 56, 64), depth_triples=_ALL_DEPTHS),
+    PiTSpace(
+        "pit-full-small",
+        (36, 48, 60, 72),
+        depth_triples=_ALL_DEPTHS,
+        head_triples=_SMALL_HEADS,
+    ),
+)
