@@ -72,6 +72,7 @@ def inherited(sharing: str, seed: int, epochs: int, folder: Path) -> InheritedAc
         SPACE,
         train,
         test=held_out,
+        search_split=0,
         output_dir=folder / f"super-{sharing}-{seed}",
         sharing=sharing,
         cutmix=0.0,
@@ -91,6 +92,7 @@ def retrained(arch: Any, seed: int, epochs: int, folder: Path) -> float:
         SPACE.to_dict(SPACE.decode(arch)),
         train,
         test=test,
+        search_split=0,
         space=SPACE,
         output_dir=folder / f"retrained-{name}-{seed}",
         recipe=replace(_RETRAIN, epochs=epochs),
@@ -98,7 +100,7 @@ def retrained(arch: Any, seed: int, epochs: int, folder: Path) -> float:
         device="cpu",
         **OPTIONS,
     )
-    return float(trained.history[-1]["accuracy"])
+    return trained.accuracy
 
 
 def found(score: InheritedAccuracy, seed: int, options: argparse.Namespace) -> Any:

@@ -162,7 +162,7 @@ def test_grow(folder, capsys):
 
 def test_trainings_export_and_predict(folder, teacher, student, capsys):
     assert printed(teacher, capsys)["epochs"] == 1
-    assert printed(student, capsys)["best_epoch"] == 1
+    assert printed(student, capsys)["epoch"] == 1
     export = ["export", "--student", str(folder / "student"), "--output", str(folder / "out")]
     assert "local-dir:" in printed(export, capsys)["load"]
     predict = ["predict", "--student", str(folder / "student"), "--images"]

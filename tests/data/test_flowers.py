@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from tvtfast.data import DatasetNotFoundError, load_dataset
+from tvtfast.data import DatasetNotFoundError, load_dataset, load_splits
 from tvtfast.data.readers.flowers import MD5
 
 Save = Callable[[Path, dict[str, Any]], None]
@@ -110,3 +110,12 @@ def test_damaged_mat_files(flowers: Path, save: Save) -> None:
 def test_missing_set(tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFoundError, match=r"jpg, imagelabels.mat, setid.mat"):
         load_dataset("flowers102", tmp_path)
+
+
+def test_a_training_is_chosen_by_the_validation_split_of_its_own(flowers: Path) -> None:
+    splits = load_splits("flowers102", flowers)
+    assert splits.held_out is not None
+    found = (splits.train.split, splits.held_out.split, splits.test.split)
+    assert found == ("train", "val", "test")
+    assert splits.held_out.labels.tolist() == [101]
+    assert load_splits("flowers102", flowers, search_split=0).train.split == "trainval"

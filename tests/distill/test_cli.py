@@ -54,14 +54,14 @@ def test_distill_prints_accuracy_and_folder(data, student, teacher, capsys):
     arguments = ["--data-set", str(data / "mine.npz"), "--arch", str(data / "best.json")]
     assert main(["distill", *arguments, "--guidance", "none", *SHORT]) == 0
     out = capsys.readouterr().out
-    assert "% after epoch 1, the best" in out and str(data / "mine-plain-seed0") in out
+    assert "% of those held out (epoch 1 of 1)" in out and str(data / "mine-plain-seed0") in out
 
 
 def test_digits_bring_their_own_teacher(data, small, tmp_path, monkeypatch):
     monkeypatch.setattr("tvtfast.cli.training.digits_teacher", lambda progress: small.teacher())
     short = {None: small.part("train", 32), "eval": small.part("test", 8)}
     monkeypatch.setattr(
-        "tvtfast.training.images.load_dataset", lambda name, path, split=None: short[split]
+        "tvtfast.data.splits.load_dataset", lambda name, path, split=None: short[split]
     )
     arguments = ["--arch", str(data / "best.json"), "--output-dir", str(tmp_path / "student")]
     assert main(["distill", *arguments, *SHORT]) == 0

@@ -79,8 +79,8 @@ def test_another_teacher_and_other_weights_are_another_training(small, tmp_path)
 
 def test_classes_and_normalisation_are_part_of_the_pixels(small, tmp_path):
     def named(names):
-        part = small.part("train", 20)
-        chosen = [part.images[index] for index in range(20)]
+        part = small.part("train", 40)
+        chosen = [part.images[index] for index in range(40)]
         return VisionDataset(chosen, part.labels, names, name="part", split="train", img_size=16)
 
     train(small, tmp_path, named("abcdefghij"), test=small.part("test", 8))

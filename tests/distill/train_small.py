@@ -48,7 +48,7 @@ def train(folder: Any, *, plain: bool = False, **changes: Any) -> TrainedStudent
         changes.pop("student", ARCH),
         part("train", changes.pop("images", 100)),
         None if plain else changes.pop("teacher", None) or teacher(),
-        test=part("test", 30),
+        test=changes.pop("test", None) or part("test", 30),
         space=SPACE,
         output_dir=folder,
         recipe=Recipe(**RECIPE | recipe),

@@ -17,10 +17,10 @@ from tvtfast.report import AttentionPanel, RunReport, TrainedNetwork, write_run_
 from tvtfast.report.run_content import comparison
 
 _TEACHER = TrainedNetwork(
-    "teacher resnet20", "from scratch", 272_474, 82_000_000, 98.9, 30.0, (60.0, 98.9)
+    "teacher resnet20", "from scratch", 272_474, 82_000_000, 98.9, 97.5, 30.0, (60.0, 97.5)
 )
 _STUDENT = TrainedNetwork(
-    "student", "linear guidance", 5_900_000, 220_000_000, 95.0, 200.0, (50.0, 95.0, 94.0)
+    "student", "linear guidance", 5_900_000, 220_000_000, 95.0, 96.5, 200.0, (50.0, 96.5, 94.0)
 )
 _PLAIN = dataclasses.replace(
     _STUDENT, name="plain", training="without a teacher", accuracy=90.0, curve=(90.0,)
@@ -34,6 +34,7 @@ def report(**changes: Any) -> RunReport:
         "student": _STUDENT,
         "others": (_PLAIN,),
         "test_images": 400,
+        "held_out_images": 300,
         "arch": '{"depth": 2, "mlp_ratio": [3.5, 4.0]}',
         "stages": {"teacher": 30.0, "search": 10.0, "student": 200.0},
         "attention": AttentionPanel(
@@ -67,24 +68,35 @@ def test_page_says_what_was_trained(tmp_path: Path) -> None:
         "220 M",
         "110 M",
         "95.0 %",
-        "94.0 %",
+        "96.5 %",
         "3 min 20 s",
     ]
     assert "4 min 00 s" in found and "83.3%" in found
     assert '<a href="search/report.html">' in page and "tvtfast predict --student x" in page
     assert "+5.0 points against plain: beyond two standard errors" in page
     assert "mlp_ratio" in found and "teacher" in page
+    said = " ".join(page.split())
+    assert "400 test images, which were read once per network: every network is that of the" in said
+    assert "best on 300 other images, held out of the training images" in said
     for name in ("accuracy", "attention_maps"):
         height, width, _ = imread(tmp_path / f"{name}.png").shape
         assert height > 200 and width > 400
 
 
 def test_a_student_alone_and_a_teacher_of_unknown_accuracy(tmp_path: Path) -> None:
-    unknown = dataclasses.replace(_TEACHER, accuracy=math.nan, seconds=math.nan, curve=())
+    nothing = {"accuracy": math.nan, "held_out_accuracy": math.nan, "seconds": math.nan}
+    unknown = dataclasses.replace(_TEACHER, **nothing, curve=())
     page = written(tmp_path, others=(), teacher=unknown)
     assert "<li>" not in page
     row = cells(page).index("teacher resnet20")
     assert cells(page)[row + 5 : row + 8] == ["–", "–", "–"]
+
+
+def test_without_held_out_images_nothing_was_chosen(tmp_path: Path) -> None:
+    last = dataclasses.replace(_STUDENT, held_out_accuracy=math.nan, curve=())
+    said = " ".join(written(tmp_path, student=last, others=(), held_out_images=0).split())
+    assert "every network is that of its last epoch" in said and "is best on" not in said
+    assert "No image was held out" in said
 
 
 def test_text_is_escaped(tmp_path: Path) -> None:

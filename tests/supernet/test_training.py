@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tvtfast.common.run_folder import OtherRunError
+from tvtfast.data import hold_out
 from tvtfast.distill import Distillation, Recipe, distill
 from tvtfast.models import CheckpointError, CifarResNet, load_student
 from tvtfast.supernet import (
@@ -32,10 +33,14 @@ def test_the_folder(small, finished, assert_same, last_weights):
     loaded = load_superformer(finished.folder)
     assert loaded.fingerprint == finished.superformer.fingerprint
     assert loaded.card.sharing == "cyclic" and loaded.card.recipe["epoch"] == 2
-    assert loaded.card.accuracy == finished.history[-1]["accuracy"]
-    assert loaded.card.steps_per_choice == counted(small, 8)
+    assert loaded.card.held_out_accuracy == finished.history[-1]["accuracy"]
+    assert loaded.card.search_split == 0.2 and loaded.card.recipe["images"] == [80, 20, 30]
+    assert loaded.card.steps_per_choice == counted(small, 6)
     reference = InheritedAccuracy(loaded, small.part("test", 30))(loaded.card.reference)
     assert reference == pytest.approx(loaded.card.accuracy)
+    held_out = hold_out(small.part("train", 100))[1]
+    reference = InheritedAccuracy(loaded, held_out)(loaded.card.reference)
+    assert reference == pytest.approx(loaded.card.held_out_accuracy)
     last = {n.removeprefix("model."): w for n, w in last_weights(finished.folder).items()}
     assert_same(last, loaded.model.state_dict())
 

@@ -14,6 +14,7 @@ from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.teachers import add_teacher_options
 from tvtfast.cli.training import (
     NONE,
+    accuracies,
     add_data_options,
     add_guidance_options,
     add_progressive_option,
@@ -73,7 +74,7 @@ def parser() -> Parser:
 
 
 def run(cfg: Namespace, parser: Parser) -> Report | None:
-    """Train, and print the best accuracy and where the student lies."""
+    """Train, and print how good the student is and where the student lies."""
     if not cfg.arch:
         raise UsageError("name the architecture: --arch runs/x/best.json")
     how = distillation(cfg)
@@ -101,20 +102,18 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     data = {
         "student": trained.folder,
         "accuracy": trained.accuracy,
-        "best_epoch": trained.student.card.recipe["epoch"],
+        "held_out_accuracy": trained.held_out_accuracy,
+        "epoch": trained.student.card.recipe["epoch"],
         "epochs": len(trained.history),
-        "last_accuracy": trained.history[-1]["accuracy"],
         "log": trained.folder / LOG,
     }
     return Report(_summary(trained), data)
 
 
 def _summary(trained: TrainedStudent) -> str:
-    best = trained.student.card.recipe["epoch"]
-    last = trained.history[-1]
+    card = trained.student.card
     return (
-        f"{trained.accuracy:.2f} % after epoch {best}, the best; "
-        f"{last['accuracy']:.2f} % after epoch {last['epoch']:.0f}, the last\n"
+        f"{accuracies(card)} (epoch {card.recipe['epoch']} of {len(trained.history)})\n"
         f"student  {trained.folder}\n"
         f"log      {trained.folder / 'log.csv'}"
     )

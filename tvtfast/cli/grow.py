@@ -11,7 +11,13 @@ from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import add_scoring_options, scoring_arguments
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
-from tvtfast.cli.training import NONE, add_progressive_option, chosen_teacher, progressive_tokens
+from tvtfast.cli.training import (
+    NONE,
+    add_progressive_option,
+    add_search_split_option,
+    chosen_teacher,
+    progressive_tokens,
+)
 from tvtfast.common.foreign import BadFileError
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Distillation, Recipe, TrainedStudent
@@ -118,6 +124,7 @@ def _add_training_options(parser: Parser) -> None:
     group.add_argument("--guidance", type=str, default=NONE, help=", ".join((*GUIDANCE, NONE)))
     group.add_argument("--logits", type=str, default=NONE, help=", ".join((*LOGITS, NONE)))
     add_progressive_option(group)
+    add_search_split_option(group)
     group.add_argument(
         "--workers", type=int, default=0, help="processes that load images; changes no result"
     )
@@ -156,6 +163,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
             how=how,
             recipe=recipe,
             data_path=cfg.data_path,
+            search_split=cfg.search_split,
             seed=cfg.seed,
             device=cfg.device,
             workers=cfg.workers,

@@ -101,6 +101,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         recipe=_changed(known.recipe, {name: getattr(cfg, name) for name in _RECIPE}),
         compare=cfg.compare,
         data_path=cfg.data_path,
+        search_split=cfg.search_split,
         seed=cfg.seed,
         device=cfg.device,
         workers=cfg.workers,

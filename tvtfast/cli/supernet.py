@@ -13,6 +13,7 @@ from tvtfast.cli.parsing import Parser
 from tvtfast.cli.teachers import add_teacher_options
 from tvtfast.cli.training import (
     NONE,
+    accuracies,
     add_data_options,
     add_recipe_options,
     chosen_teacher,
@@ -122,14 +123,12 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         f"--proxies inherited_accuracy --data-set {cfg.data_set}"
     )
     found = places({"superformer": finished.folder, "log": log})
-    text = (
-        f"{card.accuracy:.2f} % with the reference subnet after the last epoch\n{found}\n"
-        f"search it    {command}"
-    )
+    text = f"reference subnet: {accuracies(card)}\n{found}\nsearch it    {command}"
     data = {
         "superformer": finished.folder,
         "space": card.space,
         "accuracy": card.accuracy,
+        "held_out_accuracy": card.held_out_accuracy,
         "epochs": len(finished.history),
         "log": log,
         "search": command,

@@ -9,12 +9,14 @@ from tvtfast.cli.folders import command_folder
 from tvtfast.cli.output import Report, places
 from tvtfast.cli.parsing import Parser
 from tvtfast.cli.training import (
+    accuracies,
     add_data_options,
     add_recipe_options,
-    read_log,
+    epochs_in,
     training_arguments,
 )
 from tvtfast.distill import TEACHER_RECIPE, train_teacher
+from tvtfast.models.teacher_folder import read_teacher_card
 from tvtfast.training.processes import announces
 from tvtfast.training.training_folder import LOG
 
@@ -54,8 +56,15 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     train_teacher(cfg.arch, cfg.data_set, img_size=cfg.img_size, **arguments)
     if not announces():
         return None
-    log = read_log(folder.chosen)
-    data = {"teacher": folder.chosen, "arch": cfg.arch, "log": folder.chosen / LOG, **log}
-    text = f"{log['accuracy']:.2f} % after {log['epochs']} epochs, the best"
+    card, epochs = read_teacher_card(folder.chosen).card, epochs_in(folder.chosen)
+    data = {
+        "teacher": folder.chosen,
+        "arch": cfg.arch,
+        "log": folder.chosen / LOG,
+        "epochs": epochs,
+        "accuracy": card.accuracy,
+        "held_out_accuracy": card.held_out_accuracy,
+    }
+    text = f"{accuracies(card)} (of {epochs} epochs)"
     found = places({"teacher": folder.chosen, "log": folder.chosen / LOG})
     return Report(f"{text}\n{found}", data)

@@ -12,6 +12,7 @@ from tvtfast.cli.choices import DATA_SETS
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.teachers import given_teacher, say
 from tvtfast.common.run_folder import CommandFolder
+from tvtfast.data import SEARCH_SPLIT
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Distillation, ProgressiveTokens, digits_teacher
 from tvtfast.models import Teacher
@@ -44,8 +45,20 @@ def add_data_options(parser: Parser) -> None:
     )
     parser.choices["data_set"] = DATA_SETS
     data.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
+    add_search_split_option(data)
     data.add_argument(
         "--workers", type=int, default=0, help="processes that load images; changes no result"
+    )
+
+
+def add_search_split_option(group: Any) -> None:
+    """Which images are held out of those trained on."""
+    group.add_argument(
+        "--search-split",
+        type=float,
+        default=SEARCH_SPLIT,
+        help="share of the training images that epochs and candidates are chosen by, where the "
+        "data set has no validation split; 0 trains on all and keeps the last epoch",
     )
 
 
@@ -184,6 +197,7 @@ def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) ->
         "recipe": replace(recipe, **changed),
         "output_dir": folder,
         "data_path": cfg.data_path,
+        "search_split": cfg.search_split,
         "workers": cfg.workers,
         "seed": cfg.seed,
         "device": cfg.device,
@@ -192,11 +206,18 @@ def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) ->
     }
 
 
-def read_log(folder: Path) -> dict[str, Any]:
-    """How many epochs a finished training took, and its best accuracy in percent."""
+def epochs_in(folder: Path) -> int:
+    """How many epochs a finished training took."""
     with open(folder / LOG, encoding="utf-8", newline="") as text:
-        rows = list(csv.DictReader(text))
-    return {"epochs": len(rows), "accuracy": max(float(row["accuracy"]) for row in rows)}
+        return len(list(csv.DictReader(text)))
+
+
+def accuracies(card: Any) -> str:
+    """What the card of a student, teacher or superformer says of accuracy, in words."""
+    said = f"{card.accuracy:.2f} % of the test images"
+    if card.held_out_accuracy is None:
+        return f"{said}; nothing was held out, the last epoch is kept"
+    return f"{said}, {card.held_out_accuracy:.2f} % of those held out"
 
 
 def chosen_teacher(cfg: Namespace, how: Distillation) -> Teacher | None:

@@ -9,6 +9,7 @@ from tvtfast.data.locate import DatasetNotFoundError
 from tvtfast.data.pixels import read_image
 from tvtfast.data.registry import DATASETS, DatasetInfo, available, load_dataset
 from tvtfast.data.report import DataReport
+from tvtfast.data.splits import SEARCH_SPLIT, Splits, hold_out, load_splits
 from tvtfast.data.transforms import (
     eval_transform,
     light_transform,
@@ -20,19 +21,23 @@ from tvtfast.data.vit_bench import load_vit_bench
 __all__ = [
     "DATASETS",
     "IMAGENET_NORMALIZATION",
+    "SEARCH_SPLIT",
     "DataReport",
     "DatasetInfo",
     "DatasetNotFoundError",
     "FrozenBatch",
     "Normalization",
+    "Splits",
     "TransformedDataset",
     "VisionDataset",
     "available",
     "eval_transform",
     "fingerprint",
     "frozen_batch",
+    "hold_out",
     "light_transform",
     "load_dataset",
+    "load_splits",
     "load_vit_bench",
     "read_image",
     "resolve_images",

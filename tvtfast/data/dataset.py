@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from tvtfast.common.hashing import fingerprint
 from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
-from tvtfast.data.images import ImageSource, content_of
+from tvtfast.data.images import ChosenImages, ImageSource, content_of
 from tvtfast.data.labels import check_labels
 from tvtfast.data.report import DataReport
 from tvtfast.data.transforms import Transform
@@ -96,6 +96,24 @@ class VisionDataset(Dataset[tuple[Image.Image, int]]):
     def with_transform(self, transform: Transform) -> TransformedDataset:
         """The same images as tensors, ready for a ``torch.utils.data.DataLoader``."""
         return TransformedDataset(self, transform)
+
+    def chosen(self, rows: Sequence[int], split: str) -> VisionDataset:
+        """Some of the images, in the order of ``rows``, with the same classes and labels.
+
+        Args:
+            rows: Indices.
+            split: What the part is called.
+        """
+        return VisionDataset(
+            ChosenImages(self.images, rows),
+            self.labels[list(rows)],
+            self.classes,
+            name=self.name,
+            split=split,
+            img_size=self.img_size,
+            normalization=self.normalization,
+            report=self.report,
+        )
 
     def __repr__(self) -> str:
         return (

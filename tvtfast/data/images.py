@@ -51,11 +51,12 @@ class ArrayImages:
     def __getitem__(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels[index]).convert("RGB")
 
-    def content(self) -> Iterator[bytes | memoryview]:
-        """The bytes that the images are made of, and what tells them apart."""
-        yield f"array{list(self.pixels.shape)}".encode()
-        for image in self.pixels:
-            yield np.ascontiguousarray(image).data
+    def content(self, chosen: Sequence[int] | None = None) -> Iterator[bytes | memoryview]:
+        """The bytes that the images, or some of them, are made of, and what tells them apart."""
+        rows = range(len(self)) if chosen is None else chosen
+        yield f"array{[len(rows), *self.pixels.shape[1:]]}".encode()
+        for row in rows:
+            yield np.ascontiguousarray(self.pixels[row]).data
 
 
 class ImageFiles:
@@ -84,19 +85,48 @@ class ImageFiles:
     def __getitem__(self, index: int) -> Image.Image:
         return read_image(self.paths[index])
 
-    def content(self) -> Iterator[bytes | memoryview]:
-        """The bytes of the files, each after its size; where the files lie plays no part."""
-        for path in self.paths:
+    def content(self, chosen: Sequence[int] | None = None) -> Iterator[bytes | memoryview]:
+        """The bytes of the files, or of some, each after its size; where they lie plays no part."""
+        for path in self.paths if chosen is None else [self.paths[row] for row in chosen]:
             with open(path, "rb") as file:
                 yield f"file[{path.stat().st_size}]".encode()
                 while block := file.read(_BLOCK):
                     yield block
 
 
+class ChosenImages:
+    """Some images of a source, which stay where they are.
+
+    Args:
+        source: All images.
+        rows: Which of them, in which order.
+    """
+
+    def __init__(self, source: ImageSource, rows: Sequence[int]) -> None:
+        if isinstance(source, ChosenImages):
+            inner = source.rows
+            source, rows = source.source, [inner[row] for row in rows]
+        self.source: ImageSource = source
+        self.rows: tuple[int, ...] = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return self.source[self.rows[index]]
+
+
 def content_of(images: ImageSource) -> Iterator[bytes | memoryview]:
-    """What the pixels of any source depend on, block by block."""
-    if isinstance(images, (ArrayImages, ImageFiles)):
-        yield from images.content()
+    """What the pixels of any source depend on, block by block.
+
+    Chosen images give what they would give as a source of their own.
+    """
+    source: ImageSource = images
+    rows: tuple[int, ...] | None = None
+    if isinstance(images, ChosenImages):
+        source, rows = images.source, images.rows
+    if isinstance(source, (ArrayImages, ImageFiles)):
+        yield from source.content(rows)
         return
     for index in range(len(images)):
         image = images[index]

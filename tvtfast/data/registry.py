@@ -36,6 +36,8 @@ class DatasetInfo:
         splits: Splits it can have.
         train_split: The split the published recipe trains on.
         eval_split: The split accuracies are reported on.
+        own_splits: Splits to train on and to choose by, where it brings both; a folder may lack
+            the second.
         layout: How it lies on disk; ``None`` where it has no folder of its own.
         spellings: Other names it goes by.
     """
@@ -45,6 +47,7 @@ class DatasetInfo:
     splits: tuple[str, ...] = ("train", "test")
     train_split: str = "train"
     eval_split: str = "test"
+    own_splits: tuple[str, str] | None = None
     layout: Layout | None = None
     spellings: tuple[str, ...] = ()
 
@@ -58,6 +61,7 @@ _INFOS = (
         read_flowers102,
         splits=("train", "val", "trainval", "test"),
         train_split="trainval",
+        own_splits=("train", "val"),
         layout=FLOWERS_LAYOUT,
         spellings=("flowers", "flower", "oxford-flowers-102"),
     ),
@@ -70,7 +74,12 @@ _INFOS = (
         layout=TINY_IMAGENET_LAYOUT,
         spellings=("tiny-imagenet-200",),
     ),
-    DatasetInfo("imagefolder", read_imagefolder, splits=("train", "val", "test")),
+    DatasetInfo(
+        "imagefolder",
+        read_imagefolder,
+        splits=("train", "val", "test"),
+        own_splits=("train", "val"),
+    ),
     DatasetInfo("npz", read_npz),
 )
 
@@ -119,6 +128,17 @@ def load_dataset(
             raise ValueError(f"{_unknown(name)}; path={os.fspath(path)!r} needs one of these names")
         known, path = _kind_of(name), name
     return known.read(None if path is None else Path(path).expanduser(), _split(known, split))
+
+
+def info_of(name: str | os.PathLike[str]) -> DatasetInfo:
+    """What is known of a data set by name, or of what lies at a path.
+
+    Raises:
+        DatasetNotFoundError: As `load_dataset`.
+        ValueError: As `load_dataset`.
+    """
+    known = _BY_SPELLING.get(_plain(os.fspath(name)))
+    return _kind_of(name) if known is None else known
 
 
 def address(

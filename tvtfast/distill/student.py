@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tvtfast.common.progress import note
-from tvtfast.data import VisionDataset
+from tvtfast.data import SEARCH_SPLIT, VisionDataset
 from tvtfast.distill.offline import OfflineGuide
 from tvtfast.distill.subject import Subject, subject
 from tvtfast.models import (
@@ -24,11 +24,12 @@ from tvtfast.models import (
     load_teacher,
     save_student,
 )
-from tvtfast.models.student import WEIGHTS
+from tvtfast.models.student import WEIGHTS, read_student_card
 from tvtfast.spaces import Space
 from tvtfast.training.checking import check_training
 from tvtfast.training.guide import Distillation, Guide, check_classes
 from tvtfast.training.images import images
+from tvtfast.training.kept import Keeper, Kept
 from tvtfast.training.losses import DistillationLoss
 from tvtfast.training.objective import Objective, guided
 from tvtfast.training.processes import team
@@ -43,8 +44,9 @@ class TrainedStudent:
     """What a training ended with.
 
     Args:
-        student: The best weights, in evaluation mode, and their card.
-        history: One row per epoch: losses, learning rate, accuracy in percent, seconds.
+        student: The kept weights, in evaluation mode, and their card.
+        history: One row per epoch: losses, learning rate, accuracy of the held-out images in
+            percent, seconds.
         folder: The student folder.
     """
 
@@ -54,10 +56,15 @@ class TrainedStudent:
 
     @property
     def accuracy(self) -> float:
-        """Top-1 accuracy of the best epoch, in percent."""
+        """Top-1 accuracy of the kept weights on the test images, in percent."""
         accuracy = self.student.card.accuracy
         assert accuracy is not None
         return accuracy
+
+    @property
+    def held_out_accuracy(self) -> float | None:
+        """That on the held-out images, which the epoch was chosen by; ``None`` without any."""
+        return self.student.card.held_out_accuracy
 
 
 def distill(
@@ -71,6 +78,8 @@ def distill(
     space: str | Space[Any] | None = None,
     data_path: str | os.PathLike[str] | None = None,
     test: VisionDataset | None = None,
+    held_out: VisionDataset | None = None,
+    search_split: float = SEARCH_SPLIT,
     feature_fn: FeatureFn | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
@@ -81,11 +90,12 @@ def distill(
 ) -> TrainedStudent:
     """Train a student on a data set, guided by a teacher, or plainly.
 
-    After every epoch the student is evaluated on images that are resized and nothing else, the best
-    weights become the student folder (see `tvtfast.models.load_student`), and the state is written
-    to ``last.pt``. The same call continues a training that was stopped, to bitwise the same weights
-    on the CPU. Which epoch is the best is decided on the evaluation split, as in the published
-    accuracies; ``log.csv`` has all of them.
+    After every epoch the student is evaluated on held-out images (`tvtfast.data.load_splits`) that
+    are resized and nothing else, the best weights become the student folder (see
+    `tvtfast.models.load_student`), and the state is written to ``last.pt``. The same call continues
+    a training that was stopped, to bitwise the same weights on the CPU. The test images are read
+    once, at the end, with the weights that are kept. (Published accuracies are those of the epoch
+    that is best on the test images.)
 
     Under ``torchrun`` every process takes ``recipe.batch_size`` images per step and gradients are
     averaged over processes.
@@ -94,7 +104,7 @@ def distill(
         student: An architecture, its JSON or dictionary, or the path of the ``best.json`` of a
             search; or a student folder, whose weights are trained on; or any module, with timm's
             ``forward_intermediates`` or ``feature_fn`` for guidance, which is trained in place and
-            holds the best weights in the end.
+            holds the kept weights in the end.
         dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
         teacher: What `tvtfast.load_teacher` takes. Frozen.
         output_dir: The student folder. It holds one training: everything that the weights depend
@@ -104,7 +114,10 @@ def distill(
         recipe: Hyperparameters.
         space: Name of a space, or the space, of an architecture that does not name its own.
         data_path: Folder of a data set given by name.
-        test: Images to evaluate on; only with training images.
+        test: Images to test on; only with training images.
+        held_out: Images to choose the epoch by; only with training images. Default part of them.
+        search_split: Share of the training images that is held out where there is no validation
+            split; 0 to train on all of them and keep the last epoch.
         feature_fn: How to read features of a module, see `tvtfast.models.extract_features`.
         seed: Of weights, order, augmentation and dropout.
         device: Default the GPU, else the CPU.
@@ -123,7 +136,8 @@ def distill(
         RunError: The folder holds another training, or another process trains in it.
     """
     check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
-    train, test = images(dataset, data_path, test)
+    splits = images(dataset, data_path, test, held_out, search_split)
+    train = splits.train
     if how is None:
         how = Distillation() if teacher is not None else Distillation(guidance=None)
     if how.needs_teacher and teacher is None:
@@ -165,7 +179,7 @@ def distill(
                 label_smoothing=recipe.label_smoothing,
                 feature_fn=feature_fn,
             )
-        known = settings(train, test, recipe, seed, processes, model)
+        known = settings(splits, recipe, seed, processes, model)
         known |= _described(trained, how, guide, feature_fn)
         if recipe.tokens is not None:
             cost = recipe.tokens.cost(model, (trained.side, trained.side), recipe.epochs)
@@ -177,19 +191,19 @@ def distill(
             output_dir, "distill", known, weights=WEIGHTS, leads=processes.leads
         )
 
-        def keep_best(best: nn.Module, accuracy: float, epoch: int) -> None:
-            kept = replace(trained.card, accuracy=accuracy, recipe={**known, "epoch": epoch})
-            save_student(folder.path, best, kept)
+        def write(weights: nn.Module, kept: Kept) -> None:
+            recorded = {**known, "epoch": kept.epoch}
+            card = replace(trained.card, recipe=recorded, **kept.accuracies)
+            save_student(folder.path, weights, card)
 
         history = Trainer(
             objective=objective,
-            train=train,
-            test=test,
+            splits=splits,
             img_size=trained.side,
             recipe=recipe,
             seed=seed,
             folder=folder,
-            keep_best=keep_best,
+            keeper=Keeper(folder.path / WEIGHTS, write, lambda: read_student_card(folder.path)),
             team=processes,
             workers=workers,
             progress=progress,

@@ -110,7 +110,7 @@ def _card(
         normalization=train.normalization,
         classes=train.classes,
         dataset=train.name,
-        accuracy=0.0,
+        accuracy=None,
         recipe={},
     )
 

@@ -12,12 +12,13 @@ from torch import nn
 
 from tvtfast.common.names import did_you_mean
 from tvtfast.common.torchvision import ensure_torchvision
-from tvtfast.data import VisionDataset
+from tvtfast.data import SEARCH_SPLIT, VisionDataset
 from tvtfast.initialization import initialize_
 from tvtfast.models import CifarResNet, Teacher, load_teacher
-from tvtfast.models.teacher_folder import WEIGHTS
+from tvtfast.models.teacher_folder import WEIGHTS, read_teacher_card
 from tvtfast.training.checking import check_training
 from tvtfast.training.images import images
+from tvtfast.training.kept import Keeper, Kept
 from tvtfast.training.losses import DistillationLoss
 from tvtfast.training.objective import Objective
 from tvtfast.training.processes import team
@@ -40,6 +41,8 @@ def train_teacher(
     img_size: int | None = None,
     data_path: str | os.PathLike[str] | None = None,
     test: VisionDataset | None = None,
+    held_out: VisionDataset | None = None,
+    search_split: float = SEARCH_SPLIT,
     seed: int = 0,
     device: torch.device | str | None = None,
     workers: int = 0,
@@ -48,7 +51,8 @@ def train_teacher(
 ) -> Teacher:
     """Train a ConvNet from scratch and keep its best weights as a teacher folder.
 
-    Evaluation, continuation, several processes and errors are as in `tvtfast.distill.distill`.
+    What is held out and tested, continuation, several processes and errors are as in
+    `tvtfast.distill.distill`.
 
     Args:
         arch: ``resnet8``, ``resnet14``, ``resnet20``, ``resnet32``, ``resnet44``, ``resnet56`` or
@@ -59,7 +63,10 @@ def train_teacher(
         img_size: Side in pixels, which becomes the teacher's input size; default 32 for a CIFAR
             ResNet and the data set's for a timm model.
         data_path: Folder of a data set given by name.
-        test: Images to evaluate on; only with training images.
+        test: Images to test on; only with training images.
+        held_out: Images to choose the epoch by; only with training images. Default part of them.
+        search_split: Share of the training images that is held out where there is no validation
+            split; 0 to train on all of them and keep the last epoch.
         seed: Of weights, order and augmentation.
         device: Default the GPU, else the CPU.
         workers: Processes that load images; the result does not depend on it.
@@ -78,14 +85,15 @@ def train_teacher(
     )
     check_arch(arch)
     is_cifar = _CIFAR_NAME.fullmatch(arch) is not None
-    train, test = images(dataset, data_path, test)
+    splits = images(dataset, data_path, test, held_out, search_split)
+    train = splits.train
     side = img_size or (_CIFAR_INPUT if is_cifar else train.img_size)
     with team(device) as processes:
         model = _network(arch, train.num_classes, seed)
         objective = Objective(
             model.to(processes.device), DistillationLoss(label_smoothing=recipe.label_smoothing)
         )
-        known = settings(train, test, recipe, seed, processes, model)
+        known = settings(splits, recipe, seed, processes, model)
         folder = TrainingFolder(
             output_dir,
             "teacher",
@@ -94,21 +102,23 @@ def train_teacher(
             leads=processes.leads,
         )
 
-        def keep_best(best: nn.Module, accuracy: float, epoch: int) -> None:
-            kept = Teacher(
-                copy.deepcopy(best), name=arch, input_size=side, normalization=train.normalization
+        def write(weights: nn.Module, kept: Kept) -> None:
+            teacher = Teacher(
+                copy.deepcopy(weights),
+                name=arch,
+                input_size=side,
+                normalization=train.normalization,
             )
-            kept.update(folder.path, dataset=train.name, accuracy=accuracy)
+            teacher.update(folder.path, dataset=train.name, **kept.accuracies)
 
         Trainer(
             objective=objective,
-            train=train,
-            test=test,
+            splits=splits,
             img_size=side,
             recipe=recipe,
             seed=seed,
             folder=folder,
-            keep_best=keep_best,
+            keeper=Keeper(folder.path / WEIGHTS, write, lambda: read_teacher_card(folder.path)),
             team=processes,
             workers=workers,
             progress=progress,

@@ -38,9 +38,12 @@ class StudentCard:
         normalization: What its input is normalised with.
         classes: Class names by label, where known.
         dataset: Name of the data set it was trained on.
-        accuracy: Top-1 accuracy on that data set's evaluation split, in percent; ``None`` where it
-            was not measured.
+        accuracy: Top-1 accuracy on that data set's test images, in percent; ``None`` where it was
+            not measured.
         recipe: How it was trained.
+        held_out_accuracy: Top-1 accuracy on the images that its weights were chosen by, in percent;
+            ``None`` where nothing was chosen, and in cards of earlier versions, whose weights were
+            chosen by ``accuracy``.
     """
 
     space: str | None
@@ -51,6 +54,7 @@ class StudentCard:
     dataset: str
     accuracy: float | None
     recipe: Mapping[str, Any]
+    held_out_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         height, width = self.model_options["img_size"]

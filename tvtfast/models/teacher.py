@@ -193,13 +193,22 @@ class Teacher:
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 
-    def update(self, folder: str | os.PathLike[str], *, dataset: str, accuracy: float) -> None:
+    def update(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        dataset: str,
+        accuracy: float | None,
+        held_out_accuracy: float | None = None,
+    ) -> None:
         """Write into a folder that may be a teacher folder already, as `save`; each file replaces
         the one before it at once."""
-        card = self._card(dataset, accuracy)
+        card = self._card(dataset, accuracy, held_out_accuracy)
         teacher_folder.write(Path(folder), self.module, card)
 
-    def _card(self, dataset: str, accuracy: float) -> TeacherCard:
+    def _card(
+        self, dataset: str, accuracy: float | None, held_out_accuracy: float | None = None
+    ) -> TeacherCard:
         return TeacherCard(
             name=self.name,
             architecture=teacher_folder.describe(self.module),
@@ -207,6 +216,7 @@ class Teacher:
             normalization=self.normalization,
             dataset=dataset,
             accuracy=accuracy,
+            held_out_accuracy=held_out_accuracy,
         )
 
 

@@ -16,7 +16,7 @@ from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.models.checkpoint import CheckpointError, load_weights
 from tvtfast.models.cifar_resnet import CifarResNet
 from tvtfast.models.fitting import FOLDER_ADVICE, check_fit, fit
-from tvtfast.models.model_folder import read_card, write_card, write_weights
+from tvtfast.models.model_folder import Described, read_card, write_card, write_weights
 
 CARD = "teacher.json"
 WEIGHTS = "model.safetensors"
@@ -35,7 +35,11 @@ class TeacherCard:
         input_size: Side in pixels that images are resized to; ``None`` for as they come.
         normalization: What its input is normalised with; ``None`` for the student's.
         dataset: Name of the data set it was trained on.
-        accuracy: Top-1 accuracy on that data set's test split, in percent.
+        accuracy: Top-1 accuracy on that data set's test images, in percent; ``None`` while it is
+            trained.
+        held_out_accuracy: Top-1 accuracy on the images that its weights were chosen by, in percent;
+            ``None`` where nothing was chosen, and in cards of earlier versions, whose weights were
+            chosen by ``accuracy``.
     """
 
     name: str
@@ -43,7 +47,8 @@ class TeacherCard:
     input_size: int | None
     normalization: Normalization | None
     dataset: str
-    accuracy: float
+    accuracy: float | None
+    held_out_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         side = self.input_size
@@ -94,6 +99,16 @@ def write(folder: Path, module: nn.Module, card: TeacherCard) -> None:
     write_card(folder / CARD, card, _KIND, digest)
 
 
+def read_teacher_card(folder: Path) -> Described[TeacherCard]:
+    """The card of a teacher folder, and the digest of its weights.
+
+    Raises:
+        FileNotFoundError: It is no teacher folder.
+        CheckpointError: The card is damaged.
+    """
+    return read_card(folder / CARD, TeacherCard, _KIND, _ADVICE)
+
+
 def read(folder: Path) -> tuple[nn.Module, TeacherCard]:
     """The network with its weights, and the card.
 
@@ -101,7 +116,7 @@ def read(folder: Path) -> tuple[nn.Module, TeacherCard]:
         FileNotFoundError: There is no card.
         CheckpointError: Card or weights are damaged, or do not go together.
     """
-    found = read_card(folder / CARD, TeacherCard, _KIND, _ADVICE)
+    found = read_teacher_card(folder)
     card, path = found.card, folder / WEIGHTS
     weights = load_weights(path, found.digest)
     with reading(

@@ -87,6 +87,7 @@ def _name(pick: Pick) -> str:
 def _described(trained: TrainedStudent, folder: Path) -> Mapping[str, Any]:
     return {
         "accuracy": trained.accuracy,
+        "held_out_accuracy": trained.held_out_accuracy,
         "epochs": len(trained.history),
         "seconds": sum(row["seconds"] for row in trained.history),
         "student": os.path.relpath(trained.folder, folder),

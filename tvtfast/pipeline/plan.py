@@ -29,12 +29,18 @@ class Plan:
     """What `tvtfast.pipeline.run` was asked for, with defaults filled in.
 
     Args:
+        train: Images to train on and to search with.
+        held_out: Images that epochs are chosen by; ``None`` for the last epoch.
+        test: Images that are read once per network, at the end.
+        search_split: The share that ``held_out`` was asked for as.
         given: The teacher that ``source`` names; ``None`` for one that is trained.
     """
 
     folder: Path
     train: VisionDataset
+    held_out: VisionDataset | None
     test: VisionDataset
+    search_split: float
     budget: float
     space: Space[Any]
     trials: int | None
@@ -64,6 +70,8 @@ class Plan:
         """What all trainings have in common, as keyword arguments."""
         return {
             "test": self.test,
+            "held_out": self.held_out,
+            "search_split": self.search_split,
             "seed": self.seed,
             "device": self.device,
             "workers": self.workers,
@@ -73,11 +81,13 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         """All that the results depend on, as plain values."""
         given = self.given is not None
+        parts = [part for part in (self.train, self.held_out, self.test) if part is not None]
         return {
             "data set": self.train.name,
-            "images": [len(self.train), len(self.test)],
-            "labels": fingerprint(self.train.labels, self.test.labels),
-            "pixels": [self.train.fingerprint, self.test.fingerprint],
+            "search split": self.search_split,
+            "images": [len(part) for part in parts],
+            "labels": fingerprint(*(part.labels for part in parts)),
+            "pixels": [part.fingerprint for part in parts],
             "budget": self.budget,
             "space": self.space.name,
             "trials": self.trials,

@@ -57,6 +57,7 @@ def report_run(plan: Plan, stages: Stages, seconds: Mapping[str, float]) -> Path
             ),
             others=_others(stages),
             test_images=len(plan.test),
+            held_out_images=0 if plan.held_out is None else len(plan.held_out),
             arch=json.dumps(best["arch"]),
             stages=seconds,
             attention=attention_panel(*_attention(plan, stages)),
@@ -98,20 +99,22 @@ def _network(
         params=params,
         flops=flops,
         accuracy=trained.accuracy,
+        held_out_accuracy=_number(trained.held_out_accuracy),
         seconds=_seconds(trained),
-        curve=tuple(row["accuracy"] for row in trained.history),
+        curve=_curve(trained.history),
     )
 
 
 def _teacher(plan: Plan, teacher: Teacher, seconds: Mapping[str, float]) -> TrainedNetwork:
-    curve = tuple(_column(_teacher_log(plan), "accuracy"))
+    curve = _curve(_teacher_log(plan))
     side = teacher.input_size or plan.options["img_size"]
     return TrainedNetwork(
         name=f"teacher {teacher.name}",
         training="from scratch" if plan.source is None else "given",
         params=sum(parameter.numel() for parameter in teacher.module.parameters()),
         flops=_teacher_flops(teacher, side),
-        accuracy=max(curve) if curve else _stated_accuracy(plan),
+        accuracy=_stated(plan, "accuracy"),
+        held_out_accuracy=_stated(plan, "held_out_accuracy"),
         seconds=seconds.get(TEACHER, math.nan),
         curve=curve,
     )
@@ -138,9 +141,19 @@ def _teacher_log(plan: Plan) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def _stated_accuracy(plan: Plan) -> float:
+def _stated(plan: Plan, name: str) -> float:
+    """An accuracy in the teacher's card."""
     folder = _teacher_folder(plan)
-    return math.nan if folder is None else float(read_json(folder / "teacher.json")["accuracy"])
+    return math.nan if folder is None else _number(read_json(folder / "teacher.json").get(name))
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _curve(rows: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
+    """Accuracies of the held-out images after every epoch; empty where there are none."""
+    return tuple(float(row["accuracy"]) for row in rows if "accuracy" in row)
 
 
 def _teacher_folder(plan: Plan) -> Path | None:

@@ -13,7 +13,7 @@ import torch
 from tvtfast.common import checks
 from tvtfast.common.identity import Identity
 from tvtfast.common.run_folder import RunError, RunFolder
-from tvtfast.data import VisionDataset
+from tvtfast.data import SEARCH_SPLIT, VisionDataset
 from tvtfast.distill import Distillation, Recipe, TrainedStudent
 from tvtfast.distill.teacher import check_arch
 from tvtfast.models import Teacher, load_teacher
@@ -69,6 +69,8 @@ def run(
     compare: bool = True,
     data_path: str | os.PathLike[str] | None = None,
     test: VisionDataset | None = None,
+    held_out: VisionDataset | None = None,
+    search_split: float = SEARCH_SPLIT,
     seed: int = 0,
     device: torch.device | str | None = None,
     workers: int = 0,
@@ -101,7 +103,9 @@ def run(
             shows what distillation brings, and `tvtfast.pipeline.deit_like` of equal size with the
             same teacher, which shows what the search brings.
         data_path: Folder of a data set given by name.
-        test: Images to evaluate on; only with training images.
+        test: Images to test on; only with training images.
+        held_out: Images to choose epochs by; only with training images. Default part of them.
+        search_split: As for `tvtfast.distill.distill`.
         seed: Of everything that is drawn.
         device: Default the GPU, else the CPU.
         workers: Processes that load images; the result does not depend on it.
@@ -124,13 +128,16 @@ def run(
         trials = checks.whole("trials", trials, least=1)
     if teacher_arch is not None:
         check_arch(teacher_arch)
-    train, test = images(dataset, data_path, test)
+    splits = images(dataset, data_path, test, held_out, search_split)
+    train = splits.train
     known = defaults_for(train.name)
     how = how or Distillation()
     plan = Plan(
         folder=Path(output_dir),
         train=train,
-        test=test,
+        held_out=splits.held_out,
+        test=splits.test,
+        search_split=splits.share,
         budget=float(budget),
         space=resolved_space,
         trials=trials,

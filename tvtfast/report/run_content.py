@@ -18,9 +18,11 @@ class TrainedNetwork:
         training: How it was trained, in a few words.
         params: Parameters.
         flops: Floating-point operations of one image, two per multiply-add.
-        accuracy: Top-1 accuracy of its best epoch, in percent; NaN where it is not known.
+        accuracy: Top-1 accuracy on the test images, in percent; NaN where it is not known.
+        held_out_accuracy: The same on the images that its epoch was chosen by; NaN where none was.
         seconds: Of its training; NaN where it was not trained by the run.
-        curve: Accuracy after every epoch, in percent; empty where it is not known.
+        curve: Accuracy on the held-out images after every epoch, in percent; empty where it is not
+            known.
     """
 
     name: str
@@ -28,6 +30,7 @@ class TrainedNetwork:
     params: int
     flops: int
     accuracy: float
+    held_out_accuracy: float
     seconds: float
     curve: tuple[float, ...]
 
@@ -35,11 +38,6 @@ class TrainedNetwork:
     def macs(self) -> int:
         """Multiply-adds of one image."""
         return self.flops // 2
-
-    @property
-    def last(self) -> float:
-        """Accuracy of the last epoch."""
-        return self.curve[-1] if self.curve else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,8 @@ class RunReport:
         teacher: The teacher.
         student: The winner of the search, trained as the run was asked to.
         others: What it is held against; may be empty.
-        test_images: Images that accuracies are measured on.
+        test_images: Images that accuracies are measured on, once per network.
+        held_out_images: Images that epochs were chosen by; 0 where the last ones were kept.
         arch: The winner's architecture as JSON.
         stages: Seconds per stage, in the order they ran.
         attention: Maps of test images.
@@ -66,6 +65,7 @@ class RunReport:
     student: TrainedNetwork
     others: tuple[TrainedNetwork, ...]
     test_images: int
+    held_out_images: int
     arch: str
     stages: Mapping[str, float]
     attention: AttentionPanel

@@ -15,7 +15,7 @@ from tvtfast.common.hashing import fingerprint
 from tvtfast.common.normalization import Normalization
 from tvtfast.models.checkpoint import CheckpointError, load_weights
 from tvtfast.models.fitting import FOLDER_ADVICE, fit
-from tvtfast.models.model_folder import read_card, write_card, write_weights
+from tvtfast.models.model_folder import Described, read_card, write_card, write_weights
 from tvtfast.spaces import get as get_space
 from tvtfast.supernet.coverage import Coverage
 from tvtfast.supernet.superformer import Superformer
@@ -40,12 +40,16 @@ class SuperformerCard:
         normalization: What its input is normalised with.
         classes: Class names by label, where known.
         dataset: Name of the data set it was trained on.
-        accuracy: Top-1 accuracy of the reference subnet after the last epoch, in percent.
+        accuracy: Top-1 accuracy of the reference subnet after the last epoch on the test images, in
+            percent; ``None`` while it is trained.
         recipe: How it was trained.
-        evaluation: Arguments ``name`` and ``path`` of `tvtfast.data.load_dataset` for the images of
-            its evaluation; ``None`` where they were given as a data set.
+        evaluation: Arguments ``name`` and ``path`` of `tvtfast.data.load_splits` for its images;
+            ``None`` where they were given as data sets.
         steps_per_choice: By name of a decision and value the steps whose subnet had it, see
             `tvtfast.spaces.Space.decisions`; ``None`` in folders of before they were counted.
+        search_split: Argument of `tvtfast.data.load_splits` for the images that were held out; 0
+            where none was, and ``None`` in cards of earlier versions, which held none out.
+        held_out_accuracy: As ``accuracy``, on the held-out images; ``None`` without any.
     """
 
     space: str
@@ -57,10 +61,12 @@ class SuperformerCard:
     normalization: Normalization
     classes: tuple[str, ...] | None
     dataset: str
-    accuracy: float
+    accuracy: float | None
     recipe: Mapping[str, Any]
     evaluation: Mapping[str, Any] | None = None
     steps_per_choice: Mapping[str, Mapping[str, int]] | None = None
+    search_split: float | None = None
+    held_out_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,17 @@ def save_superformer(
     write_card(folder / CARD, card, _KIND, digest)
 
 
+def read_superformer_card(folder: str | os.PathLike[str]) -> Described[SuperformerCard]:
+    """The card of a superformer folder, and the digest of its weights.
+
+    Raises:
+        FileNotFoundError: It is no superformer folder.
+        CheckpointError: The card is damaged.
+    """
+    advice = "train one with 'tvtfast supernet'"
+    return read_card(Path(folder) / CARD, SuperformerCard, _KIND, advice)
+
+
 def load_superformer(
     folder: str | os.PathLike[str], *, device: torch.device | str | None = None
 ) -> TrainedSuperformer:
@@ -109,7 +126,7 @@ def load_superformer(
         ValueError: It is of a space that is not registered.
     """
     folder = Path(folder)
-    found = read_card(folder / CARD, SuperformerCard, _KIND, "train one with 'tvtfast supernet'")
+    found = read_superformer_card(folder)
     card = found.card
     weights = load_weights(folder / WEIGHTS, found.digest)
     get_space(card.space)

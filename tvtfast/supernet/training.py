@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tvtfast.common import checks
-from tvtfast.data import VisionDataset
+from tvtfast.data import SEARCH_SPLIT, VisionDataset
 from tvtfast.data.registry import address
 from tvtfast.models import Teacher, load_teacher
 from tvtfast.spaces import QKV_MODES, Space
@@ -24,6 +24,7 @@ from tvtfast.supernet.folder import (
     SuperformerCard,
     TrainedSuperformer,
     load_superformer,
+    read_superformer_card,
     save_superformer,
 )
 from tvtfast.supernet.intervals import SHARING
@@ -33,6 +34,7 @@ from tvtfast.supernet.superformer import Superformer
 from tvtfast.training.checking import check_training
 from tvtfast.training.guide import Distillation, Guide, check_classes
 from tvtfast.training.images import images
+from tvtfast.training.kept import Keeper, Kept
 from tvtfast.training.processes import team
 from tvtfast.training.recipe import Recipe
 from tvtfast.training.settings import settings
@@ -64,8 +66,8 @@ class FinishedTraining:
 
     Args:
         superformer: The last weights, and their card.
-        history: One row per epoch: losses, learning rate, accuracy of the reference subnet,
-            seconds.
+        history: One row per epoch: losses, learning rate, accuracy of the reference subnet on the
+            held-out images, seconds.
         folder: The superformer folder.
     """
 
@@ -90,6 +92,8 @@ def train_superformer(
     recipe: Recipe = SUPERFORMER_RECIPE,
     data_path: str | os.PathLike[str] | None = None,
     test: VisionDataset | None = None,
+    held_out: VisionDataset | None = None,
+    search_split: float = SEARCH_SPLIT,
     seed: int = 0,
     device: torch.device | str | None = None,
     workers: int = 0,
@@ -102,7 +106,8 @@ def train_superformer(
     The subnet of a step depends on (seed, step) alone, so all processes take the same one, and a
     training that was stopped continues with the same call, to bitwise the same weights on the CPU.
     Several processes, errors and files are as in `tvtfast.distill.distill`. The folder holds the
-    weights of the last epoch; the accuracy in the log is that of one reference subnet.
+    weights of the last epoch; the accuracy in the log is that of one reference subnet on the images
+    that are held out, by which `InheritedAccuracy` compares candidates afterwards.
 
     Args:
         space: A space of ViTAS, or its name; by name it can be loaded again.
@@ -122,7 +127,10 @@ def train_superformer(
             ``attention`` with a teacher (but logits for ``bilateral``).
         recipe: Hyperparameters.
         data_path: Folder of a data set given by name.
-        test: Images to evaluate on; only with training images.
+        test: Images to test on; only with training images.
+        held_out: Images to compare candidates by; only with training images. Default part of them.
+        search_split: Share of the training images that is held out where there is no validation
+            split; 0 to train on all of them.
         seed: Of weights, subnets, order, augmentation and CutMix.
         device: Default the GPU, else the CPU.
         workers: Processes that load images; the result does not depend on it.
@@ -141,7 +149,8 @@ def train_superformer(
     checks.choice("qkv_mode", qkv_mode, QKV_MODES)
     checks.real("cutmix", cutmix, least=0)
     space = get_space(space)
-    train, test = images(dataset, data_path, test)
+    splits = images(dataset, data_path, test, held_out, search_split)
+    train = splits.train
     if not cutmix >= 0:
         raise ValueError(f"cutmix={cutmix}: give an alpha above 0, or 0 for none")
     options = {"img_size": train.img_size, **model_options, "num_classes": train.num_classes}
@@ -177,9 +186,10 @@ def train_superformer(
         normalization=train.normalization,
         classes=train.classes,
         dataset=train.name,
-        accuracy=0.0,
+        accuracy=None,
         recipe={},
         evaluation=_address(dataset, data_path),
+        search_split=splits.share,
     )
     with team(device) as processes:
         guide = None
@@ -196,30 +206,29 @@ def train_superformer(
             guide=guide,
             how=how,
         )
-        known = settings(train, test, recipe, seed, processes, model)
+        known = settings(splits, recipe, seed, processes, model)
         known |= _described(card, subnets, cutmix, how, guide)
         folder = TrainingFolder(
             output_dir, "supernet", known, weights=WEIGHTS, leads=processes.leads
         )
 
-        def keep(last: nn.Module, accuracy: float, epoch: int) -> None:
-            kept = replace(
+        def write(weights: nn.Module, kept: Kept) -> None:
+            described = replace(
                 card,
-                accuracy=accuracy,
-                recipe={**known, "epoch": epoch},
+                recipe={**known, "epoch": kept.epoch},
                 steps_per_choice=objective.tally.steps,
+                **kept.accuracies,
             )
-            save_superformer(folder.path, last, kept)
+            save_superformer(folder.path, weights, described)
 
         history = Trainer(
             objective=objective,
-            train=train,
-            test=test,
+            splits=splits,
             img_size=side,
             recipe=recipe,
             seed=seed,
             folder=folder,
-            keep_best=keep,
+            keeper=Keeper(folder.path / WEIGHTS, write, lambda: read_superformer_card(folder.path)),
             team=processes,
             workers=workers,
             progress=progress,
@@ -233,7 +242,7 @@ def train_superformer(
 def _address(
     dataset: str | os.PathLike[str] | VisionDataset, data_path: str | os.PathLike[str] | None
 ) -> Mapping[str, Any] | None:
-    """Where the images of the evaluation are loaded from again, as far as that is known."""
+    """Where the images are loaded from again, as far as that is known."""
     if isinstance(dataset, VisionDataset):
         return None
     name, path = address(dataset, data_path)

@@ -8,26 +8,27 @@ from typing import Any
 from torch import nn
 
 from tvtfast.common.hashing import fingerprint
-from tvtfast.data import VisionDataset
+from tvtfast.data import Splits
 from tvtfast.training.processes import Team
 from tvtfast.training.recipe import Recipe
 
 
 def settings(
-    train: VisionDataset,
-    test: VisionDataset,
-    recipe: Recipe,
-    seed: int,
-    team: Team,
-    model: nn.Module,
+    splits: Splits, recipe: Recipe, seed: int, team: Team, model: nn.Module
 ) -> dict[str, Any]:
-    """What teachers and students have in common; ``model`` is not trained yet."""
+    """What teachers and students have in common; ``model`` is not trained yet.
+
+    Lists of images, labels and pixels are of the training images, those held out and those of the
+    test, in this order.
+    """
+    parts = [part for part in (splits.train, splits.held_out, splits.test) if part is not None]
     return {
         **asdict(recipe),
-        "dataset": train.name,
-        "images": [len(train), len(test)],
-        "labels": fingerprint(train.labels, test.labels),
-        "pixels": [train.fingerprint, test.fingerprint],
+        "dataset": splits.train.name,
+        "search_split": splits.share,
+        "images": [len(part) for part in parts],
+        "labels": fingerprint(*(part.labels for part in parts)),
+        "pixels": [part.fingerprint for part in parts],
         "seed": seed,
         "processes": team.size,
         "weights": fingerprint(*model.state_dict().values()),

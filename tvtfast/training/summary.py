@@ -53,7 +53,8 @@ class EpochLog:
     def epoch(self, row: dict[str, float]) -> None:
         """One finished epoch."""
         self.done += 1
-        self.bar.describe(f"{self.what}, {row['accuracy']:.1f} % after epoch {self.done}")
+        found = f"{row['accuracy']:.1f} % held out " if "accuracy" in row else ""
+        self.bar.describe(f"{self.what}, {found}after epoch {self.done}")
         if self.curves is not None:
             for name, value in row.items():
                 if name not in _NOT_CURVES:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from tvtfast.common.torchvision import ensure_torchvision
-from tvtfast.data import VisionDataset
+from tvtfast.data import Splits, VisionDataset
+from tvtfast.training.kept import Keeper, Kept
 from tvtfast.training.loading import (
     EpochSampler,
     TrainingBatch,
@@ -30,38 +30,36 @@ from tvtfast.training.training_folder import TrainingError, TrainingFolder
 _CHECK_STEPS = 16
 """Steps between two looks at the loss, each of which waits for the device."""
 
-KeepBest = Callable[[nn.Module, float, int], None]
-"""Called with the weights, their accuracy and the epoch, whenever they are the best so far."""
-
 
 @dataclass
 class Trainer:
     """Train an objective on images, epoch by epoch, continuing what the folder holds.
 
+    The weights of the epoch that is best on the held-out images are kept; without any, those of the
+    last. The test images are read once, at the end, with the weights that are kept.
+
     Args:
         objective: Network, loss and teacher, on the device of the team.
-        train: Training images.
-        test: Images to evaluate on after every epoch.
+        splits: Images to train on, to evaluate on after every epoch, and to test on.
         img_size: Side in pixels.
         recipe: Hyperparameters.
         seed: Of order, augmentation and dropout.
         folder: Where state and log are kept.
-        keep_best: Writes the best weights.
+        keeper: Where the weights that are kept lie.
         team: The processes.
         workers: Processes that load images; the result does not depend on it.
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
-        keep_last: Call ``keep_best`` after every epoch, whether it was the best or not.
+        keep_last: Keep the weights of the last epoch, whether it was the best or not.
     """
 
     objective: Objective
-    train: VisionDataset
-    test: VisionDataset
+    splits: Splits
     img_size: int
     recipe: Recipe
     seed: int
     folder: TrainingFolder
-    keep_best: KeepBest
+    keeper: Keeper
     team: Team
     workers: int = 0
     progress: bool = False
@@ -84,7 +82,7 @@ class Trainer:
     def _run(self) -> list[dict[str, float]]:
         recipe, team = self.recipe, self.team
         batches, sampler = training_batches(
-            self.train,
+            self.splits.train,
             batch_size=recipe.batch_size,
             img_size=self.img_size,
             augmentation=recipe.augmentation,
@@ -92,34 +90,36 @@ class Trainer:
             workers=self.workers,
             team=team,
         )
-        evaluated = evaluation_batches(
-            self.test,
-            batch_size=recipe.batch_size,
-            img_size=self.img_size,
-            workers=self.workers,
-            team=team,
-        )
         state = _State(self.objective, recipe, team.device, len(sampler))
         state.restore(self.folder.load())
+        is_done = state.epoch == recipe.epochs and self.keeper.is_tested()
         team.wait()
-        if state.epoch < recipe.epochs:
+        if not is_done:
             with self.folder.claimed():
-                self._train(state, batches, sampler, evaluated)
+                if team.leads:
+                    self.splits.say()
+                if state.epoch < recipe.epochs:
+                    self._train(state, batches, sampler)
+                self._test(state)
         return state.history
 
-    def _train(
-        self,
-        state: _State,
-        batches: DataLoader[Any],
-        sampler: EpochSampler,
-        evaluated: DataLoader[Any],
-    ) -> None:
+    def _evaluated(self, images: VisionDataset) -> DataLoader[Any]:
+        return evaluation_batches(
+            images,
+            batch_size=self.recipe.batch_size,
+            img_size=self.img_size,
+            workers=self.workers,
+            team=self.team,
+        )
+
+    def _train(self, state: _State, batches: DataLoader[Any], sampler: EpochSampler) -> None:
         """The epochs that are left."""
-        recipe, team = self.recipe, self.team
+        recipe, team, held_out = self.recipe, self.team, self.splits.held_out
+        evaluated = None if held_out is None else self._evaluated(held_out)
         wrapped = team.wrap(self.objective, partial=self.objective.partial)
         log = EpochLog(
             self.folder.path,
-            self.train.name,
+            self.splits.train.name,
             recipe.epochs,
             len(sampler),
             state.epoch,
@@ -132,18 +132,17 @@ class Trainer:
                 sampler.epoch = state.epoch
                 with self._tokens(state.epoch):
                     losses = self._epoch(wrapped, state, batches, log)
-                accuracy = self._accuracy(state.model, evaluated)
                 row = {
                     "epoch": state.epoch + 1,
                     "lr": state.optimizer.param_groups[0]["lr"],
                     **losses,
                     **self._dilation(state.epoch),
-                    "accuracy": accuracy,
+                    **self._held_out_accuracy(state.model, evaluated),
                     "seconds": round(time.perf_counter() - begin, 3),
                 }
                 state.finish_epoch(row)
                 if team.leads:
-                    self._keep(state, row)
+                    self._keep(state)
                 log.epoch(row)
 
     def _tokens(self, epoch: int) -> AbstractContextManager[None]:
@@ -154,11 +153,36 @@ class Trainer:
         tokens = self.recipe.tokens
         return {} if tokens is None else {"dilation": tokens.dilation(epoch, self.recipe.epochs)}
 
-    def _keep(self, state: _State, row: dict[str, float]) -> None:
-        if state.is_best or self.keep_last:
+    def _keep(self, state: _State) -> None:
+        kept = self._kept(state)
+        if kept.epoch == state.epoch:
             with self.folder.writing(state.epoch - 1):
-                self.keep_best(state.model, row["accuracy"], state.epoch)
+                self.keeper.write(state.model, kept)
         self.folder.save(state.to_dict(), state.history)
+
+    def _kept(self, state: _State) -> Kept:
+        """The best epoch so far, or the last."""
+        accuracies = [row.get("accuracy") for row in state.history]
+        epoch = state.epoch
+        if not self.keep_last and self.splits.held_out is not None:
+            epoch = 1 + max(range(state.epoch), key=lambda one: state.history[one]["accuracy"])
+        return Kept(epoch, accuracies[epoch - 1])
+
+    def _test(self, state: _State) -> None:
+        """Write how good the kept weights are on the test images."""
+        kept = self._kept(state)
+        if kept.epoch != state.epoch:
+            self.team.wait()
+            self.keeper.restore(state.model)
+        accuracy = self._accuracy(state.model, self._evaluated(self.splits.test))
+        if self.team.leads:
+            with self.folder.writing(state.epoch):
+                self.keeper.write(state.model, replace(kept, accuracy=accuracy))
+
+    def _held_out_accuracy(
+        self, model: nn.Module, batches: DataLoader[Any] | None
+    ) -> dict[str, float]:
+        return {} if batches is None else {"accuracy": self._accuracy(model, batches)}
 
     def _epoch(
         self,
@@ -250,12 +274,6 @@ class _State:
         """The weights that are evaluated and kept."""
         model: nn.Module = self.objective.model if self.ema is None else self.ema.module
         return model
-
-    @property
-    def is_best(self) -> bool:
-        """Whether the last epoch was better than all before it."""
-        *before, last = (row["accuracy"] for row in self.history)
-        return all(last > accuracy for accuracy in before)
 
     def step(self, wrapped: nn.Module, batch: TrainingBatch, step: int) -> dict[str, Tensor]:
         done = self.epoch * self.epoch_steps + step

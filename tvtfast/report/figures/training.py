@@ -25,14 +25,14 @@ _DASHES = ("--", "-", "-", "-.")
 
 
 def accuracy_figure(networks: Sequence[TrainedNetwork]) -> Figure:
-    """Accuracy against epochs, one line per network, a dot at its best epoch.
+    """Held-out accuracy against epochs, one line per network, a dot at its best epoch.
 
-    A network whose curve is not known but whose accuracy is becomes a dotted horizontal line.
+    A network whose curve is not known but whose test accuracy is becomes a dotted horizontal line.
     """
     figure = new_figure(7.2, 3.8)
     axes = figure.add_subplot()
     axes.set_xlabel("Epoch")
-    axes.set_ylabel("Accuracy (%)")
+    axes.set_ylabel("Held-out accuracy (%)")
     style(axes)
     for index, network in enumerate(networks):
         color, dash = _COLORS[index % len(_COLORS)], _DASHES[index % len(_DASHES)]
@@ -51,7 +51,8 @@ def accuracy_figure(networks: Sequence[TrainedNetwork]) -> Figure:
             best = max(epochs, key=lambda epoch: network.curve[epoch - 1])
             axes.plot(best, network.curve[best - 1], "o", color=color, markersize=5)
         elif network.accuracy == network.accuracy:
-            axes.axhline(network.accuracy, linestyle=":", color=color, label=network.name)
+            name = f"{network.name} (test)"
+            axes.axhline(network.accuracy, linestyle=":", color=color, label=name)
     axes.locator_params(axis="x", integer=True)
     axes.legend(
         loc="lower left",
