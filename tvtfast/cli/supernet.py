@@ -33,7 +33,7 @@ _GUIDANCE = ("attention", "similarity")
 
 _EXAMPLES = (
     "tvtfast supernet --space vitas-deit --data-set photos/",
-    "tvtfast supernet --data-set digits --epochs 20 --sharing ordinal",
+    "tvtfast supernet --space autoformer-tiny --data-set digits --epochs 20",
 )
 
 
@@ -50,15 +50,22 @@ def parser() -> Parser:
         "--space",
         type=str,
         default="vitas-deit",
-        help="vitas-deit, vitas-deit-cell, vitas-deit-large, vitas-twins",
+        help="vitas-deit, vitas-deit-cell, vitas-deit-large, vitas-twins, autoformer-tiny, "
+        "autoformer-original-tiny, autoformer-original-small, autoformer-original-base",
     )
-    model.add_argument("--sharing", type=str, default="cyclic", help=", ".join(SHARING))
+    model.add_argument(
+        "--sharing",
+        type=str | None,
+        default=None,
+        help=f"{', '.join(SHARING)}; default cyclic, and ordinal (weight entanglement) in "
+        "autoformer-*",
+    )
     model.add_argument(
         "--qkv-mode",
-        type=int,
-        default=2,
+        type=int | None,
+        default=None,
         help=f"{', '.join(map(str, QKV_MODES))}: private to a number of heads is nothing, v, or q "
-        "and k",
+        "and k; default 2, and 0 in autoformer-*",
     )
     add_flops_limits(model, "of the subnets, ", "; give those of the search")
     model.add_argument(
@@ -92,7 +99,8 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and say where the superformer lies and what to do with it."""
     default = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
     get_space(cfg.space)
-    checks.choice("sharing", cfg.sharing, SHARING)
+    if cfg.sharing is not None:
+        checks.choice("sharing", cfg.sharing, SHARING)
     checks.choice("window_of", cfg.window_of, WINDOW_OF)
     training = training_arguments(cfg, SUPERFORMER_RECIPE, command_folder(cfg, default))
     side = cfg.img_size or load_dataset(cfg.data_set, cfg.data_path).img_size

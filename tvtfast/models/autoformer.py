@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from tvtfast.initialization import Constant, Normal, ParameterInit
 from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block, RelativePositionAttention
-from tvtfast.models.candidate import CandidateModel, PatchEmbed, drop_path_rates
-from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.candidate import PatchEmbed, drop_path_rates
+from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.registry import register_model
 from tvtfast.spaces.autoformer import (
     MAX_RELATIVE_POSITION,
@@ -21,7 +22,7 @@ from tvtfast.spaces.autoformer import (
 from tvtfast.spaces.options import ModelOptions
 
 
-class AutoFormer(CandidateModel):
+class AutoFormer(ChainedModel):
     """A subnet of the AutoFormer space, stand-alone.
 
     Patch embedding, learned absolute positions over all tokens, pre-norm blocks, final norm. By
@@ -59,13 +60,15 @@ class AutoFormer(CandidateModel):
             return ParameterInit(Constant(0.0) if zero else Normal(0.02), groups)
         return None
 
-    def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
-        self._check_images(images)
+    def links(self) -> Iterator[Link]:
+        stem = ("patch_embed.", "cls_token", "dist_token", "pos_embed")
+        yield Link(stem, self._embedded)
+        for place, block in enumerate(self.blocks):
+            yield Link((f"blocks.{place}.",), partial(block, grid=self.grid), self.grid)
+
+    def _embedded(self, images: Tensor) -> Tensor:
         x = self.patch_embed(images).flatten(2).transpose(1, 2)
-        x = torch.cat((self._prefix_tokens(x.shape[0]), x), dim=1) + self.pos_embed
-        for block in self.blocks:
-            x = block(x, self.grid)
-            yield SpatialFeatures(x, self.grid, self.num_prefix_tokens)
+        return torch.cat((self._prefix_tokens(x.shape[0]), x), dim=1) + self.pos_embed
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         if self.pooling == "token":

@@ -20,6 +20,7 @@ from tvtfast.spaces.constraints import Window
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import real, shown, whole
 from tvtfast.spaces.skeletons import Skeleton
+from tvtfast.spaces.slices import Axis, Genes, Layout, Piece, layer_pieces
 from tvtfast.spaces.soundness import (
     WIDEST,
     check_count,
@@ -30,9 +31,12 @@ from tvtfast.spaces.soundness import (
     not_searched,
 )
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
+from tvtfast.spaces.vitas_slices import BlockSlices, classifier_pieces
 
 ORIGINAL_HEAD_DIM = 64
 MAX_RELATIVE_POSITION = 14
+RELATIVE_TABLES = ("key_rows", "key_columns", "value_rows", "value_columns")
+"""Parameters of the relative positions of a block, each ``[30, 64]``."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class AutoFormerSpace(Space[AutoFormerArch]):
 
     arch_type: ClassVar[type[Any]] = AutoFormerArch
     pools: ClassVar[tuple[str, ...]] = ("avg", "token")
+    usual_sharing: ClassVar[str] = "ordinal"
+    usual_qkv_mode: ClassVar[int] = 0
 
     @property
     def size(self) -> int:
@@ -257,6 +263,65 @@ class AutoFormerSpace(Space[AutoFormerArch]):
         return _block_steps(
             block, dim, heads, ratio, first.grid, first.prefix_tokens, self.relative_position
         )
+
+    def largest(self) -> Iterator[AutoFormerArch]:
+        """One per number of heads, the largest last."""
+        for heads in sorted(self.head_counts):
+            depth = max(self.depths)
+            widths = [dim for dim in self.hidden_dims if self.relative_position or dim % heads == 0]
+            yield AutoFormerArch(
+                max(widths), depth, (max(self.mlp_ratios),) * depth, (heads,) * depth
+            )
+
+    def genes(self, arch: AutoFormerArch) -> Genes:
+        return ((arch.hidden_dim,), *zip(arch.num_heads, arch.mlp_ratio, strict=True))
+
+    def decisions(self, arch: AutoFormerArch) -> dict[str, Any]:
+        """Width, and heads and MLP ratio of every block."""
+        return {
+            "hidden_dim": arch.hidden_dim,
+            **{f"num_heads[{block}]": heads for block, heads in enumerate(arch.num_heads)},
+            **{f"mlp_ratio[{block}]": ratio for block, ratio in enumerate(arch.mlp_ratio)},
+        }
+
+    def decision_values(self) -> dict[str, tuple[Any, ...]]:
+        blocks = range(max(self.depths))
+        return {
+            "hidden_dim": self.hidden_dims,
+            **{f"num_heads[{block}]": self.head_counts for block in blocks},
+            **{f"mlp_ratio[{block}]": self.mlp_ratios for block in blocks},
+        }
+
+    def layout(self, arch: AutoFormerArch, qkv_mode: int) -> Layout:
+        """Weight entanglement: a width takes channels of the largest one, and q, k and v are cut
+        each by itself, so that heads of 64 channels are heads of the largest. Heads that split the
+        width are other groups of its channels for every number of them."""
+        embed = _axis(self.hidden_dims, arch.hidden_dim)
+        hidden = [int(dim * ratio) for dim in self.hidden_dims for ratio in self.mlp_ratios]
+        inner = [ORIGINAL_HEAD_DIM * heads for heads in self.head_counts]
+        layout = {
+            **layer_pieces("patch_embed.proj", embed, None, None, None),
+            **{name: (Piece(name, (None, None, embed)),) for name in ("cls_token", "pos_embed")},
+            **classifier_pieces(embed),
+        }
+        for block, (heads, ratio) in enumerate(zip(arch.num_heads, arch.mlp_ratio, strict=True)):
+            name = f"blocks.{block}."
+            relative = self.relative_position
+            slices = BlockSlices(
+                embed,
+                _axis(inner, ORIGINAL_HEAD_DIM * heads) if relative else embed,
+                _axis(hidden, int(arch.hidden_dim * ratio)),
+                heads,
+            )
+            layout |= slices.pieces(name, qkv_mode)
+            if relative:
+                tables = (f"{name}attn.{table}" for table in RELATIVE_TABLES)
+                layout |= {table: (Piece(table, (None, None)),) for table in tables}
+        return layout
+
+
+def _axis(widths: Sequence[int], width: int) -> Axis:
+    return Axis(tuple(sorted(set(widths))), width)
 
 
 class _Blocks(dict[tuple[int, int, float], tuple[Step, Step]]):

@@ -209,6 +209,12 @@ class Space(ABC, Generic[A]):
         """
         return self._skeletons(ModelOptions.of(**options))
 
+    usual_sharing: ClassVar[str] = "cyclic"
+    """How a superformer of the space shares channels unless told otherwise."""
+
+    usual_qkv_mode: ClassVar[int] = 2
+    """What is private to a number of heads there unless told otherwise."""
+
     def largest(self) -> Iterator[A]:
         """Architectures of the largest widths and depth that together use every parameter that a
         superformer of the space stores.
@@ -305,9 +311,10 @@ class Space(ABC, Generic[A]):
 
     def _no_superformer(self) -> ValueError:
         return ValueError(
-            f"there is no superformer for space {self.name!r}; take a space of ViTAS: vitas-deit, "
-            "vitas-deit-large, vitas-twins, or one of your own that implements largest, genes and "
-            "layout"
+            f"there is no superformer for space {self.name!r}; take one of ViTAS (vitas-deit, "
+            "vitas-deit-large, vitas-twins) or of AutoFormer (autoformer-tiny, "
+            "autoformer-original-tiny, -small, -base), or one of your own that implements largest, "
+            "genes and layout"
         )
 
     def decode(self, encoded: A | Mapping[str, Any] | str) -> A:

@@ -35,9 +35,14 @@ class Superformer(nn.Module):
 
     Args:
         space: A space that implements `Space.largest`, `Space.genes` and `Space.layout`, such as
-            those of ViTAS, or its name. Its models are `tvtfast.models.ChainedModel`.
-        sharing: Which channels a narrower candidate takes, see `tvtfast.supernet.intervals`.
-        qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`.
+            those of ViTAS and AutoFormer, or its name. Its models are
+            `tvtfast.models.ChainedModel`.
+        sharing: Which channels a narrower candidate takes, see `tvtfast.supernet.intervals`;
+            default that of the space (`Space.usual_sharing`): ``cyclic`` in those of ViTAS, and
+            ``ordinal``, which is weight entanglement, in those of AutoFormer.
+        qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`; default
+            that of the space (`Space.usual_qkv_mode`), 2 in those of ViTAS and 0 in those of
+            AutoFormer.
         seed: Seed of the weights.
         device: Where they live; default CPU.
         **options: Fields of `tvtfast.spaces.ModelOptions`. There is no stochastic depth and no
@@ -56,8 +61,8 @@ class Superformer(nn.Module):
         self,
         space: str | Space[Any],
         *,
-        sharing: str = "cyclic",
-        qkv_mode: int = 2,
+        sharing: str | None = None,
+        qkv_mode: int | None = None,
         seed: int = 0,
         device: torch.device | str | None = None,
         **options: Any,
@@ -67,6 +72,8 @@ class Superformer(nn.Module):
         self.options = replace(ModelOptions.of(**options), drop_path_rate=0.0)
         if self.options.distilled:
             raise ValueError("a superformer has no distillation token; leave distilled out")
+        sharing = self.space.usual_sharing if sharing is None else sharing
+        qkv_mode = self.space.usual_qkv_mode if qkv_mode is None else qkv_mode
         checks.choice("qkv_mode", qkv_mode, QKV_MODES)
         self.sharing, self.qkv_mode, self.sides = sharing, qkv_mode, sides(sharing)
         self._skeletons: OrderedDict[Any, _Skeleton] = OrderedDict()

@@ -81,8 +81,8 @@ def train_superformer(
     dataset: str | os.PathLike[str] | VisionDataset,
     *,
     output_dir: str | os.PathLike[str],
-    sharing: str = "cyclic",
-    qkv_mode: int = 2,
+    sharing: str | None = None,
+    qkv_mode: int | None = None,
     flops: tuple[float, float] | None = None,
     window_of: str = "each",
     least_share: float = LEAST_SHARE,
@@ -110,11 +110,13 @@ def train_superformer(
     that are held out, by which `InheritedAccuracy` compares candidates afterwards.
 
     Args:
-        space: A space of ViTAS, or its name; by name it can be loaded again.
+        space: A space of ViTAS or AutoFormer, or its name; by name it can be loaded again.
         dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
         output_dir: The superformer folder, for `load_superformer`.
-        sharing: Which channels narrower candidates take, see `tvtfast.supernet.intervals`.
-        qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`.
+        sharing: Which channels narrower candidates take, see `tvtfast.supernet.intervals`; default
+            as in `Superformer`.
+        qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`; default as
+            in `Superformer`.
         flops: Window of the cost of subnets, two FLOPs per multiply-add; without, there is none.
         window_of: ``each`` for a window of every subnet, which then are drawn as a search within
             these limits draws; ``mean`` for one of their mean, which the probability of identity
@@ -145,10 +147,12 @@ def train_superformer(
         RunError: The folder holds another training, or another process trains in it.
     """
     check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
+    space = get_space(space)
+    sharing = space.usual_sharing if sharing is None else sharing
+    qkv_mode = space.usual_qkv_mode if qkv_mode is None else qkv_mode
     checks.choice("sharing", sharing, SHARING)
     checks.choice("qkv_mode", qkv_mode, QKV_MODES)
     checks.real("cutmix", cutmix, least=0)
-    space = get_space(space)
     splits = images(dataset, data_path, test, held_out, search_split)
     train = splits.train
     if not cutmix >= 0:
