@@ -23,8 +23,7 @@ from tvtfast.spaces import get as get_space
 _DEFAULT = "autoformer-tiny"
 _EXAMPLES = (
     "tvtfast score --arch runs/digits-autoformer-tiny-seed0/best.json",
-    "tvtfast score --arch deit-tiny deit-small --proxies weight_norm params",
-    "tvtfast score --space asvit --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' --json",
+    "tvtfast score --arch deit-tiny deit-small --json",
 )
 
 

@@ -45,6 +45,8 @@ class AsViT(CandidateModel):
     Source: Chen et al., "Auto-scaling Vision Transformers without Training", ICLR 2022.
     """
 
+    num_maps = 4
+
     def __init__(self, arch: AsViTArch, space: AsViTSpace, options: ModelOptions) -> None:
         super().__init__(options, dim=None)
         self.arch, self.space, widths = arch, space, arch.widths

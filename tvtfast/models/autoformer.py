@@ -13,6 +13,7 @@ from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block, RelativePosi
 from tvtfast.models.candidate import PatchEmbed, drop_path_rates
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.registry import register_model
+from tvtfast.models.stages import PlainBackbone
 from tvtfast.spaces.autoformer import (
     MAX_RELATIVE_POSITION,
     ORIGINAL_HEAD_DIM,
@@ -22,7 +23,7 @@ from tvtfast.spaces.autoformer import (
 from tvtfast.spaces.options import ModelOptions
 
 
-class AutoFormer(ChainedModel):
+class AutoFormer(PlainBackbone, ChainedModel):
     """A subnet of the AutoFormer space, stand-alone.
 
     Patch embedding, learned absolute positions over all tokens, pre-norm blocks, final norm. By

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,10 @@ class CandidateModel(nn.Module, ABC):
         options: What surrounds the architecture.
         dim: Width of the class and distillation tokens; ``None`` for a model of patches alone.
     """
+
+    num_maps: ClassVar[int] = 1
+    """How many of the last `intermediates` are the features of a backbone: the stages, or the last
+    block alone."""
 
     def __init__(self, options: ModelOptions, dim: int | None) -> None:
         super().__init__()

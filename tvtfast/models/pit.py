@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
 from tvtfast.models.candidate import CandidateModel, PatchEmbed
 from tvtfast.models.features import SpatialFeatures
 from tvtfast.models.registry import register_model
+from tvtfast.models.stages import chosen_stages, drop_heads, stage_features
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.pit import PiTArch, PiTSpace, stage_grids
 
@@ -25,6 +27,8 @@ class PiT(CandidateModel):
     ``pool="avg"`` both read the mean over the patches.
     Source: Heo et al., ICCV 2021; the subnet of TVT / ViT-Bench-101.
     """
+
+    num_maps = 3
 
     def __init__(self, arch: PiTArch, space: PiTSpace, options: ModelOptions) -> None:
         widths, patch = arch.widths, options.patch_size
@@ -47,8 +51,8 @@ class PiT(CandidateModel):
             before += depth
             if stage + 1 < len(widths):
                 self.pools.append(Pooling(dim, widths[stage + 1]))
-        self.norm = nn.LayerNorm(widths[-1], eps=LAYER_NORM_EPS)
-        self.head = nn.Linear(widths[-1], options.num_classes)
+        self.norm: nn.Module = nn.LayerNorm(widths[-1], eps=LAYER_NORM_EPS)
+        self.head: nn.Module = nn.Linear(widths[-1], options.num_classes)
         if options.distilled:
             self.head_dist = nn.Linear(widths[-1], options.num_classes)
 
@@ -62,11 +66,41 @@ class PiT(CandidateModel):
             return ParameterInit(Uniform(bound), groups=3)
         return None
 
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """Channels, stride and module of every stage, as timm describes them."""
+        stride = self.options.patch_size // 2
+        return [
+            {"num_chs": dim, "reduction": stride << stage, "module": f"stages.{stage}"}
+            for stage, dim in zip(range(len(self.stages)), self.arch.widths, strict=False)
+        ]
+
+    def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
+        """The output of every stage, before it is pooled."""
+        return stage_features(list(self.block_features(images)), self.stages)
+
+    def prune_intermediate_layers(
+        self, indices: int | Sequence[int] = 3, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Drop what `forward_intermediates` does not need for these stages, as timm's models do.
+
+        Returns:
+            The stages, counted from 0.
+        """
+        chosen = chosen_stages(indices, len(self.stages))
+        last = max(chosen)
+        self.stages, self.pools = self.stages[: last + 1], self.pools[:last]
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            drop_heads(self)
+        return chosen
+
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
         self._check_images(images)
         patches = self.patch_embed(images) + self.pos_embed
         prefix = self._prefix_tokens(images.shape[0])
-        for stage, (blocks, grid) in enumerate(zip(self.stages, self.grids, strict=True)):
+        for stage, (blocks, grid) in enumerate(zip(self.stages, self.grids, strict=False)):
             if stage:
                 patches, prefix = self.pools[stage - 1](patches, prefix)
             x = torch.cat((prefix, patches.flatten(2).transpose(1, 2)), dim=1)

@@ -1,9 +1,10 @@
-"""What models whose grid shrinks between stages share of timm's feature interface."""
+"""timm's feature interface: of stages whose grid shrinks, and of blocks of one grid."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -32,3 +33,52 @@ def chosen_stages(indices: int | Sequence[int], count: int) -> list[int]:
     """
     stages = range(count)
     return list(stages[-indices:] if isinstance(indices, int) else map(stages.__getitem__, indices))
+
+
+class PlainBackbone(nn.Module):
+    """timm's feature interface of a model whose ``blocks`` all have one grid, its base class.
+
+    Attributes:
+        blocks: The blocks.
+        patch_embed: Module with ``proj``, the convolution of the patches.
+        norm: Final norm.
+        head: Classifier.
+    """
+
+    blocks: nn.ModuleList
+    patch_embed: nn.Module
+    norm: nn.Module
+    head: nn.Module
+
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """Channels, stride and module of every block, as timm describes them."""
+        proj = self.patch_embed.get_submodule("proj")
+        assert isinstance(proj, nn.Conv2d)
+        return [
+            {"num_chs": proj.out_channels, "reduction": proj.stride[0], "module": f"blocks.{block}"}
+            for block in range(len(self.blocks))
+        ]
+
+    def prune_intermediate_layers(
+        self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Drop what `forward_intermediates` does not need for these blocks, as timm's models do.
+
+        Returns:
+            The blocks, counted from 0.
+        """
+        chosen = chosen_stages(indices, len(self.blocks))
+        self.blocks = self.blocks[: max(chosen) + 1]
+        if prune_norm:
+            self.norm = nn.Identity()
+        if prune_head:
+            drop_heads(self)
+        return chosen
+
+
+def drop_heads(model: nn.Module) -> None:
+    """Replace the classifier, and the distillation head if there is one, by identities."""
+    for name in ("head", "head_dist"):
+        if hasattr(model, name):
+            setattr(model, name, nn.Identity())

@@ -14,11 +14,12 @@ from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
 from tvtfast.models.candidate import PatchEmbed, drop_path_rates
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.registry import register_model
+from tvtfast.models.stages import PlainBackbone
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 
 
-class VitasDeit(ChainedModel):
+class VitasDeit(PlainBackbone, ChainedModel):
     """A subnet of a ViTAS space over DeiT, stand-alone.
 
     Patch embedding, learned absolute positions over all tokens, pre-norm blocks whose q, k and v

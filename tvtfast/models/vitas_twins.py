@@ -15,7 +15,7 @@ from tvtfast.models.candidate import drop_path_rates
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.features import SpatialFeatures
 from tvtfast.models.registry import register_model
-from tvtfast.models.stages import chosen_stages, stage_features
+from tvtfast.models.stages import chosen_stages, drop_heads, stage_features
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_twins import (
     VitasTwinsArch,
@@ -36,8 +36,15 @@ class VitasTwins(ChainedModel):
     Four stages: merging of patches and a norm, then blocks with local or global attention; after
     the first block of a stage a depthwise convolution adds positions. Both heads read the mean over
     the normed tokens of the last stage. Parameters have the names of ``timm.models.Twins``.
+
+    Positions are convolutions, so the same weights serve images of any size. Windows and the
+    strides of keys stay those of ``options.img_size``. Images of another size, and grids on the
+    way, are padded with zeros at the bottom and on the right where patches would leave something
+    out: a map has ``ceil(side / stride)`` rows or columns.
     Source: Chu et al., "Twins", NeurIPS 2021; Su et al., "ViTAS", ECCV 2022.
     """
+
+    num_maps = 4
 
     def __init__(self, arch: VitasTwinsArch, space: VitasTwinsSpace, options: ModelOptions) -> None:
         super().__init__(options, None)
@@ -113,28 +120,56 @@ class VitasTwins(ChainedModel):
         if prune_norm:
             self.norm = nn.Identity()
         if prune_head:
-            self.head = nn.Identity()
-            if self.options.distilled:
-                self.head_dist = nn.Identity()
+            drop_heads(self)
         return chosen
 
     def links(self) -> Iterator[Link]:
-        for stage, (blocks, grid) in enumerate(zip(self.blocks, self.grids, strict=False)):
-            yield Link((f"patch_embeds.{stage}.",), partial(self._merged, stage))
+        return self._links(self.grids)
+
+    def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
+        self._check_images(images)
+        height, width = images.shape[-2:]
+        x = images
+        for link in self._links(self._grids_of((height, width))):
+            x = link.run(x)
+            if link.grid is not None:
+                yield SpatialFeatures(x, link.grid)
+
+    def _links(self, grids: Sequence[tuple[int, int]]) -> Iterator[Link]:
+        for stage, (blocks, grid) in enumerate(zip(self.blocks, grids, strict=False)):
+            before = grids[stage - 1] if stage else None
+            merged = partial(self._merged, stage, before, grid)
+            yield Link((f"patch_embeds.{stage}.",), merged)
             for place in range(len(list(blocks.children()))):
                 names = [f"blocks.{stage}.{place}."]
                 if place == 0:
                     names.append(f"pos_block.{stage}.")
-                yield Link(tuple(names), partial(self._attended, stage, place), grid)
+                yield Link(tuple(names), partial(self._attended, stage, place, grid), grid)
 
-    def _merged(self, stage: int, x: Tensor) -> Tensor:
-        if stage:
-            x = x.transpose(1, 2).unflatten(2, self.grids[stage - 1])
-        merged: Tensor = self.patch_embeds[stage](x)
+    def _grids_of(self, size: tuple[int, int]) -> Sequence[tuple[int, int]]:
+        """Token grids of the stages for images of some size."""
+        if size == self.options.img_size:
+            return self.grids
+        height, width = (-(-side // first_patch(self.options)) for side in size)
+        return [(-(-height >> stage), -(-width >> stage)) for stage in range(len(self.grids))]
+
+    def _merged(
+        self, stage: int, before: tuple[int, int] | None, grid: tuple[int, int], x: Tensor
+    ) -> Tensor:
+        if before is not None:
+            x = x.transpose(1, 2).unflatten(2, before)
+        side = first_patch(self.options) if stage == 0 else 2
+        merged: Tensor = self.patch_embeds[stage](padded(x, [side * length for length in grid]))
         return merged
 
-    def _attended(self, stage: int, place: int, x: Tensor) -> Tensor:
-        grid = self.grids[stage]
+    def _check_images(self, images: Tensor) -> None:
+        if images.ndim != 4 or images.shape[1] != self.options.in_chans:
+            raise ValueError(
+                f"VitasTwins was built for images [B, {self.options.in_chans}, H, W] of any size, "
+                f"got {list(images.shape)}"
+            )
+
+    def _attended(self, stage: int, place: int, grid: tuple[int, int], x: Tensor) -> Tensor:
         blocks: Any = self.blocks[stage]
         attended: Tensor = blocks[place](x, grid)
         return self.pos_block[stage](attended, grid) if place == 0 else attended
@@ -200,7 +235,7 @@ class SubsampledAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int, head_dim: int, stride: int) -> None:
         super().__init__()
         inner = num_heads * head_dim
-        self.num_heads, self.head_dim = num_heads, head_dim
+        self.num_heads, self.head_dim, self.stride = num_heads, head_dim, stride
         self.q = nn.Linear(dim, inner)
         self.kv = nn.Linear(dim, 2 * inner)
         self.proj = nn.Linear(inner, dim)
@@ -212,12 +247,20 @@ class SubsampledAttention(nn.Module):
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         q = self.q(x).unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
         if self.sr is not None:
-            coarse = self.sr(x.transpose(1, 2).unflatten(2, grid))
+            planes = x.transpose(1, 2).unflatten(2, grid)
+            coarse = self.sr(padded(planes, [self.stride, self.stride]))
             x = self.norm(coarse.flatten(2).transpose(1, 2))
         kv = self.kv(x).unflatten(-1, (2, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, *kv.unbind(0))
         projected: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return projected
+
+
+def padded(planes: Tensor, least: Sequence[int]) -> Tensor:
+    """``[B, C, H, W]`` with zeros at the bottom and on the right up to a height and width."""
+    height, width = planes.shape[-2:]
+    below, right = max(0, least[0] - height), max(0, least[1] - width)
+    return F.pad(planes, (0, right, 0, below)) if below or right else planes
 
 
 def windows(x: Tensor, grid: tuple[int, int], side: int) -> Tensor:
