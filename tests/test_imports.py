@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "training": {"common", "data", "initialization", "models"},
     "distill": {"common", "data", "initialization", "models", "spaces", "training"},
     "supernet": {"common", "data", "initialization", "models", "proxies", "spaces", "training"},
-    "students": {"common", "data", "models"},
+    "students": {"common", "data", "models", "spaces", "training"},
     "pipeline": {
         "common",
         "data",

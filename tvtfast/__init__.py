@@ -39,13 +39,15 @@ if TYPE_CHECKING:
         Scoring,
         ScoringError,
         StoreError,
+        Truth,
         correlate,
+        load_truth,
         rank,
         score,
     )
     from tvtfast.searching import SearchResult, search
     from tvtfast.spaces import InfeasibleError
-    from tvtfast.students import export, predict
+    from tvtfast.students import collect_truth, export, predict
 
 __all__ = [
     "FallbackError",
@@ -60,8 +62,10 @@ __all__ = [
     "SearchResult",
     "StoreError",
     "Teacher",
+    "Truth",
     "__version__",
     "build",
+    "collect_truth",
     "correlate",
     "data",
     "distill",
@@ -70,6 +74,7 @@ __all__ = [
     "initialize_",
     "kernels",
     "load_teacher",
+    "load_truth",
     "models",
     "pipeline",
     "population",
@@ -104,12 +109,15 @@ _HOMES = {
     "SearchResult": "searching",
     "StoreError": "scoring",
     "Teacher": "models",
+    "Truth": "scoring",
     "build": "models",
+    "collect_truth": "students",
     "correlate": "scoring",
     "export": "students",
     "grow": "growing",
     "initialize_": "initialization",
     "load_teacher": "models",
+    "load_truth": "scoring",
     "predict": "students",
     "rank": "scoring",
     "run": "pipeline",

@@ -163,6 +163,8 @@ def test_grow(folder, capsys):
 def test_trainings_export_and_predict(folder, teacher, student, capsys):
     assert printed(teacher, capsys)["epochs"] == 1
     assert printed(student, capsys)["epoch"] == 1
+    truth = printed(["truth", "collect", str(folder)], capsys)
+    assert truth["rows"][0]["plain_accuracy"] is not None and truth["rows"][0]["plain_n"] == 1
     export = ["export", "--student", str(folder / "student"), "--output", str(folder / "out")]
     assert "local-dir:" in printed(export, capsys)["load"]
     predict = ["predict", "--student", str(folder / "student"), "--images"]

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -22,6 +23,7 @@ from tvtfast.common.foreign import BadFileError
 from tvtfast.data import FrozenBatch, frozen_batch, load_dataset, load_vit_bench, read_image
 from tvtfast.data.images import ImageFiles
 from tvtfast.data.pixels import MAX_PIXELS, image_suffixes
+from tvtfast.scoring import load_truth
 
 # Pillow and torch warn about what they repair
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -58,6 +60,13 @@ def _pth(legacy: bool) -> bytes:
     file = io.BytesIO()
     torch.save(ROWS, file, _use_new_zipfile_serialization=not legacy)
     return file.getvalue()
+
+
+def _table() -> bytes:
+    """The same rows of a whole space, with a cell that is empty."""
+    archs = [json.dumps(row["arch"] | {"num_heads": [3] * row["arch"]["depth"]}) for row in ROWS]
+    frame = pd.DataFrame({"arch": archs, "kd_acc": [76.06, None, 75.0], "epochs": 300})
+    return frame.to_csv(index=False).encode()
 
 
 def _picture(suffix: str, mode: str = "RGB", **options: Any) -> bytes:
@@ -125,6 +134,11 @@ LOADERS: dict[str, tuple[str, Callable[[Path], bytes], Callable[[Path], object]]
         "gt.json",
         lambda path: json.dumps({"autoformer": ROWS}).encode(),
         lambda path: load_vit_bench(path, "autoformer"),
+    ),
+    "truth, table": (
+        "gt.csv",
+        lambda path: _table(),
+        lambda path: load_truth(path, "autoformer"),
     ),
     "truth, pickled": (
         "gt.pth",

@@ -1,4 +1,4 @@
-"""Combining proxies and judging them."""
+"""Combining proxies."""
 
 from __future__ import annotations
 
@@ -115,47 +115,3 @@ def test_unknown_names():
         tvtfast.rank(scores, proxies=["z"])
     with pytest.raises(ValueError, match="no proxy to combine"):
         tvtfast.rank(scores, proxies=[])
-
-
-def test_correlate_equals_scipy_and_orients():
-    rng = np.random.default_rng(0)
-    accuracy = rng.normal(size=40)
-    noisy = accuracy + rng.normal(size=40)
-    scores = table({"a": noisy, "b": -noisy}, {"a": True, "b": False})
-    frame = tvtfast.correlate(scores, {"acc": accuracy}, n_resamples=50)
-    first, second = frame.iloc[0], frame.iloc[1]
-    assert first["tau"] == pytest.approx(stats.kendalltau(noisy, accuracy).statistic)
-    assert first["rho"] == pytest.approx(stats.spearmanr(noisy, accuracy).statistic)
-    assert first["r"] == pytest.approx(stats.pearsonr(noisy, accuracy).statistic)
-    assert first.drop("proxy").tolist() == second.drop("proxy").tolist()
-    for name in ("tau", "rho", "r"):
-        assert first[f"{name}_low"] < first[name] < first[f"{name}_high"]
-
-
-def test_intervals_cover_the_truth():
-    """Of 40 samples from a population with known rho, most 90 % intervals hold it."""
-    rng = np.random.default_rng(1)
-    hits = 0
-    for _ in range(40):
-        x, noise = rng.normal(size=(2, 60))
-        frame = tvtfast.correlate(
-            table({"a": x}), {"acc": x + noise}, confidence=0.9, n_resamples=100
-        )
-        hits += frame["r_low"][0] <= np.sqrt(0.5) <= frame["r_high"][0]
-    assert hits >= 30
-
-
-def test_missing_scores_are_left_out():
-    frame = tvtfast.correlate(
-        table({"a": [1.0, 2.0, np.nan, 4.0]}), {"acc": [1.0, 2.0, 0.0, 3.0]}, n_resamples=20
-    )
-    assert frame["n"][0] == 3 and frame["tau"][0] == pytest.approx(1.0)
-    constant = tvtfast.correlate(table({"a": [1.0, 1.0, 1.0]}), {"acc": [1.0, 2.0, 3.0]})
-    assert np.isnan(constant["tau"][0])
-
-
-def test_truth_of_another_length():
-    with pytest.raises(ValueError, match="2 rows and 1 columns for a table of 3 candidates"):
-        tvtfast.correlate(table({"a": [1.0, 2.0, 3.0]}), {"acc": [1.0, 2.0]})
-    with pytest.raises(ValueError, match="confidence=2"):
-        tvtfast.correlate(table({"a": [1.0]}), {"acc": [1.0]}, confidence=2)

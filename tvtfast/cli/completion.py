@@ -47,11 +47,13 @@ def completion(shell: str, parsers: Mapping[str, Parser], about: Mapping[str, st
 
 
 def _copy(parser: Parser, copied: argparse.ArgumentParser) -> None:
-    """The flags of a command as argparse has them: names, choices and help."""
+    """The flags of a command as argparse has them, and what it takes by position."""
     for action in parser._actions:
         if action.option_strings and "-h" not in action.option_strings:
             added = copied.add_argument(*action.option_strings, help=_escaped(action.help))
             added.nargs, added.choices = action.nargs, parser.choices.get(action.dest)
+        elif not action.option_strings and action.dest in parser.choices:
+            copied.add_argument(action.dest, choices=parser.choices[action.dest])
 
 
 def _escaped(text: str | None) -> str | None:

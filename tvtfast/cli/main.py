@@ -23,6 +23,7 @@ COMMANDS = {
     "distill": "train a student, guided by a teacher or plainly",
     "export": "hand a trained student over: safetensors for timm, or ONNX",
     "predict": "classify images with a trained student",
+    "truth": "collect the accuracies of trained students, for correlate",
     "correlate": "judge proxies by how they rank architectures of known accuracy",
     "info": "show versions, machine, and which backend serves which operator",
 }

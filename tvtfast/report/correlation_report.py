@@ -37,10 +37,11 @@ def write_correlation_report(
         folder: Where to write; made where needed. Earlier files in it are replaced as a whole, or
             kept when writing fails.
         frame: One row per candidate, one float column per proxy.
-        truth: Accuracy columns in percent, same index; NaN where a candidate was not trained.
+        truth: Accuracy columns in percent, or other columns, same index; NaN where a candidate was
+            not trained.
         correlations: One row per proxy and truth column: ``proxy``, ``truth``, ``n`` and
             Kendall's ``tau``, Spearman's ``rho`` and Pearson's ``r``, each with ``_low`` and
-            ``_high``; oriented so that positive is good.
+            ``_high``; oriented so that positive is good; perhaps ``reason``, why there is none.
         title: Heading of the page.
         settings: What was measured (data, protocol, seeds, ...).
 
@@ -63,6 +64,9 @@ def write_correlation_report(
         count=len(frame),
         proxies=ordered_proxies(correlations),
         baselines=BASELINES,
+        known={
+            str(name): int(truth[name].notna().sum()) for name in correlations["truth"].unique()
+        },
         verdicts=verdicts(correlations),
         rows=correlations.to_dict("records"),
     )

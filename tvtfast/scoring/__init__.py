@@ -1,11 +1,13 @@
 """Scores of untrained candidates: candidates times proxies in, one table out."""
 
+from tvtfast.scoring.correlation import correlate
 from tvtfast.scoring.failures import ScoringError
-from tvtfast.scoring.ranking import correlate, rank
+from tvtfast.scoring.ranking import rank
 from tvtfast.scoring.scorer import Scorer, score
 from tvtfast.scoring.settings import Scoring
 from tvtfast.scoring.store import ScoreStore, StoreError
 from tvtfast.scoring.table import ScoreTable
+from tvtfast.scoring.truth import Truth, load_truth
 
 __all__ = [
     "ScoreStore",
@@ -14,7 +16,9 @@ __all__ = [
     "Scoring",
     "ScoringError",
     "StoreError",
+    "Truth",
     "correlate",
+    "load_truth",
     "rank",
     "score",
 ]

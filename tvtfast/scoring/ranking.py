@@ -1,4 +1,4 @@
-"""Combine proxies over a population, and judge them against the truth."""
+"""Combine proxies over a population."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from tvtfast.common.names import did_you_mean, unknown
 
@@ -23,8 +22,6 @@ ADVICE = (
     "(to Scorer and score) a number of architectures to draw from the space"
 )
 """What to do where candidates cannot be compared with each other."""
-
-_STATISTICS = ("tau", "rho", "r")
 
 
 def _minmax(frame: pd.DataFrame, sure: pd.DataFrame, flat: float) -> pd.DataFrame:
@@ -253,98 +250,6 @@ def _columns(table: ScoreTable, proxies: Sequence[str] | None) -> list[str]:
             f"{did_you_mean(missing[0], table.higher_is_better)}"
         )
     return chosen
-
-
-def correlate(
-    table: ScoreTable,
-    truth: pd.DataFrame | pd.Series[float] | Mapping[str, Sequence[float]],
-    *,
-    confidence: float = 0.95,
-    n_resamples: int = 500,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Agreement of every proxy, baselines included, with measured accuracy. Multiply-adds rank as
-    FLOPs do, and have rows of their own only where they were asked for.
-
-    Args:
-        table: Scores of a population.
-        truth: One column per accuracy; rows in the order of the table.
-        confidence: Coverage of the intervals.
-        n_resamples: Bootstrap resamples of the candidates; all pairs of columns share them.
-        seed: Seed of the resamples.
-
-    Returns:
-        One row per proxy and accuracy: ``proxy, truth, n``, and for Kendall's tau-b (``tau``),
-        Spearman's ``rho`` and Pearson's ``r`` the value and the percentile bootstrap interval
-        (``tau_low``, ``tau_high``, ...). Signs are such that positive means the proxy ranks well:
-        proxies where lower is better are negated. Candidates with a missing value are left out of
-        ``n``; fewer than three leave NaN.
-
-    Raises:
-        ValueError: ``truth`` has another number of rows than the table, or no column.
-    """
-    import pandas as pd
-
-    values = table.to_pandas()
-    measured = truth.to_frame() if isinstance(truth, pd.Series) else pd.DataFrame(truth)
-    if len(measured) != len(values) or not len(measured.columns):
-        raise ValueError(
-            f"truth has {len(measured)} rows and {len(measured.columns)} columns for a table of "
-            f"{len(values)} candidates; give one row per candidate, in the same order"
-        )
-    if not 0 < confidence < 1 or n_resamples < 1:
-        raise ValueError(
-            f"confidence={confidence}, n_resamples={n_resamples}; give a confidence between 0 and "
-            "1 and at least one resample"
-        )
-    resamples = np.random.default_rng(seed).integers(len(values), size=(n_resamples, len(values)))
-    rows = []
-    for proxy, higher in table.higher_is_better.items():
-        if proxy == "macs" and proxy not in table.scored:
-            continue
-        scores = values[proxy].to_numpy("float64") * (1.0 if higher else -1.0)
-        for column in measured.columns:
-            accuracies = measured[column].to_numpy("float64")
-            rows.append(
-                {"proxy": proxy, "truth": str(column)}
-                | _agreement(scores, accuracies, resamples, confidence)
-            )
-    return pd.DataFrame(rows)
-
-
-def _agreement(
-    scores: npt.NDArray[np.float64],
-    accuracies: npt.NDArray[np.float64],
-    resamples: npt.NDArray[np.int64],
-    confidence: float,
-) -> dict[str, float]:
-    valid = np.isfinite(scores) & np.isfinite(accuracies)
-    result: dict[str, float] = {"n": int(valid.sum())}
-    point = _statistics(scores[valid], accuracies[valid])
-    drawn = np.array(
-        [
-            _statistics(scores[kept], accuracies[kept])
-            for kept in (rows[valid[rows]] for rows in resamples)
-        ]
-    )
-    tail = (1 - confidence) / 2
-    for column, name in enumerate(_STATISTICS):
-        finite = drawn[np.isfinite(drawn[:, column]), column]
-        low, high = np.quantile(finite, [tail, 1 - tail]) if len(finite) else (np.nan, np.nan)
-        result |= {name: point[column], f"{name}_low": float(low), f"{name}_high": float(high)}
-    return result
-
-
-def _statistics(
-    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
-) -> tuple[float, float, float]:
-    from scipy import stats
-
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return np.nan, np.nan, np.nan
-    tau = stats.kendalltau(x, y, method="asymptotic").statistic
-    rho = stats.spearmanr(x, y).statistic
-    return float(tau), float(rho), float(stats.pearsonr(x, y).statistic)
 
 
 def _series(values: Any, index: pd.Index[Any]) -> pd.Series[float]:

@@ -1,6 +1,7 @@
-"""Trained students handed over: exported, or asked about images."""
+"""Trained students handed over: exported, asked about images, or collected as truth."""
 
+from tvtfast.students.collecting import collect_truth
 from tvtfast.students.exporting import export
 from tvtfast.students.predicting import predict
 
-__all__ = ["export", "predict"]
+__all__ = ["collect_truth", "export", "predict"]

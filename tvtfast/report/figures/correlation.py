@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from tvtfast.common.accuracies import is_accuracy
 from tvtfast.report.baselines import BASELINES, COUNTS, ordered_proxies
 from tvtfast.report.figures.canvas import (
     BLUE,
@@ -38,7 +39,8 @@ def correlation_scatter_figure(
 
     Args:
         frame: One column of values per proxy named in ``correlations``.
-        truth: Accuracy columns in percent, same index.
+        truth: Accuracy columns in percent, or other columns, same index; NaN where a candidate was
+            not trained.
         correlations: One row per proxy and truth column: ``proxy``, ``truth``, ``tau``,
             ``tau_low``, ``tau_high``.
     """
@@ -57,7 +59,8 @@ def correlation_scatter_figure(
         _proxy_axis(grid[-1, column], proxy, values)
     for row, name in enumerate(columns):
         size = fitted(str(name), 22, SMALL)
-        grid[row, 0].set_ylabel(f"{name}\naccuracy (%)", fontsize=size)
+        unit = "\naccuracy (%)" if is_accuracy(str(name)) else ""
+        grid[row, 0].set_ylabel(f"{name}{unit}", fontsize=size)
     return figure
 
 
