@@ -35,7 +35,7 @@ def measured(monkeypatch):
         timed.append(module)
         return float(sum(p.numel() for p in module.parameters()))
 
-    monkeypatch.setattr("tvtfast.proxies.throughput._seconds", seconds)
+    monkeypatch.setattr("tvtfast.proxies.forward_pass.seconds", seconds)
     return timed
 
 

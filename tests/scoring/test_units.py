@@ -162,3 +162,48 @@ def test_the_flags_say_their_unit(command, capsys):
 def test_axes_say_their_unit():
     assert axis_name("flops") == "FLOPs, two per multiply-add"
     assert (axis_name("macs"), axis_name("tvt")) == ("MACs", "tvt")
+
+
+def test_published_budgets_of_vitas_are_limits_in_their_own_counter(tmp_path, capsys):
+    """Published as 1.3 G, and 1.265 G multiply-adds."""
+    cell = tvtfast.spaces.get("vitas-deit-cell")
+    low, high = 1.28e9, 1.32e9
+    found = tvtfast.search(
+        cell,
+        strategy="random",
+        trials=3,
+        proxies=["weight_norm"],
+        constraints={"published_flops": (low, high)},
+        num_classes=1000,
+    )
+    costs = [cell.original_flops(arch) for arch in found.table.candidates]
+    assert len(costs) == 3 and all(low <= cost <= high for cost in costs)
+    assert any(cell.macs(arch, num_classes=1000) < low for arch in found.table.candidates)
+    best = found.describe_best()
+    assert best["published_flops"] == cell.original_flops(best["arch"])
+    least, most = cell.feasible_range("published_flops", num_classes=1000)
+    assert least < low < high < most
+    flags = ["search", "--space", "vitas-deit-cell", "--proxies", "weight_norm", "--trials", "2"]
+    flags += ["--img-size", "32", "--patch-size", "8", "--published-flops-limits", "0.01"]
+    assert main([*flags, "--output-dir", str(tmp_path / "run"), "--quiet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["best"]["published_flops"] <= 1e7
+
+
+@pytest.mark.parametrize("name", ["units-small", "asvit", "pit", "vitas-twins"])
+def test_spaces_without_a_published_counter_refuse_its_limits(name):
+    window = {"published_flops": 1e9}
+    message = "has no published counter of its own: .*limit flops or macs"
+    with pytest.raises(ValueError, match=message):
+        tvtfast.search(name, proxies=["weight_norm"], constraints=window)
+    with pytest.raises(ValueError, match=message):
+        tvtfast.spaces.get(name).sample(1, constraints=window)
+
+
+def test_the_exact_strategy_refuses_a_count_that_is_no_sum():
+    with pytest.raises(ValueError, match="published_flops are no such sum; limit flops or macs"):
+        tvtfast.search(
+            "vitas-deit-cell",
+            strategy="exact",
+            proxies=["weight_norm"],
+            constraints={"published_flops": 1.3e9},
+        )

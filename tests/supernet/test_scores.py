@@ -116,7 +116,7 @@ def test_other_classes_are_refused(small, finished):
 def test_throughput_of_a_measurement(monkeypatch):
     """The median of seven passes after two: 8 images in 2 s, spread over 1..3 s."""
     times = iter([9.0, 9.0, 3.0, 1.0, 2.0, 2.0, 2.0, 2.5, 1.5])
-    monkeypatch.setattr("tvtfast.proxies.throughput._seconds", lambda module, images: next(times))
+    monkeypatch.setattr("tvtfast.proxies.forward_pass.seconds", lambda module, images: next(times))
 
     class Inputs:
         module = torch.nn.Identity()

@@ -124,12 +124,26 @@ def add_window_options(parser: Parser) -> None:
     )
     add_flops_limits(window)
     window.add_argument(
+        "--min-published-flops-limits",
+        type=float | None,
+        default=None,
+        help="in 1e9 of ViTAS' released counter, the unit of its budgets; spaces of vitas-deit",
+    )
+    window.add_argument(
+        "--published-flops-limits", type=float | None, default=None, help="the same above"
+    )
+    window.add_argument(
         "--min-score-limits",
         type=dict[str, float],
         default={},
         help="of any score, such as --min-score-limits.throughput 500, in images per second",
     )
-    window.add_argument("--score-limits", type=dict[str, float], default={}, help="the same above")
+    window.add_argument(
+        "--score-limits",
+        type=dict[str, float],
+        default={},
+        help="of any score from above: latency:8 (milliseconds of 8 images), peak_memory:8 (bytes)",
+    )
 
 
 def add_flops_limits(group: Any, what: str = "", note: str = "") -> None:
@@ -181,15 +195,18 @@ def choose_window(cfg: Namespace) -> None:
 def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
     """The windows of the flags, in parameters, FLOPs and units of the scores."""
     low, high = cfg.min_score_limits, cfg.score_limits
-    counts = sorted({*spaces.METRICS} & {*low, *high})
+    counts = sorted({*spaces.COUNTS} & {*low, *high})
     if counts:
         raise UsageError(
-            f"--score-limits of {', '.join(counts)}: give --param-limits, --flops-limits and "
-            "--macs-limits"
+            f"--score-limits of {', '.join(counts)}: give --param-limits, --flops-limits, "
+            "--macs-limits and --published-flops-limits"
         )
     windows = {
         **{name: (low.get(name), high.get(name)) for name in (*low, *high)},
         "params": _scaled((cfg.min_param_limits, cfg.param_limits), _MILLION),
+        spaces.PUBLISHED: _scaled(
+            (cfg.min_published_flops_limits, cfg.published_flops_limits), _GIGA
+        ),
     }
     return {
         name: window for name, window in windows.items() if window != (None, None)

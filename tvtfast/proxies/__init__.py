@@ -15,8 +15,10 @@ from tvtfast.proxies.complexity import BASELINES, macs_of
 from tvtfast.proxies.constrained import constrained_proxies
 from tvtfast.proxies.factory import ProxyFactory
 from tvtfast.proxies.inherited_accuracy import INHERITED_ACCURACY
+from tvtfast.proxies.latency import latency, latency_spread
 from tvtfast.proxies.length_distortion import curvature, gauss_length, length_distortion
 from tvtfast.proxies.ntk import ntk_condition, ntk_gram
+from tvtfast.proxies.peak_memory import peak_memory
 from tvtfast.proxies.relations import RELATIONS
 from tvtfast.proxies.teacher_aware import TEACHER_AWARE, teacher_aware
 from tvtfast.proxies.throughput import THROUGHPUT, THROUGHPUT_SPREAD
@@ -42,11 +44,14 @@ __all__ = [
     "curvature",
     "gauss_length",
     "get",
+    "latency",
+    "latency_spread",
     "length_distortion",
     "macs_of",
     "made_later",
     "ntk_condition",
     "ntk_gram",
+    "peak_memory",
     "register",
     "resolve",
     "teacher_aware",

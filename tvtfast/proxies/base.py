@@ -232,9 +232,11 @@ def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
 
 
 def made_later(name: str | Proxy | CombinedProxy) -> str | None:
-    """The column of a proxy that a factory makes from its argument; ``None`` for every other."""
+    """The column of a proxy that a factory makes from its argument, at a cost; ``None`` for every
+    other."""
     head = name.partition(":")[0] if isinstance(name, str) else ""
-    return head if isinstance(_proxies.get(head), ProxyFactory) else None
+    factory = _proxies.get(head)
+    return head if isinstance(factory, ProxyFactory) and not factory.in_name else None
 
 
 def resolve(

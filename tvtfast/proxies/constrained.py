@@ -12,7 +12,7 @@ def constrained_proxies(
     names: Iterable[str], single: Sequence[Proxy], combined: Sequence[CombinedProxy]
 ) -> tuple[Proxy, ...]:
     """What constraints need beside what is scored anyway: the proxies they name, and of one that is
-    measured its spread (``throughput_spread``).
+    measured its spread (``throughput_spread``, ``latency_spread:1``).
 
     Args:
         names: Columns with a constraint.
@@ -26,7 +26,8 @@ def constrained_proxies(
     scored |= {proxy.name: proxy for proxy in combined}
     found: dict[str, Proxy] = {}
     for name in names:
-        if name not in scored and name not in available():
+        head, colon, argument = name.partition(":")
+        if name not in scored and head not in available():
             raise ValueError(unknown("constraint", name, dict.fromkeys((*scored, *available()))))
         proxy = scored.get(name) or get(name)
         if isinstance(proxy, CombinedProxy):
@@ -35,7 +36,7 @@ def constrained_proxies(
                 f"something else in every one; constrain its parts: {', '.join(proxy.parts)}"
             )
         found[name] = proxy
-        if f"{name}_spread" in available():
-            spread, _ = resolve([f"{name}_spread"])
+        if f"{head}_spread" in available():
+            spread, _ = resolve([f"{head}_spread{colon}{argument}"])
             found |= {one.name: one for one in spread}
     return tuple(proxy for name, proxy in found.items() if name not in scored)

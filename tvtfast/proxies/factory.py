@@ -15,12 +15,14 @@ class ProxyFactory(Generic[P]):
     """A proxy that is known by name and made from an argument: ``name:argument``.
 
     Args:
-        name: Column name of the proxy, and what stands before the colon.
+        name: Column name of the proxy, or its beginning, and what stands before the colon.
         make: From the argument to the proxy; or, as ``module:function``, where that function is
             found when the first proxy is made.
         argument: What the argument is, such as ``the folder of a superformer``.
         placeholder: What stands for the argument in messages, such as ``FOLDER``.
         description: One line for listings, with the source.
+        in_name: Whether the argument is part of the column's name, so that proxies of several
+            arguments are columns side by side. Such a proxy costs nothing to make.
     """
 
     name: str
@@ -28,6 +30,7 @@ class ProxyFactory(Generic[P]):
     argument: str
     placeholder: str = "ARGUMENT"
     description: str = ""
+    in_name: bool = False
 
     def __call__(self, argument: str) -> P:
         """The proxy of an argument.

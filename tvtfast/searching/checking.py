@@ -14,7 +14,9 @@ from tvtfast.scoring.ranking import Method, check_method
 from tvtfast.scoring.settings import Scoring
 from tvtfast.searching.objectives import parse_objectives
 from tvtfast.spaces import (
+    COUNTS,
     METRICS,
+    PUBLISHED,
     Constraints,
     InfeasibleError,
     ModelOptions,
@@ -58,8 +60,10 @@ def check_search(
     named = [name for name in asked if proxy_table.made_later(name) is None]
     single, combined = proxy_table.resolve([*proxy_table.BASELINES, *named])
     windows = parse_windows(constraints)
-    parse_constraints({name: window for name, window in windows.items() if name in METRICS})
-    limited = windows.keys() - METRICS - later
+    parse_constraints({name: window for name, window in windows.items() if name in COUNTS})
+    if PUBLISHED in windows:
+        space.feasible_range(PUBLISHED)
+    limited = windows.keys() - COUNTS - later
     proxy_table.constrained_proxies(limited, single, combined)
     if objectives is not None:
         scored = {
@@ -83,7 +87,7 @@ def check_feasible(
         InfeasibleError: The message names the feasible range.
     """
     windows = {
-        name: window for name, window in parse_windows(constraints).items() if name in METRICS
+        name: window for name, window in parse_windows(constraints).items() if name in COUNTS
     }
     if windows and not space.sample(1, seed, windows, **options):
         raise InfeasibleError(f"no architecture of {space.name!r} is inside the constraints")

@@ -30,7 +30,7 @@ from tvtfast.searching.record import (
 from tvtfast.searching.report import report_search
 from tvtfast.searching.result import SearchResult, framed, order_of
 from tvtfast.spaces import (
-    METRICS,
+    COUNTS,
     Constraints,
     InfeasibleError,
     Space,
@@ -80,7 +80,8 @@ def search(
         trials: Number of distinct architectures to score; default 1000, 10 for ``exact``, 500 steps
             for ``reinforce``. ``exhaustive`` takes none.
         constraints: ``{"params": (low, high), "flops": (low, high)}``: nothing outside is proposed.
-            FLOPs are two per multiply-add; ``macs`` counts multiply-adds, as most papers do.
+            FLOPs are two per multiply-add; ``macs`` counts multiply-adds, as most papers do, and
+            ``published_flops`` what the released code of ViTAS counts (spaces of vitas-deit).
             Any other score can be constrained, too, such as ``"throughput": (500, None)`` (images
             per second, measured) or the name of a proxy: it is scored beside the proxies, without
             being ranked, and a candidate outside gets status ``infeasible``: no children, no place
@@ -136,9 +137,7 @@ def search(
     one_population = bool(traits(strategy).racing)
     folder = None if run_dir is None else Path(run_dir)
     of_scores = parse_windows(constraints)
-    windows = parse_constraints(
-        {name: of_scores.pop(name) for name in METRICS if name in of_scores}
-    )
+    windows = parse_constraints({name: of_scores.pop(name) for name in COUNTS if name in of_scores})
     timings: dict[str, float] = {}
     with _timed(timings, "set-up"):
         scorer = Scorer(given, progress=given.progress and one_population, constraints=of_scores)

@@ -16,7 +16,7 @@ from tvtfast.scoring.ranking import Method
 from tvtfast.scoring.setup import Setup
 from tvtfast.scoring.store import STORE, ScoreStore
 from tvtfast.searching.result import SearchResult
-from tvtfast.spaces import METRICS, Constraints
+from tvtfast.spaces import COUNTS, Constraints
 from tvtfast.strategies import Strategy, name_of, settings_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def search_settings(
         "strategy_settings": settings_of(strategy),
         "trials": trials,
         "constraints": windows,
-        "sizes": {name: window for name, window in windows.items() if name in METRICS},
+        "sizes": {name: window for name, window in windows.items() if name in COUNTS},
         "method": _name(method),
         **scoring_settings(setup),
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.fallbacks import Fallback
 from tvtfast.scoring.table import ScoreTable
-from tvtfast.spaces import ModelOptions, Space
+from tvtfast.spaces import PUBLISHED, ModelOptions, Space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,10 +99,16 @@ class SearchResult:
             "params": int(values["params"]),
             "flops": int(values["flops"]),
             "macs": int(values["macs"]),
+            **self._published(self.table.candidates[row]),
             "score": float(self.scores[row]),
             "proxies": {name: float(values[name]) for name in self.table.scored},
             **({"limited": limited} if limited else {}),
         }
+
+    def _published(self, arch: Any) -> dict[str, int]:
+        if not self.space.has_published_flops or len(set(self.options.img_size)) > 1:
+            return {}
+        return {PUBLISHED: self.space.published_flops_of(arch, self.options)}
 
 
 def framed(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, pd.DataFrame]:

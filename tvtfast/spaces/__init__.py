@@ -6,7 +6,9 @@ from tvtfast.spaces.asvit import AsViTArch, AsViTSpace
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
 from tvtfast.spaces.constraints import (
+    COUNTS,
     METRICS,
+    PUBLISHED,
     Constraints,
     InfeasibleError,
     Window,
@@ -31,7 +33,9 @@ from tvtfast.spaces.yaml_files import Description, read_yaml, write_yaml
 
 __all__ = [
     "ARCH_FORMS",
+    "COUNTS",
     "METRICS",
+    "PUBLISHED",
     "QKV_MODES",
     "AsViTArch",
     "AsViTSpace",

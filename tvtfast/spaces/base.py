@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from tvtfast.common import checks
 from tvtfast.spaces.constraints import (
+    PUBLISHED,
     Constraints,
     InfeasibleError,
     Window,
@@ -452,6 +453,26 @@ class Space(ABC, Generic[A]):
         """`flops` of an architecture that was decoded already, which is not checked again."""
         return self._measure("flops", arch, options)
 
+    @property
+    def has_published_flops(self) -> bool:
+        """Whether `published_flops_of` counts."""
+        return type(self).published_flops_of is not Space.published_flops_of
+
+    def published_flops_of(self, arch: A, options: ModelOptions) -> int:
+        """Cost of one image by the counter of the released code, in the unit of its budgets.
+
+        Raises:
+            ValueError: A space that was published without such a counter.
+        """
+        raise self._no_published_flops()
+
+    def _no_published_flops(self) -> ValueError:
+        return ValueError(
+            f"space {self.name!r} has no published counter of its own: {PUBLISHED} are those of "
+            "ViTAS' released code, for vitas-deit, vitas-deit-large and vitas-deit-cell; limit "
+            "flops or macs"
+        )
+
     def mutate(
         self,
         arch: A | Mapping[str, Any] | str,
@@ -519,13 +540,17 @@ class Space(ABC, Generic[A]):
         )
 
     def feasible_range(self, metric: str, **options: Any) -> Window:
-        """Least and greatest ``params``, ``flops`` or ``macs`` over the space."""
+        """Least and greatest ``params``, ``flops``, ``macs`` or ``published_flops`` over the space.
+
+        Raises:
+            ValueError: Another metric, or a space without published counter.
+        """
         parse_constraints({metric: (None, None)})
         resolved = ModelOptions.of(**options)
         if metric == "macs":
             low, high = self._span("flops", resolved)
             return low / 2, high / 2
-        return self._span(metric, resolved)
+        return self._known_span(metric, resolved)
 
     def sample(
         self,
@@ -600,12 +625,17 @@ class Space(ABC, Generic[A]):
 
     def _refuse_disjoint(self, windows: dict[str, Window], options: ModelOptions) -> None:
         for metric, (low, high) in windows.items():
-            least, most = self._span(metric, options)
+            least, most = self._known_span(metric, options)
             if high < least or low > most:
                 raise self._infeasible({metric: (low, high)}, options)
 
     def _ranges(self, windows: Mapping[str, Window], options: ModelOptions) -> str:
-        return describe_windows({metric: self._span(metric, options) for metric in windows})
+        return describe_windows({metric: self._known_span(metric, options) for metric in windows})
+
+    def _known_span(self, metric: str, options: ModelOptions) -> Window:
+        if metric == PUBLISHED and not self.has_published_flops:
+            raise self._no_published_flops()
+        return self._span(metric, options)
 
     def _inside(self, arch: A, windows: Mapping[str, Window], options: ModelOptions) -> bool:
         return all(
@@ -616,6 +646,8 @@ class Space(ABC, Generic[A]):
     def _measure(self, metric: str, arch: A, options: ModelOptions) -> int:
         if metric == "params":
             return self._params(arch, options)
+        if metric == PUBLISHED:
+            return self.published_flops_of(arch, options)
         return 2 * self._macs(arch, options)
 
 

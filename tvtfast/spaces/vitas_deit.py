@@ -480,10 +480,25 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         classes: int = 1000,
     ) -> int:
         """Cost by the counter of the released code, see `original_flops`."""
-        decoded = self.decode(arch)
-        blocks = zip(decoded.qkv_dim, decoded.mlp_dim, strict=True)
+        options = ModelOptions.of(img_size=img_size, num_classes=classes)
+        return self.published_flops_of(self.decode(arch), options)
+
+    def published_flops_of(self, arch: VitasDeitArch, options: ModelOptions) -> int:
+        """`original_flops` of an architecture that was decoded already, with any model options.
+
+        Raises:
+            ValueError: Images that are not square.
+        """
+        height, width = options.img_size
+        if height != width:
+            raise ValueError(
+                f"img_size is {height} x {width}: the released counter knows square images; give "
+                "one side, or limit flops"
+            )
+        blocks = list(zip(arch.qkv_dim, arch.mlp_dim, strict=True))
+        side = self.patch_pixels(arch.patch_size, options)
         return original_flops(
-            decoded.patch_size, decoded.embed_dim, list(blocks), img_size=img_size, classes=classes
+            side, arch.embed_dim, blocks, img_size=height, classes=options.num_classes
         )
 
 

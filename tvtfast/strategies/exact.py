@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from tvtfast.spaces import Skeleton, Space, Step, parse_constraints
+from tvtfast.spaces import PUBLISHED, Skeleton, Space, Step, parse_constraints
 from tvtfast.strategies.base import Budget, Proposals, register
 
 Counts: TypeAlias = "tuple[int, ...]"
@@ -31,12 +31,17 @@ def exact(space: Space[Any], budget: Budget) -> Proposals:
     them, where there are fewer.
 
     Raises:
-        ValueError: The search does not score exactly one sum over layers; a space that neither
-            states its steps nor can be listed.
+        ValueError: The search does not score exactly one sum over layers, or limits a count that is
+            none; a space that neither states its steps nor can be listed.
         InfeasibleError: Nothing lies inside the constraints.
     """
     assert budget.step_values is not None
     windows = parse_constraints(budget.constraints)
+    if PUBLISHED in windows:
+        raise ValueError(
+            f"strategy 'exact' adds up layers, and {PUBLISHED} are no such sum; limit flops or "
+            "macs, or choose another strategy"
+        )
     skeletons = list(space.skeletons(**budget.options))
     steps = list(dict.fromkeys(step for skeleton in skeletons for step in _steps_of(skeleton)))
     values = dict(zip(steps, _integers(budget.step_values(steps)), strict=True))
