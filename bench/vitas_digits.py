@@ -1,11 +1,14 @@
 """ViTAS on handwritten digits: ``python -m bench.vitas_digits --part ...``.
 
-Two studies over a small space of its own, each for several seeds:
+Three studies over small spaces of its own, each for several seeds:
 
 - ``retrain``: train a superformer, search with evolution by inherited accuracy, and retrain the
   best from scratch beside random subnets; the best found against their median.
 - ``agreement``: train one superformer per way of sharing; Kendall tau between inherited accuracy
   and accuracy after retraining over the same subnets.
+- ``depth``: train one superformer as published (the window of FLOPs is one of the mean, nothing is
+  reserved) and one as a search with that window draws; Kendall tau between inherited accuracy and
+  accuracy after retraining, over subnets of every range of depths.
 
 Results go to ``<output>/<part>.json`` seed by seed; what is there is not computed again.
 """
@@ -35,6 +38,21 @@ from tvtfast.supernet import SUPERFORMER_RECIPE, InheritedAccuracy, train_superf
 SPACE = spaces.register(
     VitasDeitSpace("vitas-digits", (16, 32), tenths(60), 6, 1, (2, 3, 6), tenths(180), tenths(180))
 )
+DEEP = spaces.register(
+    VitasDeitSpace(
+        "vitas-digits-deep", (16, 32), tenths(60), 12, 1, (2, 3, 6), tenths(180), tenths(180)
+    )
+)
+WINDOW = (0.0, 20e6)
+"""FLOPs of the subnets of the study of depths."""
+
+DEPTHS = ((1, 4), (5, 8), (9, 12))
+DRAWS = {
+    "published": {"window_of": "mean", "least_share": 0.0},
+    "searched": {},
+}
+"""How the superformers of the study of depths draw."""
+
 OPTIONS = {"img_size": 32, "patch_size": 4}
 """Patches of 4 and 8 pixels on the digits of 32 x 32."""
 
@@ -62,38 +80,40 @@ def halves() -> tuple[VisionDataset, VisionDataset, VisionDataset]:
     return train, held_out, test
 
 
-def inherited(sharing: str, seed: int, epochs: int, folder: Path) -> InheritedAccuracy:
+def inherited(
+    name: str, seed: int, epochs: int, folder: Path, space: Any = SPACE, **training: Any
+) -> InheritedAccuracy:
     """Held-out accuracy with the weights of a superformer trained with a seed."""
     train, held_out, _ = halves()
     recipe = replace(
         SUPERFORMER_RECIPE, epochs=epochs, batch_size=32, augmentation="light", warmup_epochs=None
     )
     finished = train_superformer(
-        SPACE,
+        space,
         train,
         test=held_out,
         search_split=0,
-        output_dir=folder / f"super-{sharing}-{seed}",
-        sharing=sharing,
+        output_dir=folder / f"super-{name}-{seed}",
         cutmix=0.0,
         recipe=recipe,
         seed=seed,
         device="cpu",
         **OPTIONS,
+        **training,
     )
     return InheritedAccuracy(finished.superformer, held_out)
 
 
-def retrained(arch: Any, seed: int, epochs: int, folder: Path) -> float:
+def retrained(arch: Any, seed: int, epochs: int, folder: Path, space: Any = SPACE) -> float:
     """Test accuracy after the last epoch of a training from scratch."""
     train, _, test = halves()
-    name = hashlib.sha256(SPACE.encode(arch).encode()).hexdigest()[:12]
+    name = hashlib.sha256(space.encode(arch).encode()).hexdigest()[:12]
     trained = distill(
-        SPACE.to_dict(SPACE.decode(arch)),
+        space.to_dict(space.decode(arch)),
         train,
         test=test,
         search_split=0,
-        space=SPACE,
+        space=space,
         output_dir=folder / f"retrained-{name}-{seed}",
         recipe=replace(_RETRAIN, epochs=epochs),
         seed=seed,
@@ -119,7 +139,7 @@ def found(score: InheritedAccuracy, seed: int, options: argparse.Namespace) -> A
 
 def retrain(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """The best found by inherited accuracy, and random subnets, after retraining."""
-    score = inherited("cyclic", seed, options.epochs, options.output)
+    score = inherited("cyclic", seed, options.epochs, options.output, sharing="cyclic")
     best = found(score, seed, options)
     rest = SPACE.sample(options.subnets, 1000 + seed)
     accuracies = [retrained(a, seed, options.retrain_epochs, options.output) for a in (best, *rest)]
@@ -145,13 +165,53 @@ def agreement(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     truth = [retrained(arch, 0, options.retrain_epochs, options.output) for arch in archs]
     found: dict[str, Any] = {"retrained": truth}
     for sharing in ("ordinal", "cyclic"):
-        score = inherited(sharing, seed, options.epochs, options.output)
+        score = inherited(sharing, seed, options.epochs, options.output, sharing=sharing)
         scores = [score(arch) for arch in archs]
         found[sharing] = {"inherited": scores, "tau": float(kendalltau(scores, truth).statistic)}
     return found
 
 
-PARTS = {"retrain": retrain, "agreement": agreement}
+def by_depth(count: int) -> list[Any]:
+    """Subnets inside the window, ``count`` of every range of depths, the shallow ones first."""
+    drawn = DEEP.sample(200 * count, 3000, {"flops": WINDOW}, num_classes=10, **OPTIONS)
+    return [
+        arch
+        for low, high in DEPTHS
+        for arch in [one for one in drawn if low <= one.depth <= high][:count]
+    ]
+
+
+def depth(seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Rank agreement of inherited and retrained accuracy by depth, by the way of drawing."""
+    archs = by_depth(options.subnets)
+    truth = [retrained(arch, 0, options.retrain_epochs, options.output, DEEP) for arch in archs]
+    found: dict[str, Any] = {"retrained": truth, "depth": [arch.depth for arch in archs]}
+    for name, drawing in DRAWS.items():
+        score = inherited(name, seed, options.epochs, options.output, DEEP, flops=WINDOW, **drawing)
+        scores = [score(arch) for arch in archs]
+        assert score.coverage is not None
+        found[name] = {
+            "inherited": scores,
+            "trained_steps": [score.coverage.least(arch) for arch in archs],
+            "marked": [bool(score.coverage.hardly(arch)) for arch in archs],
+            "tau": [
+                _tau(scores[rows], truth[rows])
+                for rows in (slice(None), *_thirds(len(archs), len(DEPTHS)))
+            ],
+        }
+    return found
+
+
+def _thirds(count: int, parts: int) -> list[slice]:
+    share = count // parts
+    return [slice(part * share, (part + 1) * share) for part in range(parts)]
+
+
+def _tau(scores: list[float], truth: list[float]) -> float:
+    return float(kendalltau(scores, truth).statistic)
+
+
+PARTS = {"retrain": retrain, "agreement": agreement, "depth": depth}
 
 
 def summary(part: str, rows: dict[str, Any]) -> str:
@@ -163,6 +223,8 @@ def summary(part: str, rows: dict[str, Any]) -> str:
         ]
         gain = mean(row["best"] - row["median"] for row in rows.values())
         return "\n".join([*lines, f"mean difference {gain:+.2f} points"])
+    if part == "depth":
+        return _by_depth(rows)
     truth = next(iter(rows.values()))["retrained"]
     counts = [SPACE.params(arch, num_classes=10, **OPTIONS) for arch in subnets(len(truth))]
     lines = [
@@ -170,6 +232,20 @@ def summary(part: str, rows: dict[str, Any]) -> str:
         for seed, row in rows.items()
     ]
     return "\n".join([*lines, f"parameter count: tau {kendalltau(counts, truth).statistic:+.2f}"])
+
+
+def _by_depth(rows: dict[str, Any]) -> str:
+    """Per seed and way of drawing the taus: of all subnets, and of every range of depths."""
+    ranges = ("all", *(f"{low}-{high}" for low, high in DEPTHS))
+    lines = []
+    for name in DRAWS:
+        for seed, row in rows.items():
+            taus = ", ".join(
+                f"{span} {tau:+.2f}" for span, tau in zip(ranges, row[name]["tau"], strict=True)
+            )
+            marked = sum(row[name]["marked"])
+            lines.append(f"{name}, seed {seed}: tau by depth {taus}; {marked} subnets marked")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -181,7 +257,9 @@ def main() -> None:
     parser.add_argument("--retrain-epochs", type=int, default=30)
     parser.add_argument("--generations", type=int, default=5, help="of the evolution")
     parser.add_argument("--population", type=int, default=12, help="of a generation")
-    parser.add_argument("--subnets", type=int, default=12, help="random ones to retrain")
+    parser.add_argument(
+        "--subnets", type=int, default=12, help="random ones to retrain, of each range of depths"
+    )
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / f"{options.part}.json"
