@@ -25,6 +25,7 @@ from tvtfast.models.features import (
 from tvtfast.models.modes import IdentityNorms, temporary_mode
 from tvtfast.models.pit import PiT
 from tvtfast.models.registry import register_model
+from tvtfast.models.released_vitas import load_released_vitas
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
 from tvtfast.models.tangents import jvp
 from tvtfast.models.teacher import Teacher
@@ -58,6 +59,7 @@ __all__ = [
     "features_and_outputs",
     "jvp",
     "last_features",
+    "load_released_vitas",
     "load_student",
     "load_teacher",
     "parameter_rule",

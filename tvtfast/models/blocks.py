@@ -17,16 +17,23 @@ class Attention(nn.Module):
     """Multi-head self-attention with a fused, biased qkv projection.
 
     ``[B, T, dim] -> [B, T, dim]``; heads have ``head_dim`` channels (default ``dim / num_heads``)
-    and the softmax is scaled by ``head_dim ** -0.5``.
+    and the softmax is scaled by ``scale`` (default ``head_dim ** -0.5``).
     """
 
-    def __init__(self, dim: int, num_heads: int, head_dim: int | None = None) -> None:
+    def __init__(
+        self,
+        dim: int,
+        num_heads: int,
+        head_dim: int | None = None,
+        scale: float | None = None,
+    ) -> None:
         super().__init__()
         if head_dim is None and dim % num_heads:
             raise ValueError(f"width {dim} does not split into {num_heads} heads")
         self.num_heads = num_heads
         self.head_dim = head_dim or dim // num_heads
-        self.scale = float(self.head_dim**-0.5)
+        self.scale = float(self.head_dim**-0.5) if scale is None else scale
+        self._other_scale = scale
         inner = self.num_heads * self.head_dim
         self.qkv = nn.Linear(dim, 3 * inner)
         self.proj = nn.Linear(inner, dim)
@@ -43,7 +50,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         q, k, v = self._heads(x)
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = F.scaled_dot_product_attention(q, k, v, scale=self._other_scale)
         projected: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return projected
 

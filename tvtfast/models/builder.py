@@ -43,7 +43,7 @@ def blank(
             f"{resolved_space.name!r}; call tvtfast.models.register_model"
         )
     resolved = ModelOptions.of(**options)
-    resolved_space.pool_of(resolved)
+    resolved_space.check_form(resolved)
     with torch.device("meta"):
         return model(decoded, resolved_space, resolved)
 

@@ -18,6 +18,9 @@ from tvtfast.models.stages import PlainBackbone
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 
+RELEASED_NORM_EPS = 1e-5
+"""Of the final norm in the released code."""
+
 
 class VitasDeit(PlainBackbone, ChainedModel):
     """A subnet of a ViTAS space over DeiT, stand-alone.
@@ -25,8 +28,8 @@ class VitasDeit(PlainBackbone, ChainedModel):
     Patch embedding, learned absolute positions over all tokens, pre-norm blocks whose q, k and v
     are ``qkv_dim / 3`` wide, final norm; the classifier reads the class token and the distillation
     head the distillation token, or both the mean over the patches (``pool="avg"``). The softmax is
-    scaled by the true width of a head, ``(qkv_dim / 3 / heads) ** -0.5``; the released code scales
-    by one constant in its supernet and by another width when it retrains.
+    scaled by the true width of a head, ``(qkv_dim / 3 / heads) ** -0.5``, or as the released code
+    does (``softmax_scale``).
     Source: Su et al., ECCV 2022.
     """
 
@@ -42,10 +45,16 @@ class VitasDeit(PlainBackbone, ChainedModel):
         rates = drop_path_rates(options.drop_path_rate, arch.depth)
         blocks = zip(arch.num_heads, arch.qkv_dim, arch.mlp_dim, rates, strict=True)
         self.blocks = nn.ModuleList(
-            Block(Attention(dim, heads, qkv // 3 // heads), dim, mlp, rate)
+            Block(
+                Attention(dim, heads, qkv // 3 // heads, _scale(options, space, dim, heads)),
+                dim,
+                mlp,
+                rate,
+            )
             for heads, qkv, mlp, rate in blocks
         )
-        self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        released = options.softmax_scale is not None
+        self.norm = nn.LayerNorm(dim, eps=RELEASED_NORM_EPS if released else LAYER_NORM_EPS)
         self.head = nn.Linear(dim, options.num_classes)
         if options.distilled:
             self.head_dist = nn.Linear(dim, options.num_classes)
@@ -69,6 +78,14 @@ class VitasDeit(PlainBackbone, ChainedModel):
         if self.pooling == "token":
             return self.prefix_pool(self.norm, tokens)
         return self.patch_pool(self.norm, tokens)
+
+
+def _scale(options: ModelOptions, space: VitasDeitSpace, dim: int, heads: int) -> float | None:
+    """The scale of the released code, where that is asked for."""
+    if options.softmax_scale is None:
+        return None
+    width = dim // heads if options.softmax_scale == "released" else space.embed_dims[-1] // 3
+    return float(width**-0.5)
 
 
 register_model(VitasDeitArch, VitasDeit)

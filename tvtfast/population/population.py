@@ -57,7 +57,8 @@ class Population:
         **options: Fields of `tvtfast.spaces.ModelOptions`.
 
     Raises:
-        ValueError: No architectures, one outside the space, or a space without stated layers.
+        ValueError: No architectures, one outside the space, a space without stated layers, or a
+            ``softmax_scale``, which is for models built one by one.
     """
 
     def __init__(
@@ -73,6 +74,11 @@ class Population:
     ) -> None:
         self.space = get_space(space)
         self.options = ModelOptions.of(**options)
+        if self.options.softmax_scale is not None:
+            raise ValueError(
+                f"softmax_scale is {self.options.softmax_scale!r}, and populations scale by the "
+                "width of a head; leave it out, or build the models with tvtfast.build"
+            )
         self.paths = (
             archs if isinstance(archs, Paths) else self.space.paths(archs, **asdict(self.options))
         )

@@ -219,14 +219,18 @@ def scorable_jointly(proxy: Proxy) -> bool:
 
 def joint_candidates(population: Sequence[Candidate]) -> dict[int, ArchCandidate]:
     """The candidates, by row, that can be computed at once: their space states its layers and how
-    parameters are drawn."""
+    parameters are drawn, and the softmax is scaled by the width of a head."""
     able: dict[int, bool] = {}
     found = {}
     for row, candidate in enumerate(population):
         if isinstance(candidate, ArchCandidate):
             space = candidate.space
             if id(space) not in able:
-                able[id(space)] = space.has_steps and parameter_rule(space) is not None
+                able[id(space)] = (
+                    space.has_steps
+                    and parameter_rule(space) is not None
+                    and candidate.options.softmax_scale is None
+                )
             if able[id(space)]:
                 found[row] = candidate
     return found

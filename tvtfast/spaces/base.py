@@ -52,6 +52,8 @@ class Space(ABC, Generic[A]):
     pools: ClassVar[tuple[str, ...]] = ()
     """What classifiers of its models can read (``pool`` of the model options), the default first;
     empty for models without a choice."""
+    softmax_scales: ClassVar[tuple[str, ...]] = ()
+    """Other scales of the softmax that its models know (``softmax_scale`` of the model options)."""
 
     @property
     @abstractmethod
@@ -513,7 +515,21 @@ class Space(ABC, Generic[A]):
         """
         arch, resolved = self.draw(random.Random(0)), ModelOptions.of(**options)
         self._measure("flops", arch, resolved)
-        self.pool_of(resolved)
+        self.check_form(resolved)
+
+    def check_form(self, options: ModelOptions) -> None:
+        """Refuse forms that its models do not have.
+
+        Raises:
+            ValueError: A ``pool`` or a ``softmax_scale`` that is none of theirs.
+        """
+        self.pool_of(options)
+        scale = options.softmax_scale
+        if scale is not None and scale not in self.softmax_scales:
+            raise ValueError(
+                f"{self.name}: softmax_scale is {scale!r}, and its models scale by the width of a "
+                "head; leave it out, or take a space of ViTAS over DeiT"
+            )
 
     def pool_of(self, options: ModelOptions) -> str | None:
         """What the classifier of its models reads, see `pools`; ``None`` where there is no choice.

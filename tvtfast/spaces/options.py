@@ -14,6 +14,9 @@ _SMALL_IMAGE = 112
 _PATCHES_PER_SIDE = 8
 POOLS = ("token", "avg")
 """What a classifier can read."""
+SOFTMAX_SCALES = ("released", "released-supernet")
+"""Ways of the released code of ViTAS to scale the softmax."""
+
 _NAMED = 8
 """Patch sizes that a message names."""
 
@@ -36,6 +39,11 @@ class ModelOptions:
             distillation head its own), or ``"avg"``, the mean over the tokens. ``None`` is what
             models of the space have been published with, see `Space.pools`. timm calls it
             ``global_pool``. Counts do not depend on it.
+        softmax_scale: What the softmax of ViTAS over DeiT is scaled by, to the power of -1/2.
+            ``None``: the true width of a head. ``"released"``, as the released code has it in what
+            it retrains: the width of the net over the heads, rounded down. ``"released-supernet"``,
+            as in its supernet: a third of the widest net, rounded down. With either the final norm
+            adds 1e-5 to the variance, as there. Counts do not depend on it.
 
     Raises:
         ValueError: A value out of range, or an image smaller than one patch.
@@ -48,6 +56,7 @@ class ModelOptions:
     distilled: bool = False
     drop_path_rate: float = 0.1
     pool: str | None = None
+    softmax_scale: str | None = None
 
     def __post_init__(self) -> None:
         size = plain(self.img_size)
@@ -62,6 +71,7 @@ class ModelOptions:
             "drop_path_rate", self.drop_path_rate, least=0, below=1
         )
         checks.choice("pool", self.pool, (None, *POOLS))
+        checks.choice("softmax_scale", self.softmax_scale, (None, *SOFTMAX_SCALES))
         for name, value in given.items():
             object.__setattr__(self, name, value)
         if len(self.img_size) != 2 or min(self.img_size) < self.patch_size:

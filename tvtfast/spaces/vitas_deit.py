@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
-from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.options import SOFTMAX_SCALES, ModelOptions
 from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.slices import Axis, Genes, Layout, Piece, layer_pieces
 from tvtfast.spaces.soundness import (
@@ -89,6 +89,7 @@ class VitasDeitSpace(Space[VitasDeitArch]):
 
     arch_type: ClassVar[type[Any]] = VitasDeitArch
     pools: ClassVar[tuple[str, ...]] = ("token", "avg")
+    softmax_scales: ClassVar[tuple[str, ...]] = SOFTMAX_SCALES
 
     @property
     def size(self) -> int:
