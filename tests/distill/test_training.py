@@ -283,6 +283,23 @@ def test_an_architecture_that_no_search_proposes_is_trained_and_loaded(small, tm
     assert load_student(trained.folder).module.arch == small.SPACE.decode(arch)
 
 
+def test_a_published_model_is_trained_by_its_name(small, tmp_path):
+    trained = distill(
+        "deit-tiny",
+        small.part("train", 32),
+        test=small.part("test", 8),
+        output_dir=tmp_path / "student",
+        recipe=tvtfast.distill.Recipe(epochs=1, augmentation="none"),
+        device="cpu",
+        img_size=16,
+        patch_size=8,
+    )
+    card = trained.student.card
+    assert card.space == "autoformer-tiny" and card.model_options["pool"] == "token"
+    assert card.model_options["num_classes"] == 10
+    assert load_student(trained.folder).module.pooling == "token"
+
+
 def test_damaged_student_folders(finished, tmp_path):
     with pytest.raises(FileNotFoundError, match="is not a student folder"):
         load_student(tmp_path)

@@ -175,7 +175,13 @@ def test_names_and_strings():
     assert named.space == "autoformer-tiny" and named.model_options["pool"] == "token"
     with pytest.raises(FileNotFoundError, match="did you mean deit-tiny"):
         spaces.read_architecture("deit-tinny")
-    with pytest.raises(FileNotFoundError, match="none.json: neither an architecture as JSON"):
+    with pytest.raises(ValueError, match="'{depth: 3}' is not JSON"):
+        spaces.read_architecture("{depth: 3}")
+    for nothing in ("", ".", "\x00", "x" * 100_000):
+        with pytest.raises(FileNotFoundError, match="neither an architecture as JSON") as raised:
+            spaces.read_architecture(nothing)
+        assert len(str(raised.value)) < 600
+    with pytest.raises(FileNotFoundError, match="'none.json': neither an architecture as JSON"):
         spaces.read_architecture("none.json")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tvtfast.common.foreign import reading
 from tvtfast.common.names import did_you_mean
-from tvtfast.spaces.plain import read_json
+from tvtfast.spaces.plain import read_json, shown
 from tvtfast.spaces.references import reference, references
 from tvtfast.spaces.registry import available, get
 from tvtfast.spaces.vitas_deit import VitasDeitSpace
@@ -51,13 +51,20 @@ def read_architectures(text: str) -> list[Written]:
     """
     stripped = text.strip()
     if stripped.startswith("{"):
-        return [_described(read_json(stripped))]
+        try:
+            return [_described(read_json(stripped))]
+        except ValueError as error:
+            raise ValueError(f"{shown(stripped)} is not JSON ({error})") from None
     if stripped in references():
         found = reference(stripped)
         return [Written(found.arch, found.space, asdict(found.options))]
     path = Path(text)
-    if not _is_file(path) and _is_string(stripped):
-        return [Written(stripped, _space_of(stripped))]
+    if not _is_file(path):
+        if _is_string(stripped):
+            return [Written(stripped, _space_of(stripped))]
+        raise FileNotFoundError(
+            f"{shown(text)}: neither {ARCH_FORMS}{did_you_mean(stripped, references())}"
+        )
     if path.suffix in SUFFIXES:
         read = read_yaml(path)
         if read.arch is None:
@@ -66,12 +73,7 @@ def read_architectures(text: str) -> list[Written]:
             )
         return [Written(read.arch, read.space.name, read.model_options)]
     with reading(path, "JSON", advice="give best.json of a run, or a JSON list"):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"{text}: neither {ARCH_FORMS}{did_you_mean(stripped, references())}"
-            ) from None
+        content = json.loads(path.read_text(encoding="utf-8"))
     return [_described(entry) for entry in (content if isinstance(content, list) else [content])]
 
 
@@ -117,6 +119,6 @@ def _space_of(text: str) -> str | None:
 
 def _is_file(path: Path) -> bool:
     try:
-        return path.exists()
+        return path.is_file()
     except (OSError, ValueError):  # a name that no file can have
         return False
