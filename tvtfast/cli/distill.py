@@ -29,13 +29,13 @@ from tvtfast.distill import (
     TrainedStudent,
     distill,
 )
-from tvtfast.distill.subject import read_architecture
+from tvtfast.distill.subject import read_architecture, timm_name
 from tvtfast.training.processes import announces
 from tvtfast.training.training_folder import LOG
 
 _EXAMPLES = (
     "tvtfast distill --arch runs/a/best.json --data-set photos/ --teacher teacher",
-    "tvtfast distill --arch runs/a/best.json --guidance none --epochs 100",
+    "tvtfast distill --arch deit_tiny_patch16_224 --guidance none --epochs 100",
 )
 
 
@@ -52,7 +52,8 @@ def parser() -> Parser:
         "--arch",
         type=str,
         default="",
-        help=f"a student folder to train on, or {spaces.ARCH_FORMS}",
+        help="a student folder to train on, the name of a model of timm such as "
+        f"deit_tiny_patch16_224, or {spaces.ARCH_FORMS}",
     )
     model.add_argument(
         "--space",
@@ -83,7 +84,7 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         for name in ("img_size", "patch_size")
         if getattr(cfg, name) is not None
     }
-    if not Path(cfg.arch).is_dir():
+    if not Path(cfg.arch).is_dir() and timm_name(cfg.arch) is None:
         read_architecture(cfg.arch)
     folder = command_folder(cfg, _default_folder(cfg))
     training = training_arguments(cfg, STUDENT_RECIPE, folder)

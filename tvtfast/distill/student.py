@@ -102,7 +102,9 @@ def distill(
 
     Args:
         student: An architecture, its JSON or dictionary, or the path of the ``best.json`` of a
-            search; or a student folder, whose weights are trained on; or any module, with timm's
+            search; or a student folder, whose weights are trained on; or the name of a model of
+            timm, such as ``deit_tiny_patch16_224``, which is built for the size of the images
+            (`tvtfast.models.timm_network.fitted`) and drawn anew; or any module, with timm's
             ``forward_intermediates`` or ``feature_fn`` for guidance, which is trained in place and
             holds the kept weights in the end.
         dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
@@ -126,7 +128,7 @@ def distill(
         tensorboard: Write TensorBoard's event files beside the log.
         **model_options: ``img_size``, ``patch_size``, ``drop_path_rate`` and so on
             (`tvtfast.spaces.ModelOptions`) of an architecture; those of ``best.json`` otherwise. Of
-            a module, ``img_size`` alone.
+            a model of timm these three, of a module ``img_size`` alone.
 
     Raises:
         ValueError: No teacher where one is needed, a teacher that does not fit, or options that do
@@ -210,7 +212,9 @@ def distill(
             tensorboard=tensorboard,
         ).run()
         processes.wait()
-    best = load_student(folder.path, module=None if trained.card.space else model.cpu())
+    best = load_student(
+        folder.path, module=None if trained.card.brings_its_network else model.cpu()
+    )
     return TrainedStudent(best, tuple(history), folder.path)
 
 
@@ -229,5 +233,7 @@ def _described(
         "teacher": guide and guide.teacher.name,
         "teacher_fingerprint": guide and guide.teacher.fingerprint,
     }
+    if card.timm is not None:
+        described["timm"] = dict(card.timm)
     plain: dict[str, Any] = json.loads(json.dumps(described))
     return plain

@@ -81,13 +81,18 @@ def is_torchvision(name: str) -> bool:
     return name in _torchvision_names()
 
 
-def known_names() -> list[str]:
-    """All names that `is_timm`, `is_torchvision` and `cifar_depth` know, without tags."""
+def timm_names() -> list[str]:
+    """All models of timm, without tags."""
     ensure_torchvision()
     import timm
 
+    return list(timm.list_models())
+
+
+def known_names() -> list[str]:
+    """All names that `is_timm`, `is_torchvision` and `cifar_depth` know, without tags."""
     cifar = [f"resnet{depth}" for depth in DEPTHS]
-    return list(dict.fromkeys([*cifar, *timm.list_models(), *_torchvision_names()]))
+    return list(dict.fromkeys([*cifar, *timm_names(), *_torchvision_names()]))
 
 
 def with_weights(

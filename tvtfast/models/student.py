@@ -18,7 +18,8 @@ from tvtfast.models.builder import blank, build
 from tvtfast.models.checkpoint import CheckpointError, load_weights
 from tvtfast.models.fitting import FOLDER_ADVICE, check_fit, fit
 from tvtfast.models.model_folder import Described, read_card, write_card, write_weights
-from tvtfast.models.timm_config import timm_config
+from tvtfast.models.timm_config import timm_config, timm_network_config
+from tvtfast.models.timm_network import TimmNetwork
 
 CARD = "student.json"
 WEIGHTS = "model.safetensors"
@@ -44,6 +45,7 @@ class StudentCard:
         held_out_accuracy: Top-1 accuracy on the images that its weights were chosen by, in percent;
             ``None`` where nothing was chosen, and in cards of earlier versions, whose weights were
             chosen by ``accuracy``.
+        timm: Of a model of timm its ``name``, and the ``arguments`` that it was built with.
     """
 
     space: str | None
@@ -55,11 +57,25 @@ class StudentCard:
     accuracy: float | None
     recipe: Mapping[str, Any]
     held_out_accuracy: float | None = None
+    timm: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         height, width = self.model_options["img_size"]
         if not isinstance(height, int) or not isinstance(width, int):
             raise ValueError(f"img_size is {[height, width]}; it is a height and a width in pixels")
+
+    @property
+    def network(self) -> TimmNetwork | None:
+        """How timm builds the student, where it is one of its models."""
+        if self.timm is None:
+            return None
+        classes = self.model_options["num_classes"]
+        return TimmNetwork(self.timm["name"], classes, self.timm["arguments"])
+
+    @property
+    def brings_its_network(self) -> bool:
+        """Whether the network can be built from the card alone."""
+        return self.space is not None or self.timm is not None
 
     @property
     def img_size(self) -> tuple[int, int]:
@@ -78,7 +94,8 @@ class Student:
 
 def save_student(folder: str | os.PathLike[str], module: nn.Module, card: StudentCard) -> None:
     """Write a student folder: ``model.safetensors``, ``student.json``, and for candidates of a
-    space timm's ``config.json``. Each file replaces the one before it at once."""
+    space and models of timm a ``config.json`` of timm. Each file replaces the one before it at
+    once."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     digest = write_weights(folder / WEIGHTS, module)
@@ -88,6 +105,16 @@ def save_student(folder: str | os.PathLike[str], module: nn.Module, card: Studen
             folder / TIMM_CONFIG,
             timm_config(
                 card.space, card.arch, card.model_options, card.normalization, card.classes
+            ),
+        )
+    elif card.timm is not None:
+        write_json(
+            folder / TIMM_CONFIG,
+            timm_network_config(
+                **card.timm,
+                model_options=card.model_options,
+                normalization=card.normalization,
+                classes=card.classes,
             ),
         )
 
@@ -102,7 +129,8 @@ def load_student(
 
     Args:
         folder: What `tvtfast.distill.distill` wrote.
-        module: The network, for a student that is no candidate of a space.
+        module: The network, for a student that is neither a candidate of a space nor a model of
+            timm.
         device: Where it runs; default CPU.
 
     Raises:
@@ -113,7 +141,7 @@ def load_student(
     folder = Path(folder)
     found = read_student_card(folder)
     card = found.card
-    if module is None and card.space is None:
+    if module is None and not card.brings_its_network:
         raise ValueError(
             f"{folder} holds a module that was not made by tvtfast; pass module= with the "
             "network to load the weights into"
@@ -140,6 +168,8 @@ def _build(card: StudentCard, weights: Mapping[str, Tensor], folder: Path) -> nn
     with reading(
         folder / CARD, "the card of a student", advice=FOLDER_ADVICE, error=CheckpointError
     ):
+        if card.network is not None:
+            return card.network.build()
         described: Any = {"space": card.space, **card.model_options}
         shapes = blank(card.arch or {}, **described)
         check_fit(
