@@ -72,7 +72,7 @@ def test_the_report_says_what_it_promises(finished):
     ):
         assert words in text, words
     assert 'href="search/report.html"' in page and (finished.folder / "search/report.html").exists()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 3  # search, accuracy, attention
     for stage in ("teacher", "search", "student", "plain", "deit"):
         assert finished.seconds[stage] > 0
         assert f"<td>{stage}</td>" in page

@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from tvtfast.report import AttentionPanel, RunReport, TrainedNetwork, write_run_report
+from tvtfast.report import (
+    AttentionPanel,
+    RunReport,
+    StageSection,
+    TrainedNetwork,
+    superformer_figure,
+    write_run_report,
+)
+from tvtfast.report.figures.canvas import png
 from tvtfast.report.run_content import comparison
 
 _TEACHER = TrainedNetwork(
@@ -25,11 +33,13 @@ _STUDENT = TrainedNetwork(
 _PLAIN = dataclasses.replace(
     _STUDENT, name="plain", training="without a teacher", accuracy=90.0, curve=(90.0,)
 )
+_PNG = png(superformer_figure([2.0, 1.5], [10.0, 40.0]))
 
 
 def report(**changes: Any) -> RunReport:
     given: dict[str, Any] = {
         "title": "A student for digits",
+        "system": "tvt: a teacher, a search, distillation",
         "teacher": _TEACHER,
         "student": _STUDENT,
         "others": (_PLAIN,),
@@ -40,7 +50,9 @@ def report(**changes: Any) -> RunReport:
         "attention": AttentionPanel(
             np.full((1, 8, 8, 3), 0.5), ("class 0",), {"teacher": np.full((1, 4, 4), 0.25)}
         ),
-        "search_report": "search/report.html",
+        "sections": (
+            StageSection("Search", "Of 40 candidates.", {"Scores": _PNG}, "search/report.html"),
+        ),
         "settings": {"seed": "0"},
         "machine": {"torch": "2.13.0"},
         "commands": {"Classify images": "tvtfast predict --student x"},
@@ -99,6 +111,22 @@ def test_without_held_out_images_nothing_was_chosen(tmp_path: Path) -> None:
     assert "No image was held out" in said
 
 
+def test_a_run_without_a_teacher_shows_its_stages_and_no_maps(tmp_path: Path) -> None:
+    page = written(tmp_path, teacher=None, attention=None)
+    assert "teacher:" not in page and "Where teacher and student look" not in page
+    assert "<h2>Search</h2>" in page and "Of 40 candidates." in page
+    assert page.count("data:image/png;base64,") == 2
+    height, width = (round(inches * 115) for inches in (2.8, 7.2))
+    assert f'width="{width}" height="{height}" alt="Scores"' in page
+    assert not (tmp_path / "attention_maps.png").exists()
+
+
+def test_a_picture_of_a_stage_is_a_png(tmp_path: Path) -> None:
+    section = StageSection("Search", "", {"Scores": b"GIF89a"})
+    with pytest.raises(ValueError, match="6 bytes is no PNG"):
+        written(tmp_path, sections=(section,))
+
+
 def test_text_is_escaped(tmp_path: Path) -> None:
     attack = "<script>alert('x')</script>"
     page = written(
@@ -106,7 +134,8 @@ def test_text_is_escaped(tmp_path: Path) -> None:
         title=attack,
         settings={attack: attack},
         commands={attack: attack},
-        search_report=attack,
+        system=attack,
+        sections=(StageSection(attack, attack, {attack: _PNG}, attack),),
         student=dataclasses.replace(_STUDENT, name=attack),
     )
     assert "<script" not in page

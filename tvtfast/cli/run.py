@@ -15,10 +15,12 @@ from tvtfast.cli.tables import counted
 from tvtfast.cli.teachers import add_teacher_options, given_teacher
 from tvtfast.cli.training import add_data_options, add_guidance_options, distillation
 from tvtfast.data.placed import AUGMENTATIONS
-from tvtfast.distill import Recipe, TrainedStudent
-from tvtfast.pipeline import RunResult, defaults_for
+from tvtfast.distill import Distillation, Recipe, TrainedStudent
+from tvtfast.pipeline import SYSTEMS, RunResult, defaults_for
 from tvtfast.pipeline import run as run_pipeline
 from tvtfast.pipeline.plan import LOWEST_SHARE
+from tvtfast.pipeline.running import STRATEGIES
+from tvtfast.pipeline.systems.tvt import TVT
 from tvtfast.strategies import TRIALS
 from tvtfast.training.recipe import DTYPES
 
@@ -27,35 +29,57 @@ _RECIPE = ("epochs", "batch_size", "lr", "augmentation", "dtype")
 
 _EXAMPLES = (
     "tvtfast run --data-set digits --budget 6",
-    "tvtfast run --data-set photos/ --teacher teacher.pth --budget 9 --trials 500",
+    "tvtfast run --system as-vit --data-set photos/ --budget 9",
 )
 
 
 def parser() -> Parser:
     """Flags of the command. Without any, it runs on handwritten digits."""
     parser = Parser(
-        "Train a teacher, search the student that suits it, distil the student and "
-        "report. The same command continues a run that was stopped; defaults not shown are those "
-        "that suit the data set.",
+        "Go from images to a trained student by one of three systems, and report. "
+        + "; ".join(f"{one.name}: {one.summary}" for one in SYSTEMS.values())
+        + ". The same command continues a run that was stopped; defaults not shown are those that "
+        "suit the system and the data set.",
         _EXAMPLES,
     )
+    parser.add_argument("--system", type=str, default=TVT.name, help=", ".join(SYSTEMS))
+    parser.choices["system"] = tuple(SYSTEMS)
     add_data_options(parser)
     model = parser.add_argument_group("student")
     model.add_argument(
         "--budget",
-        type=float,
-        default=6.0,
-        help=f"parameters in millions; from {LOWEST_SHARE:.0%} of it up to all of it is searched",
+        type=float | None,
+        default=None,
+        help=f"parameters in millions; tvt and vitas search from {LOWEST_SHARE:.0%} of it up to "
+        "all of it, as-vit grows to it within 5%; default 6, for digits 3 with as-vit and 2 with "
+        "vitas",
     )
     model.add_argument(
-        "--space", type=str, default="autoformer-tiny", help=", ".join(spaces.available())
+        "--space",
+        type=str | None,
+        default=None,
+        help=f"{', '.join(spaces.available())}; default "
+        + ", ".join(f"{one.space} for {one.name}" for one in SYSTEMS.values()),
     )
+    parser.choices["space"] = spaces.available()
     model.add_argument(
-        "--trials", type=int | None, default=None, help=f"architectures to score; default {TRIALS}"
+        "--strategy",
+        type=str | None,
+        default=None,
+        help=f"of the search: {', '.join(STRATEGIES)}; default random, reinforce for as-vit, "
+        "evolution for vitas",
+    )
+    parser.choices["strategy"] = STRATEGIES
+    model.add_argument(
+        "--trials",
+        type=int | None,
+        default=None,
+        help=f"architectures to score; default {TRIALS}, with reinforce 500; for digits 100 with "
+        "as-vit and 200 with vitas",
     )
     model.add_argument("--img-size", type=int | None, default=None, help="side in pixels")
     model.add_argument("--patch-size", type=int | None, default=None, help="side in pixels")
-    teacher = parser.add_argument_group("teacher")
+    teacher = parser.add_argument_group("teacher, for tvt")
     add_teacher_options(teacher, "default one is trained")
     teacher.add_argument(
         "--teacher-arch",
@@ -65,6 +89,8 @@ def parser() -> Parser:
     )
     teacher.add_argument("--teacher-epochs", type=int | None, default=None)
     add_guidance_options(parser)
+    superformer = parser.add_argument_group("superformer, for vitas")
+    superformer.add_argument("--superformer-epochs", type=int | None, default=None)
     training = parser.add_argument_group("training of students")
     training.add_argument("--epochs", type=int | None, default=None)
     training.add_argument("--batch-size", type=int | None, default=None)
@@ -77,7 +103,8 @@ def parser() -> Parser:
         "--compare",
         type=bool,
         default=True,
-        help="also train the winner without a teacher, and a DeiT-like ViT of equal size with it",
+        help="also train a DeiT-like ViT of equal size by the same recipe, and for tvt the winner "
+        "without the teacher",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
     parser.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
@@ -86,18 +113,22 @@ def parser() -> Parser:
 
 def run(cfg: Namespace, parser: Parser) -> Report:
     """Run all stages, and print how the student does and where everything lies."""
-    known = defaults_for(cfg.data_set)
+    known = defaults_for(cfg.data_set, cfg.system)
+    how = distillation(cfg)
     options = {n: getattr(cfg, n) for n in ("img_size", "patch_size") if getattr(cfg, n)}
     result = run_pipeline(
         cfg.data_set,
-        budget=cfg.budget * _MILLION,
-        output_dir=command_folder(cfg, _default_folder(cfg), parser),
+        output_dir=command_folder(cfg, _default_folder(cfg, known.budget), parser),
+        system=cfg.system,
+        budget=None if cfg.budget is None else cfg.budget * _MILLION,
         space=cfg.space,
+        strategy=cfg.strategy,
         trials=cfg.trials,
         teacher=given_teacher(cfg),
         teacher_arch=cfg.teacher_arch,
         teacher_recipe=_changed(known.teacher_recipe, {"epochs": cfg.teacher_epochs}),
-        how=distillation(cfg),
+        how=None if how == Distillation() else how,
+        superformer_recipe=_changed(known.superformer_recipe, {"epochs": cfg.superformer_epochs}),
         recipe=_changed(known.recipe, {name: getattr(cfg, name) for name in _RECIPE}),
         compare=cfg.compare,
         data_path=cfg.data_path,
@@ -111,27 +142,39 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     return Report(_summary(result), _data(result))
 
 
-def _changed(recipe: Recipe, given: dict[str, Any]) -> Recipe:
-    return replace(recipe, **{n: value for n, value in given.items() if value is not None})
+def _changed(recipe: Recipe, given: dict[str, Any]) -> Recipe | None:
+    """A default recipe with what the flags say; ``None`` where they say nothing."""
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(recipe, **changes) if changes else None
 
 
-def _default_folder(cfg: Namespace) -> str:
-    return str(Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.budget:g}M-seed{cfg.seed}")
+def _default_folder(cfg: Namespace, budget: float) -> str:
+    """Named after the data set, the system where it is not the default, size and seed. Where only a
+    space is given, which decides the size, it is named after that."""
+    size = f"{budget / _MILLION if cfg.budget is None else cfg.budget:g}M"
+    if cfg.budget is None and cfg.space is not None:
+        size = cfg.space
+    system = [] if cfg.system == TVT.name else [cfg.system]
+    return str(Path("runs") / "-".join([Path(cfg.data_set).stem, *system, size, f"seed{cfg.seed}"]))
+
+
+def _accuracies(result: RunResult) -> dict[str, float]:
+    """By network, as far as the run has them."""
+    found = {"student": result.student.accuracy}
+    if result.cut is not None and result.cut.card.accuracy is not None:
+        found["cut out, not retrained"] = result.cut.card.accuracy
+    if result.plain is not None:
+        found["the same, plainly"] = result.plain.accuracy
+    if result.baseline is not None:
+        found["DeiT-like, of equal size"] = result.baseline.accuracy
+    return found
 
 
 def _summary(result: RunResult) -> str:
-    trained: dict[str, TrainedStudent | None] = {
-        "student": result.student,
-        "the same, plainly": result.plain,
-        "DeiT-like, of equal size": result.baseline,
-    }
-    lines = [
-        f"{name:<26}{found.accuracy:.2f} %" for name, found in trained.items() if found is not None
-    ]
     return "\n".join(
         [
             counted(result.best),
-            *lines,
+            *(f"{name:<26}{accuracy:.2f} %" for name, accuracy in _accuracies(result).items()),
             "",
             places(
                 {
@@ -150,10 +193,12 @@ def _data(result: RunResult) -> dict[str, Any]:
 
     return {
         "run_dir": result.folder,
+        "system": result.system,
         "best": result.best,
         "accuracy": result.student.accuracy,
         "accuracy_without_teacher": accuracy(result.plain),
         "accuracy_of_equal_size": accuracy(result.baseline),
+        "accuracy_cut_out": None if result.cut is None else result.cut.card.accuracy,
         "student": result.student.folder,
         "export": result.folder / "export",
         "report": result.report,

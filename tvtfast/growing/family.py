@@ -213,8 +213,7 @@ def grow(
     started = time.monotonic()
     steps: list[GrowthStep] = []
     with ExitStack() as opened:
-        if run is not None:
-            opened.enter_context(run.claimed())
+        record = None if run is None else opened.enter_context(run.claimed())
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
         scorer.keep_in(store)
         with track("growing", unit="step", show=given.progress) as bar:
@@ -240,6 +239,8 @@ def grow(
         grown = family()
         if run is not None:
             write_family(grown, run.path)
+        if record is not None:
+            record.results = {"seconds": grown.seconds, "evaluated": grown.evaluated}
     for one in grown.picks:
         if not one.met:
             logger.warning("%s", one.reason)

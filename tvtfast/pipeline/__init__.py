@@ -2,8 +2,18 @@
 
 from tvtfast.common.run_folder import RunError
 from tvtfast.pipeline.baseline import deit_like
-from tvtfast.pipeline.defaults import Defaults, defaults_for
+from tvtfast.pipeline.defaults import Defaults
 from tvtfast.pipeline.family import train_family
 from tvtfast.pipeline.running import RunResult, run
+from tvtfast.pipeline.systems import SYSTEMS, defaults_for
 
-__all__ = ["Defaults", "RunError", "RunResult", "defaults_for", "deit_like", "run", "train_family"]
+__all__ = [
+    "SYSTEMS",
+    "Defaults",
+    "RunError",
+    "RunResult",
+    "defaults_for",
+    "deit_like",
+    "run",
+    "train_family",
+]

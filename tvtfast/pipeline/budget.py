@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from tvtfast import spaces
-from tvtfast.pipeline.plan import Plan
-from tvtfast.spaces import InfeasibleError
+from tvtfast.pipeline.plan import LOWEST_SHARE, Plan
+from tvtfast.spaces import InfeasibleError, Space
 
 _MILLION = 1e6
 
 
-def check_budget(plan: Plan) -> None:
-    """Refuse a budget that no architecture of the space fits.
+def check_window(plan: Plan) -> None:
+    """Refuse a budget whose window no architecture of the space fits.
 
     Raises:
         InfeasibleError: The message names spaces that have some.
@@ -30,6 +30,14 @@ def check_budget(plan: Plan) -> None:
             f"{least / _MILLION:.3g} to {most / _MILLION:.3g}. Change the budget, or the space: "
             f"{advice}"
         ) from error
+
+
+def within(space: Space[Any], budget: float, **options: Any) -> float:
+    """A budget, or the nearest one whose window overlaps with what the space has."""
+    least, most = space.feasible_range("params", **options)
+    if LOWEST_SHARE * budget > most:
+        return float(most)
+    return float(max(budget, least))
 
 
 def _spans(name: str, low: float, high: float, options: Any) -> bool:

@@ -4,46 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tvtfast.distill import (
-    DIGITS_TEACHER,
-    DIGITS_TEACHER_RECIPE,
-    STUDENT_RECIPE,
-    TEACHER_RECIPE,
-    Recipe,
-)
+from tvtfast.distill import STUDENT_RECIPE, TEACHER_RECIPE, Recipe
+from tvtfast.supernet import CUTMIX, SUPERFORMER_RECIPE
+
+DIGITS_RECIPE = replace(STUDENT_RECIPE, epochs=16, batch_size=32, lr=1e-3, augmentation="light")
+"""For students of ``digits``: images of 8 x 8 pixels need no flips and few epochs."""
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """Teacher and recipes of a run; unless stated, the published ones.
+    """Size, search and recipes of a run; unless stated, the published ones.
 
     Args:
+        budget: Parameters of the student.
+        strategy: Of the search; ``None`` for that of `tvtfast.search`.
+        trials: As for `tvtfast.search`.
         teacher_arch: What `tvtfast.distill.train_teacher` is to train.
         teacher_recipe: How.
+        superformer_recipe: How a superformer is trained.
+        cutmix: Alpha of the CutMix of a superformer.
         recipe: How students are trained, the baseline included.
         patch_size: Side of a patch in pixels; ``None`` for what suits the size of the images
             (`tvtfast.spaces.default_patch_size`).
     """
 
+    budget: float = 6e6
+    strategy: str | None = None
+    trials: int | None = None
     teacher_arch: str = "resnet56"
     teacher_recipe: Recipe = TEACHER_RECIPE
+    superformer_recipe: Recipe = SUPERFORMER_RECIPE
+    cutmix: float = CUTMIX
     recipe: Recipe = STUDENT_RECIPE
     patch_size: int | None = None
-
-
-_DIGITS = Defaults(
-    teacher_arch=DIGITS_TEACHER,
-    teacher_recipe=DIGITS_TEACHER_RECIPE,
-    recipe=replace(STUDENT_RECIPE, epochs=16, batch_size=32, lr=1e-3, augmentation="light"),
-    patch_size=8,
-)
-
-
-def defaults_for(dataset: str) -> Defaults:
-    """The defaults of a data set by name.
-
-    Those of ``digits`` are for two CPU cores and a quarter of an hour: images of 8 x 8 pixels shown
-    as 32 x 32 need no more than 16 patches, no flips and few epochs. Every other data set gets the
-    published recipes.
-    """
-    return _DIGITS if dataset == "digits" else Defaults()

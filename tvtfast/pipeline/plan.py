@@ -16,10 +16,13 @@ from tvtfast.data import VisionDataset
 from tvtfast.distill import Distillation
 from tvtfast.models import Teacher
 from tvtfast.pipeline.defaults import Defaults
-from tvtfast.spaces import Constraints, ModelOptions, Space, default_patch_size
+from tvtfast.spaces import AsViTSpace, Constraints, ModelOptions, Space, default_patch_size
 
 LOWEST_SHARE = 0.75
-"""The search looks at architectures from this share of the budget up to the budget."""
+"""A search within the budget looks at architectures from this share of it up to all of it."""
+
+_WINDOWED_SIDE = 64
+"""Least side of images for As-ViT: at 32 pixels its last stage is a single token."""
 
 TeacherSource = str | os.PathLike[str] | nn.Module | Teacher
 
@@ -33,7 +36,10 @@ class Plan:
         held_out: Images that epochs are chosen by; ``None`` for the last epoch.
         test: Images that are read once per network, at the end.
         search_split: The share that ``held_out`` was asked for as.
-        given: The teacher that ``source`` names; ``None`` for one that is trained.
+        budget: Parameters of the student.
+        source: What the teacher is loaded from; ``None`` for one that is trained, or none at all.
+        given: The teacher that ``source`` names.
+        chosen: Defaults of the system for the data set, with what was asked for in their place.
     """
 
     folder: Path
@@ -43,7 +49,6 @@ class Plan:
     search_split: float
     budget: float
     space: Space[Any]
-    trials: int | None
     source: TeacherSource | None
     given: Teacher | None
     chosen: Defaults
@@ -57,12 +62,12 @@ class Plan:
 
     @property
     def constraints(self) -> Constraints:
-        """The window of the search."""
+        """The window of a search within the budget."""
         return {"params": self.window}
 
     @property
     def window(self) -> tuple[float, float]:
-        """Parameters of the architectures that are searched."""
+        """Parameters of the architectures that a search within the budget looks at."""
         return LOWEST_SHARE * self.budget, self.budget
 
     @property
@@ -79,8 +84,7 @@ class Plan:
         }
 
     def settings(self) -> dict[str, Any]:
-        """All that the results depend on, as plain values."""
-        given = self.given is not None
+        """What the results of every system depend on, as plain values."""
         parts = [part for part in (self.train, self.held_out, self.test) if part is not None]
         return {
             "data set": self.train.name,
@@ -90,24 +94,26 @@ class Plan:
             "pixels": [part.fingerprint for part in parts],
             "budget": self.budget,
             "space": self.space.name,
-            "trials": self.trials,
-            "teacher": _named(self.source) if given else self.chosen.teacher_arch,
-            "teacher fingerprint": self.given and self.given.fingerprint,
-            "teacher recipe": None if given else asdict(self.chosen.teacher_recipe),
+            "strategy": self.chosen.strategy,
+            "trials": self.chosen.trials,
             "recipe": asdict(self.chosen.recipe),
-            "distillation": asdict(self.how),
             "model options": dict(self.options),
             "seed": self.seed,
         }
 
 
 def model_options(
-    train: VisionDataset, how: Distillation, patch_size: int | None, given: Mapping[str, Any]
+    train: VisionDataset,
+    space: Space[Any],
+    how: Distillation,
+    patch_size: int | None,
+    given: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Options that candidates are searched and trained with; those of the caller win.
 
     Args:
         train: The training images.
+        space: Images for As-ViT are enlarged to 64 pixels where they are smaller.
         how: Distilling logits adds a distillation token.
         patch_size: Default side of a patch; ``None`` for what suits the size of the images.
         given: Options of the caller.
@@ -116,7 +122,8 @@ def model_options(
         TypeError: An unknown option.
         ValueError: Images that are not square, or options that do not go together.
     """
-    side = given.get("img_size", train.img_size)
+    least = _WINDOWED_SIDE if isinstance(space, AsViTSpace) else 1
+    side = given.get("img_size", max(train.img_size, least))
     if not isinstance(side, int):
         raise ValueError(f"img_size is {side!r}; images are resized to squares, give one side")
     options = {
@@ -127,9 +134,3 @@ def model_options(
         **given,
     }
     return asdict(ModelOptions.of(**options)) | {"img_size": side}
-
-
-def _named(source: TeacherSource | None) -> str:
-    if isinstance(source, Teacher):
-        return f"{source.name} {source.fingerprint}"
-    return type(source).__name__ if isinstance(source, nn.Module) else os.fspath(source or "")

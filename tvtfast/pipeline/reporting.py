@@ -16,53 +16,76 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tvtfast.common.files import CONFIG
 from tvtfast.common.machine import machine, versions
+from tvtfast.common.run_folder import RECORD
 from tvtfast.data import frozen_batch
 from tvtfast.distill import TrainedStudent
 from tvtfast.models import SpatialFeatures, Teacher, build, last_features
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.plan import Plan
 from tvtfast.pipeline.stage_errors import read_json
-from tvtfast.pipeline.stages import BASELINE, EXPORT, PLAIN, SEARCH, STUDENT, TEACHER, Stages
+from tvtfast.pipeline.stages import (
+    BASELINE,
+    EXPORT,
+    GROWTH,
+    PLAIN,
+    SEARCH,
+    STUDENT,
+    SUPERFORMER,
+    TEACHER,
+    Outcome,
+)
+from tvtfast.pipeline.systems.base import System
 from tvtfast.report import RunReport, TrainedNetwork, write_run_report
 from tvtfast.searching.report import attention_panel, shown
+from tvtfast.supernet import FinishedTraining
 
 _SHOWN_IMAGES = 6
 
 
-def seconds_of(plan: Plan, stages: Stages) -> dict[str, float]:
-    """Seconds per stage of the run: of all epochs of a training, and of the last start of the
-    search."""
-    taught = _column(_teacher_log(plan), "seconds") if plan.source is None else []
-    searched = read_json(plan.folder / SEARCH / "run.json")["seconds"]
+def seconds_of(plan: Plan, system: System, outcome: Outcome) -> dict[str, float]:
+    """Seconds per stage of the run, in their order: of all epochs of a training, and of the last
+    start of a search and of growth."""
     found = {
-        TEACHER: math.fsum(taught),
-        SEARCH: math.fsum(searched.values()),
-        STUDENT: _seconds(stages.student),
-        PLAIN: _seconds(stages.plain),
-        BASELINE: _seconds(stages.baseline),
+        TEACHER: math.fsum(_column(_teacher_log(plan, outcome), "seconds"))
+        if plan.given is None
+        else 0.0,
+        SUPERFORMER: _history_seconds(outcome.superformer),
+        SEARCH: math.fsum(read_json(plan.folder / SEARCH / RECORD)["seconds"].values()),
+        STUDENT: _history_seconds(outcome.student),
+        PLAIN: _history_seconds(outcome.plain),
+        BASELINE: _history_seconds(outcome.baseline),
     }
-    return {name: seconds for name, seconds in found.items() if seconds > 0}
+    if GROWTH in system.stages:
+        found[GROWTH] = read_json(plan.folder / GROWTH / RECORD)["seconds"]
+    return {name: found[name] for name in system.stages if found.get(name, 0.0) > 0}
 
 
-def report_run(plan: Plan, stages: Stages, seconds: Mapping[str, float]) -> Path:
+def report_run(
+    plan: Plan,
+    system: System,
+    outcome: Outcome,
+    settings: Mapping[str, Any],
+    seconds: Mapping[str, float],
+) -> Path:
     """Write ``report.html`` and its figures into the run folder; returns the page."""
-    best = stages.best
+    best, teacher = outcome.best, outcome.teacher
     millions = f"{best['params'] / 1e6:.2f} M"
     return write_run_report(
         RunReport(
             title=f"A student of {millions} parameters for {plan.train.name}",
-            teacher=_teacher(plan, stages.teacher, seconds),
-            student=_network(
-                "student", stages.student, best["params"], best["flops"], stages.teacher
-            ),
-            others=_others(stages),
+            system=f"{system.name}: {system.summary}",
+            teacher=None if teacher is None else _teacher(plan, outcome, teacher, seconds),
+            student=_network("student", outcome.student, best["params"], best["flops"], teacher),
+            others=(*_others(outcome), *system.extras(outcome)),
             test_images=len(plan.test),
             held_out_images=0 if plan.held_out is None else len(plan.held_out),
             arch=json.dumps(best["arch"]),
             stages=seconds,
-            attention=attention_panel(*_attention(plan, stages)),
-            search_report=f"{SEARCH}/report.html",
-            settings={name: shown(value) for name, value in plan.settings().items()},
+            sections=system.sections(plan, outcome),
+            attention=None
+            if teacher is None
+            else attention_panel(*_attention(plan, outcome, teacher)),
+            settings={name: shown(value) for name, value in settings.items()},
             machine=versions() | machine(),
             commands=_commands(plan),
         ),
@@ -70,20 +93,22 @@ def report_run(plan: Plan, stages: Stages, seconds: Mapping[str, float]) -> Path
     )
 
 
-def _others(stages: Stages) -> tuple[TrainedNetwork, ...]:
-    best, others = stages.best, []
-    if stages.plain is not None:
+def _others(outcome: Outcome) -> tuple[TrainedNetwork, ...]:
+    best, others = outcome.best, []
+    if outcome.plain is not None:
         others.append(
-            _network("the same student, plainly", stages.plain, best["params"], best["flops"], None)
+            _network(
+                "the same student, plainly", outcome.plain, best["params"], best["flops"], None
+            )
         )
-    if stages.baseline is not None:
+    if outcome.baseline is not None:
         space, arch = deit_like(best["params"], **best["model_options"])
         counts = (
             space.params(arch, **best["model_options"]),
             space.flops(arch, **best["model_options"]),
         )
         name = f"DeiT-like ViT of width {arch.hidden_dim}"
-        others.append(_network(name, stages.baseline, *counts, stages.teacher))
+        others.append(_network(name, outcome.baseline, *counts, outcome.teacher))
     return tuple(others)
 
 
@@ -100,17 +125,19 @@ def _network(
         flops=flops,
         accuracy=trained.accuracy,
         held_out_accuracy=_number(trained.held_out_accuracy),
-        seconds=_seconds(trained),
+        seconds=_history_seconds(trained),
         curve=_curve(trained.history),
     )
 
 
-def _teacher(plan: Plan, teacher: Teacher, seconds: Mapping[str, float]) -> TrainedNetwork:
-    curve = _curve(_teacher_log(plan))
+def _teacher(
+    plan: Plan, outcome: Outcome, teacher: Teacher, seconds: Mapping[str, float]
+) -> TrainedNetwork:
+    curve = _curve(_teacher_log(plan, outcome))
     side = teacher.input_size or plan.options["img_size"]
     return TrainedNetwork(
         name=f"teacher {teacher.name}",
-        training="from scratch" if plan.source is None else "given",
+        training="from scratch" if plan.given is None else "given",
         params=sum(parameter.numel() for parameter in teacher.module.parameters()),
         flops=_teacher_flops(teacher, side),
         accuracy=_stated(plan, "accuracy"),
@@ -132,9 +159,9 @@ def _flops(module: nn.Module, side: int) -> int:
     return counter.get_total_flops()
 
 
-def _teacher_log(plan: Plan) -> list[dict[str, str]]:
+def _teacher_log(plan: Plan, outcome: Outcome) -> list[dict[str, str]]:
     """The log of the teacher's training, where it was trained on these images."""
-    folder = _teacher_folder(plan)
+    folder = None if outcome.teacher is None else _teacher_folder(plan)
     if folder is None or not (folder / "log.csv").exists():
         return []
     with open(folder / "log.csv", newline="", encoding="utf-8") as lines:
@@ -157,9 +184,9 @@ def _curve(rows: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
 
 
 def _teacher_folder(plan: Plan) -> Path | None:
-    if plan.source is None:
+    if plan.given is None:
         return plan.folder / TEACHER
-    if plan.given is None or plan.given.folder is None:
+    if plan.given.folder is None:
         return None
     card = plan.given.folder / "teacher.json"
     same = card.exists() and read_json(card).get("dataset") == plan.train.name
@@ -170,32 +197,34 @@ def _column(log: Sequence[Mapping[str, str]], name: str) -> list[float]:
     return [float(row[name]) for row in log]
 
 
-def _seconds(trained: TrainedStudent | None) -> float:
+def _history_seconds(trained: TrainedStudent | FinishedTraining | None) -> float:
     return 0.0 if trained is None else math.fsum(row["seconds"] for row in trained.history)
 
 
-def _attention(plan: Plan, stages: Stages) -> tuple[Any, dict[str, SpatialFeatures]]:
+def _attention(
+    plan: Plan, outcome: Outcome, teacher: Teacher
+) -> tuple[Any, dict[str, SpatialFeatures]]:
     """Test images, and the last features of teacher and students for them."""
     side = plan.options["img_size"]
     count = min(_SHOWN_IMAGES, len(plan.test))
     batch = frozen_batch(plan.test, count, img_size=side, seed=plan.seed)
-    device = next(stages.teacher.module.parameters()).device
-    taught = stages.teacher.features(batch.images.to(device), normalization=batch.normalization)
+    device = next(teacher.module.parameters()).device
+    taught = teacher.features(batch.images.to(device), normalization=batch.normalization)
     untrained = build(
-        stages.best["arch"],
+        outcome.best["arch"],
         space=plan.space,
         seed=plan.seed,
-        **stages.best["model_options"],
+        **outcome.best["model_options"],
     )
     students = {
         "student before training": untrained,
-        "student after training": stages.student.student.module,
+        "student after training": outcome.student.student.module,
     }
-    if stages.plain is not None:
-        students["after training without a teacher"] = stages.plain.student.module
+    if outcome.plain is not None:
+        students["after training without a teacher"] = outcome.plain.student.module
     with torch.no_grad():
         features = {name: last_features(m.cpu(), batch.images) for name, m in students.items()}
-    return batch, {f"teacher: {stages.teacher.name}": taught[-1], **features}
+    return batch, {f"teacher: {teacher.name}": taught[-1], **features}
 
 
 def _commands(plan: Plan) -> dict[str, str]:

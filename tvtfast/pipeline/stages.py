@@ -1,114 +1,109 @@
-"""The stages of a run. Each writes a folder of its own and does nothing where that is finished."""
+"""Stages that systems share. Each writes a folder of its own and does nothing where that is
+finished."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tvtfast.common.files import sweep
 from tvtfast.common.progress import note
-from tvtfast.distill import Distillation, TrainedStudent, distill, train_teacher
-from tvtfast.models import Teacher, build
+from tvtfast.common.run_folder import RECORD
+from tvtfast.distill import Distillation, TrainedStudent, distill
+from tvtfast.models import Student, Teacher, build
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.plan import Plan
 from tvtfast.pipeline.stage_errors import read_json, stage
 from tvtfast.searching.loop import search
+from tvtfast.searching.record import BEST
 from tvtfast.students.exporting import export
+from tvtfast.supernet import FinishedTraining
 
-TEACHER, SEARCH, EXPORT = "teacher", "search", "export"
-STUDENT, PLAIN, BASELINE = "student", "plain", "deit"
+TEACHER, SEARCH, GROWTH, SUPERFORMER = "teacher", "search", "growth", "superformer"
+CUT, STUDENT, PLAIN, BASELINE, EXPORT = "cut", "student", "plain", "deit", "export"
 
 
 @dataclass(frozen=True)
-class Stages:
-    """What every stage of a run ended with; see `tvtfast.pipeline.RunResult`."""
+class Outcome:
+    """What the stages of a run ended with.
 
-    teacher: Teacher
+    Args:
+        best: What is trained, and all it takes to build it, in the form of a search's
+            ``best.json``.
+        student: It, trained.
+        baseline: The ViT of equal size that nobody searched, trained by the same recipe; ``None``
+            where nothing is compared.
+        plain: The student's architecture trained without the teacher, where one guides it.
+        teacher: The teacher, where one takes part.
+        superformer: The superformer, where one is trained.
+        cut: The winner with the weights of the superformer.
+    """
+
     best: Mapping[str, Any]
     student: TrainedStudent
-    plain: TrainedStudent | None
-    baseline: TrainedStudent | None
+    baseline: TrainedStudent | None = None
+    plain: TrainedStudent | None = None
+    teacher: Teacher | None = None
+    superformer: FinishedTraining | None = None
+    cut: Student | None = None
 
 
-def begun(folder: Path) -> bool:
-    """Whether a folder holds the folder of any stage."""
-    return any((folder / name).exists() for name in (TEACHER, SEARCH, STUDENT))
+def announce(plan: Plan, name: str, detail: str) -> None:
+    """Say on standard error which stage runs."""
+    if plan.progress:
+        note(f"{name}: {detail}")
 
 
-def run_stages(plan: Plan) -> Stages:
-    """All stages but the report, in their order."""
-    teacher = _teacher(plan)
-    best = _search(plan, teacher)
-    guided = teacher if plan.how.needs_teacher else None
-    student = _winner(plan, STUDENT, guided)
-    plain = baseline = None
-    if plan.compare:
-        plain = _winner(plan, PLAIN, None) if guided is not None else None
-        baseline = _baseline(plan, best, guided)
-    sweep(plan.folder / EXPORT)
-    with stage(EXPORT, plan.folder / EXPORT):
-        export(student.student, plan.folder / EXPORT)
-    return Stages(teacher, best, student, plain, baseline)
+def is_finished(folder: Path, result: str) -> bool:
+    """Whether a folder holds a finished run with its result."""
+    record = folder / RECORD
+    if not record.exists() or not (folder / result).exists():
+        return False
+    return bool(read_json(record).get("status") == "finished")
 
 
-def _teacher(plan: Plan) -> Teacher:
-    if plan.given is not None:
-        return plan.given
-    _announce(plan, TEACHER, plan.chosen.teacher_arch)
-    folder = plan.folder / TEACHER
-    with stage(TEACHER, folder):
-        return train_teacher(
-            plan.chosen.teacher_arch,
-            plan.train,
-            output_dir=folder,
-            recipe=plan.chosen.teacher_recipe,
-            **plan.training,
-        )
+def searched(
+    plan: Plan, is_current: Callable[[Mapping[str, Any]], bool], **scoring: Any
+) -> Mapping[str, Any]:
+    """The winner of the search of the plan's space.
 
-
-def _search(plan: Plan, teacher: Teacher) -> Mapping[str, Any]:
-    _announce(plan, SEARCH, plan.space.name)
+    Args:
+        plan: The run.
+        is_current: Whether the recorded settings of a finished search are those of this one; a
+            stage before it may have been done again.
+        **scoring: Arguments of `tvtfast.search` on top of the plan.
+    """
+    announce(plan, SEARCH, plan.space.name)
     folder = plan.folder / SEARCH
     with stage(SEARCH, folder):
-        if not _is_searched(plan, teacher):
+        finished = is_finished(folder, BEST)
+        if not finished or not is_current(read_json(folder / RECORD).get("settings", {})):
             search(
                 plan.space,
-                trials=plan.trials,
-                constraints=plan.constraints,
-                teacher=teacher,
-                images=plan.train,
+                strategy=plan.chosen.strategy,
+                trials=plan.chosen.trials,
                 seed=plan.seed,
                 device=plan.device,
                 progress=plan.progress,
                 run_dir=folder,
+                **scoring,
                 **plan.options,
             )
-        best: Mapping[str, Any] = read_json(folder / "best.json")
+        best: Mapping[str, Any] = read_json(folder / BEST)
         return best
 
 
-def _is_searched(plan: Plan, teacher: Teacher) -> bool:
-    """Whether the search is finished, with this teacher."""
-    folder = plan.folder / SEARCH
-    if not (folder / "run.json").exists() or not (folder / "best.json").exists():
-        return False
-    found = read_json(folder / "run.json")
-    known: Any = found.get("settings", {})
-    return (
-        found.get("status") == "finished"
-        and known.get("teacher_fingerprint") == teacher.fingerprint
-    )
-
-
-def _winner(plan: Plan, name: str, teacher: Teacher | None) -> TrainedStudent:
-    """The winner of the search, trained with a teacher or without."""
-    _announce(plan, name, "plainly" if teacher is None else f"taught by {teacher.name}")
+def trained(
+    plan: Plan, name: str, best: Mapping[str, Any], teacher: Teacher | None = None
+) -> TrainedStudent:
+    """What was found, trained from scratch with a teacher or without."""
+    announce(plan, name, "plainly" if teacher is None else f"taught by {teacher.name}")
     folder = plan.folder / name
     with stage(name, folder):
         return distill(
-            plan.folder / SEARCH / "best.json",
+            best,
             plan.train,
             teacher,
             output_dir=folder,
@@ -118,9 +113,15 @@ def _winner(plan: Plan, name: str, teacher: Teacher | None) -> TrainedStudent:
         )
 
 
-def _baseline(plan: Plan, best: Mapping[str, Any], teacher: Teacher | None) -> TrainedStudent:
+def baseline(
+    plan: Plan, best: Mapping[str, Any], teacher: Teacher | None = None
+) -> TrainedStudent | None:
+    """The ViT of equal size that nobody searched, trained by the same recipe, on all its tokens;
+    ``None`` where nothing is compared."""
+    if not plan.compare:
+        return None
     space, arch = deit_like(best["params"], **best["model_options"])
-    _announce(plan, BASELINE, f"{arch.depth} blocks of width {arch.hidden_dim}")
+    announce(plan, BASELINE, f"{arch.depth} blocks of width {arch.hidden_dim}")
     folder = plan.folder / BASELINE
     with stage(BASELINE, folder):
         return distill(
@@ -129,12 +130,14 @@ def _baseline(plan: Plan, best: Mapping[str, Any], teacher: Teacher | None) -> T
             teacher,
             output_dir=folder,
             how=plan.how if teacher is not None else Distillation(guidance=None),
-            recipe=plan.chosen.recipe,
+            recipe=replace(plan.chosen.recipe, tokens=None),
             img_size=plan.options["img_size"],
             **plan.training,
         )
 
 
-def _announce(plan: Plan, name: str, detail: str) -> None:
-    if plan.progress:
-        note(f"{name}: {detail}")
+def exported(plan: Plan, student: TrainedStudent) -> None:
+    """The folder that is handed over."""
+    sweep(plan.folder / EXPORT)
+    with stage(EXPORT, plan.folder / EXPORT):
+        export(student.student, plan.folder / EXPORT)

@@ -17,9 +17,9 @@ from tvtfast.report.figures.search import (
     score_vs_params_figure,
     timings_figure,
 )
-from tvtfast.report.figures.training import accuracy_figure
+from tvtfast.report.figures.training import accuracy_figure, superformer_figure
 from tvtfast.report.growth_report import GrowthReport, PickedModel, write_growth_report
-from tvtfast.report.run_content import RunReport, TrainedNetwork
+from tvtfast.report.run_content import RunReport, StageSection, TrainedNetwork
 from tvtfast.report.run_report import write_run_report
 from tvtfast.report.search_report import write_search_report
 
@@ -30,6 +30,7 @@ __all__ = [
     "RaceTable",
     "RunReport",
     "SearchReport",
+    "StageSection",
     "TrainedNetwork",
     "accuracy_figure",
     "attention_maps_figure",
@@ -38,6 +39,7 @@ __all__ = [
     "growth_figure",
     "score_distributions_figure",
     "score_vs_params_figure",
+    "superformer_figure",
     "tau_figure",
     "timings_figure",
     "trace_figure",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tvtfast.report import formatting
-from tvtfast.report.figures.canvas import png
+from tvtfast.report.figures.canvas import DPI, png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CSS_PIXELS_PER_INCH = 115
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,19 @@ def picture(figure: Figure) -> Picture:
     """Render ``figure`` once, for its own file and for the page."""
     width, height = (round(_CSS_PIXELS_PER_INCH * inches) for inches in figure.get_size_inches())
     return Picture(png(figure), width, height)
+
+
+def kept_picture(data: bytes) -> Picture:
+    """A figure of before, from its PNG file as `tvtfast.report.figures.canvas.png` writes it.
+
+    Raises:
+        ValueError: No PNG file.
+    """
+    if data[:8] != _PNG or len(data) < 24:
+        raise ValueError(f"a file of {len(data)} bytes is no PNG; draw the figure again")
+    width, height = struct.unpack(">II", data[16:24])
+    scale = _CSS_PIXELS_PER_INCH / DPI
+    return Picture(data, round(scale * width), round(scale * height))
 
 
 def render(template: str, **values: Any) -> bytes:

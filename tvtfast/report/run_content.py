@@ -40,36 +40,55 @@ class TrainedNetwork:
         return self.flops // 2
 
 
+@dataclass(frozen=True)
+class StageSection:
+    """What is shown of a stage before the student's training.
+
+    Attributes:
+        title: Heading of the section.
+        text: What was done, in a few sentences.
+        pictures: PNG files by what they show.
+        report: Address of the stage's own report, relative to the page; ``None`` where it has none.
+    """
+
+    title: str
+    text: str
+    pictures: Mapping[str, bytes]
+    report: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class RunReport:
     """Everything the report of a run prints.
 
     Attributes:
         title: Heading of the report.
-        teacher: The teacher.
-        student: The winner of the search, trained as the run was asked to.
+        system: Name of the system, and what it does.
+        teacher: The teacher, where one takes part.
+        student: What was found, trained as the run was asked to.
         others: What it is held against; may be empty.
         test_images: Images that accuracies are measured on, once per network.
         held_out_images: Images that epochs were chosen by; 0 where the last ones were kept.
         arch: The winner's architecture as JSON.
         stages: Seconds per stage, in the order they ran.
-        attention: Maps of test images.
-        search_report: Address of the search's own report, relative to the page.
+        sections: Stages before the student's training, in their order.
+        attention: Maps of test images, where there is a teacher.
         settings: What was run.
         machine: Versions, processor, load.
         commands: What can be done next, by what it does.
     """
 
     title: str
-    teacher: TrainedNetwork
+    system: str
+    teacher: TrainedNetwork | None
     student: TrainedNetwork
     others: tuple[TrainedNetwork, ...]
     test_images: int
     held_out_images: int
     arch: str
     stages: Mapping[str, float]
-    attention: AttentionPanel
-    search_report: str
+    sections: tuple[StageSection, ...]
+    attention: AttentionPanel | None
     settings: Mapping[str, str]
     machine: Mapping[str, str]
     commands: Mapping[str, str]
@@ -81,7 +100,8 @@ class RunReport:
     @property
     def networks(self) -> tuple[TrainedNetwork, ...]:
         """All of them, the teacher first."""
-        return (self.teacher, self.student, *self.others)
+        teacher = () if self.teacher is None else (self.teacher,)
+        return (*teacher, self.student, *self.others)
 
 
 def comparison(first: TrainedNetwork, second: TrainedNetwork, images: int) -> str:

@@ -9,13 +9,13 @@ from tvtfast.report.architecture import arch_view
 from tvtfast.report.figures.attention import attention_maps_figure
 from tvtfast.report.figures.training import accuracy_figure
 from tvtfast.report.files import write_files
-from tvtfast.report.html import picture, render
+from tvtfast.report.html import kept_picture, picture, render
 from tvtfast.report.run_content import RunReport, comparison
 
 
 def write_run_report(report: RunReport, folder: str | os.PathLike[str]) -> Path:
-    """Write ``report.html``, one page that needs nothing but the search's own report it links to,
-    with ``accuracy.png`` and ``attention_maps.png``.
+    """Write ``report.html``, one page that needs nothing but the stages' own reports it links to,
+    with ``accuracy.png`` and, where there are maps, ``attention_maps.png``.
 
     Args:
         report: What to print.
@@ -25,14 +25,17 @@ def write_run_report(report: RunReport, folder: str | os.PathLike[str]) -> Path:
     Returns:
         Path of ``report.html``.
     """
-    pictures = {
-        "accuracy": picture(accuracy_figure(report.networks)),
-        "attention_maps": picture(attention_maps_figure(report.attention)),
-    }
+    pictures = {"accuracy": picture(accuracy_figure(report.networks))}
+    if report.attention is not None:
+        pictures["attention_maps"] = picture(attention_maps_figure(report.attention))
     page = render(
         "run.html.j2",
         report=report,
         pictures=pictures,
+        sections=[
+            (one, {alt: kept_picture(data) for alt, data in one.pictures.items()})
+            for one in report.sections
+        ],
         arch=arch_view(report.arch),
         comparisons=[comparison(report.student, n, report.test_images) for n in report.others],
         total=sum(report.stages.values()),

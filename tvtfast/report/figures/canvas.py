@@ -26,7 +26,8 @@ TITLE, LABEL, SMALL = 9.5, 9.0, 8.0
 MANY = 2000
 """Points beyond which markers shrink and vector output holds them as one bitmap."""
 
-_DPI = 200
+DPI = 200
+"""Pixels per inch of a figure's file."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -42,7 +43,7 @@ def new_figure(width: float, height: float) -> Figure:
 def png(figure: Figure) -> bytes:
     """The figure as PNG; equal figures give equal bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 

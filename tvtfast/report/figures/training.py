@@ -63,3 +63,19 @@ def accuracy_figure(networks: Sequence[TrainedNetwork]) -> Figure:
         labelcolor=INK,
     )
     return figure
+
+
+def superformer_figure(loss: Sequence[float], accuracy: Sequence[float]) -> Figure:
+    """Loss of the sampled subnets, and accuracy of the reference subnet, against epochs."""
+    figure = new_figure(7.2, 2.8)
+    for place, (values, label, color) in enumerate(
+        ((loss, "Loss of the sampled subnets", MUTED), (accuracy, "Accuracy (%)", VERMILLION))
+    ):
+        axes = figure.add_subplot(1, 2, place + 1)
+        axes.set_xlabel("Epoch")
+        axes.set_ylabel(label)
+        style(axes)
+        marker = "o" if len(values) == 1 else None
+        axes.plot(range(1, len(values) + 1), values, color=color, linewidth=1.6, marker=marker)
+        axes.locator_params(axis="x", integer=True)
+    return figure

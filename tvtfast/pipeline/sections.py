@@ -1,0 +1,55 @@
+"""What the report of a run shows of a stage: figures that the stage has left in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tvtfast.pipeline.plan import Plan
+from tvtfast.pipeline.stages import GROWTH, SEARCH
+from tvtfast.report import StageSection, superformer_figure
+from tvtfast.report.figures.canvas import png
+
+_SEARCH_FIGURES = {
+    "score_vs_params.png": "Score against parameters of the candidates",
+    "trace.png": "Best and mean score in the course of the search",
+}
+
+
+def search_section(plan: Plan, text: str) -> StageSection:
+    """Scores against parameters, the course of the search, and its own report.
+
+    Args:
+        plan: The run.
+        text: What was searched, and by what.
+    """
+    return _section(plan, SEARCH, "Search", text, _SEARCH_FIGURES)
+
+
+def growth_section(plan: Plan, text: str) -> StageSection:
+    """The family, and its own report."""
+    return _section(plan, GROWTH, "Growth", text, {"family.png": "Models of the family"})
+
+
+def superformer_section(text: str, history: Sequence[Mapping[str, float]]) -> StageSection:
+    """The course of a superformer's training.
+
+    Args:
+        text: What was trained.
+        history: Its epochs, with ``loss`` and ``accuracy``.
+    """
+    loss, accuracy = ([row[name] for row in history] for name in ("loss", "accuracy"))
+    drawn = png(superformer_figure(loss, accuracy))
+    return StageSection("Superformer", text, {"Loss and accuracy against epochs": drawn})
+
+
+def _section(
+    plan: Plan, stage: str, title: str, text: str, figures: dict[str, str]
+) -> StageSection:
+    folder: Path = plan.folder / stage
+    pictures = {
+        alt: (folder / name).read_bytes()
+        for name, alt in figures.items()
+        if (folder / name).exists()
+    }
+    return StageSection(title, text, pictures, f"{stage}/report.html")

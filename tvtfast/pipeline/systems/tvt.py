@@ -1,0 +1,117 @@
+"""TVT: a teacher, a search for the student that suits it, and distillation."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from torch import nn
+
+from tvtfast.distill import (
+    DIGITS_TEACHER,
+    DIGITS_TEACHER_RECIPE,
+    train_teacher,
+)
+from tvtfast.models import Teacher
+from tvtfast.pipeline.defaults import DIGITS_RECIPE, Defaults
+from tvtfast.pipeline.plan import Plan, TeacherSource
+from tvtfast.pipeline.sections import search_section
+from tvtfast.pipeline.stage_errors import stage
+from tvtfast.pipeline.stages import (
+    BASELINE,
+    EXPORT,
+    PLAIN,
+    SEARCH,
+    STUDENT,
+    TEACHER,
+    Outcome,
+    announce,
+    baseline,
+    exported,
+    searched,
+    trained,
+)
+from tvtfast.pipeline.systems.base import System
+from tvtfast.report import StageSection
+
+
+class TVT(System):
+    """A student that a ConvNet teacher is good for: found without training any, then distilled."""
+
+    name: ClassVar[str] = "tvt"
+    summary: ClassVar[str] = "a teacher, a search for the student that suits it, distillation"
+    space: ClassVar[str] = "autoformer-tiny"
+    stages: ClassVar[tuple[str, ...]] = (TEACHER, SEARCH, STUDENT, PLAIN, BASELINE, EXPORT)
+    takes: ClassVar[frozenset[str]] = frozenset(
+        {"teacher", "teacher_arch", "teacher_recipe", "how"}
+    )
+
+    def defaults(self, dataset: str) -> Defaults:
+        """Those of ``digits`` are for two CPU cores and a quarter of an hour: images of 8 x 8
+        pixels shown as 32 x 32 need no more than 16 patches, no flips and few epochs."""
+        if dataset != "digits":
+            return Defaults()
+        return Defaults(
+            teacher_arch=DIGITS_TEACHER,
+            teacher_recipe=DIGITS_TEACHER_RECIPE,
+            recipe=DIGITS_RECIPE,
+            patch_size=8,
+        )
+
+    def settings(self, plan: Plan) -> dict[str, Any]:
+        """The teacher, and how it takes part."""
+        given = plan.given is not None
+        return {
+            "teacher": _named(plan.source) if given else plan.chosen.teacher_arch,
+            "teacher fingerprint": plan.given and plan.given.fingerprint,
+            "teacher recipe": None if given else asdict(plan.chosen.teacher_recipe),
+            "distillation": asdict(plan.how),
+        }
+
+    def run(self, plan: Plan) -> Outcome:
+        """Teacher, search, distillation, and what it is held against."""
+        teacher = self._teacher(plan)
+        best = searched(
+            plan,
+            lambda known: known.get("teacher_fingerprint") == teacher.fingerprint,
+            constraints=plan.constraints,
+            teacher=teacher,
+            images=plan.train,
+        )
+        guided = teacher if plan.how.needs_teacher else None
+        student = trained(plan, STUDENT, best, guided)
+        plain = trained(plan, PLAIN, best) if plan.compare and guided is not None else None
+        beside = baseline(plan, best, guided)
+        exported(plan, student)
+        return Outcome(best, student, beside, plain, teacher)
+
+    def _teacher(self, plan: Plan) -> Teacher:
+        if plan.given is not None:
+            return plan.given
+        announce(plan, TEACHER, plan.chosen.teacher_arch)
+        folder = plan.folder / TEACHER
+        with stage(TEACHER, folder):
+            return train_teacher(
+                plan.chosen.teacher_arch,
+                plan.train,
+                output_dir=folder,
+                recipe=plan.chosen.teacher_recipe,
+                **plan.training,
+            )
+
+    def sections(self, plan: Plan, outcome: Outcome) -> tuple[StageSection, ...]:
+        """The search."""
+        assert outcome.teacher is not None
+        low, high = (bound / 1e6 for bound in plan.window)
+        text = (
+            f"Architectures of {plan.space.name} with {low:.3g} to {high:.3g} million parameters, "
+            f"scored untrained with the teacher {outcome.teacher.name}."
+        )
+        return (search_section(plan, text),)
+
+
+def _named(source: TeacherSource | None) -> str:
+    if isinstance(source, Teacher):
+        return f"{source.name} {source.fingerprint}"
+    return type(source).__name__ if isinstance(source, nn.Module) else os.fspath(source or "")
