@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import torch
 
 import tvtfast
 from tvtfast import spaces
+from tvtfast.data import hold_out
 from tvtfast.distill import Distillation, ProgressiveTokens, Recipe
 from tvtfast.models import load_student
 from tvtfast.pipeline import SYSTEMS, RunError, defaults_for
@@ -21,7 +21,7 @@ from tvtfast.pipeline.running import _with_feasible_budget
 from tvtfast.pipeline.systems.as_vit import rules_for
 from tvtfast.pipeline.systems.vitas import flops_window
 from tvtfast.spaces import VitasDeitSpace
-from tvtfast.supernet import load_superformer
+from tvtfast.supernet import InheritedAccuracy, load_superformer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,7 +35,9 @@ def plan(small, system, *, budget=None, space=None, dataset="digits", **options)
     return Plan(
         folder=Path("unused"),
         train=train,
+        held_out=small.part("train", 10),
         test=small.part("test", 20),
+        search_split=0.2,
         budget=chosen.budget if budget is None else budget,
         space=searched,
         source=None,
@@ -121,11 +123,8 @@ def test_a_superformer_trains_what_the_budget_searches(small):
             {"space": "autoformer-tiny"},
             "'as-vit' grows topologies, and 'autoformer-tiny'",
         ),
-        (
-            "vitas",
-            {"space": "autoformer-tiny"},
-            "'vitas' trains a superformer: there is none|there is no superformer",
-        ),
+        ("vitas", {"space": "pit"}, "'vitas' trains a superformer: there is no superformer"),
+        ("vitas", {"search_split": 0.0}, "compares candidates by held-out images, and search_spl"),
         (
             "vitas",
             {"space": VitasDeitSpace("alone", (16,), (12,), 2, 1, (2,), (36,), (20,))},
@@ -244,10 +243,24 @@ def test_as_vit_killed_and_continued_is_the_same_to_the_bit(
 
 
 def test_recipes_of_small_data_sets_have_smaller_batches(small, inherited):
-    """The published superformer takes 1,024 images a step."""
+    """The published superformer takes 1,024 images a step; 44 of 64 are not held out."""
     published = defaults_for("mine", "vitas").superformer_recipe
     assert published.batch_size == 1024
-    with pytest.raises(RunError, match=r"'batch_size': 64"):
+    with pytest.raises(RunError, match=r"'epochs': 300, 'batch_size': 44"):
         small.run(inherited.folder, "vitas", superformer_recipe=None)
-    with pytest.raises(RunError, match=r"'batch_size': 1024"):
-        small.run(inherited.folder, "vitas", superformer_recipe=replace(published))
+    with pytest.raises(RunError, match=r"'epochs': 300, 'batch_size': 1024"):
+        small.run(inherited.folder, "vitas", superformer_recipe=published)
+
+
+def test_candidates_are_compared_by_held_out_images(inherited, small):
+    """The winner's inherited accuracy is that of held-out images; that of the cut, of the test."""
+    weights = load_superformer(inherited.folder / "superformer")
+    _, held_out = hold_out(small.part("train", 64), 0.2)
+    best = inherited.best
+    found = InheritedAccuracy(weights, held_out)
+    assert best["proxies"]["inherited_accuracy"] == found(best["arch"])
+    tested = InheritedAccuracy(weights, small.part("test", 20))
+    assert inherited.cut.card.accuracy == tested(best["arch"])
+    searched = json.loads((inherited.folder / "search" / "run.json").read_text())["settings"]
+    _, seen = searched["scored"]["inherited_accuracy"]
+    assert seen == dict(found.proxy().depends_on())

@@ -33,11 +33,10 @@ def check_window(plan: Plan) -> None:
 
 
 def within(space: Space[Any], budget: float, **options: Any) -> float:
-    """A budget, or the nearest one whose window overlaps with what the space has."""
+    """A budget whose window lies inside what the space has, as near to the given one as there
+    is."""
     least, most = space.feasible_range("params", **options)
-    if LOWEST_SHARE * budget > most:
-        return float(most)
-    return float(max(budget, least))
+    return float(min(most, max(budget, least / LOWEST_SHARE)))
 
 
 def _spans(name: str, low: float, high: float, options: Any) -> bool:
