@@ -124,7 +124,7 @@ def test_the_paper_switch_lets_the_teacher_drift(small, tmp_path, assert_same):
 
 def test_two_processes_are_one_with_twice_the_batch(small, tmp_path, start_program, last_weights):
     """Losses differ by rounding alone: each is a mean over 32 images, summed in another order."""
-    common = {"optimizer": "sgd", "lr": 0.02, "epochs": 2, "drop_path_rate": 0.0}
+    common = {"optimizer": "sgd", "lr": 0.02, "epochs": 2, "drop_path_rate": 0.5}
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     changes = json.dumps(common | {"batch_size": 16})
     process = start_program(small, tmp_path / "two", changes, launcher=launcher)
@@ -138,6 +138,13 @@ def test_two_processes_are_one_with_twice_the_batch(small, tmp_path, start_progr
         assert row["accuracy"] == expected["accuracy"]
     for name, value in last_weights(tmp_path / "one").items():
         torch.testing.assert_close(state["objective"][name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_parts_of_a_step_sum_up_to_it_with_stochastic_depth(small, tmp_path):
+    common = {"optimizer": "sgd", "lr": 0.02, "epochs": 1, "drop_path_rate": 0.5, "plain": True}
+    whole = small.train(tmp_path / "whole", **common)
+    parts = small.train(tmp_path / "parts", **common, accumulate=3)
+    assert parts.history[0]["loss"] == pytest.approx(whole.history[0]["loss"], rel=1e-5)
 
 
 def test_curves_go_to_tensorboard_where_it_is_installed(small, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from tvtfast.data import hold_out
 from tvtfast.distill import Distillation, Recipe, distill
 from tvtfast.models import CheckpointError, CifarResNet, load_student
 from tvtfast.supernet import (
+    SUPERFORMER_RECIPE,
     InheritedAccuracy,
     Subnets,
     extract,
@@ -102,6 +104,10 @@ def test_every_way_of_sharing_trains(small, tmp_path, changes):
     assert load_superformer(finished.folder).fingerprint == finished.superformer.fingerprint
     probability = finished.superformer.card.identity_probability
     assert (probability is None) == ("window_of" not in changes)
+
+
+def test_the_default_warmup_fits_every_number_of_epochs():
+    assert [replace(SUPERFORMER_RECIPE, epochs=n).warmup for n in (1, 5, 60, 300)] == [0, 0, 1, 5]
 
 
 def test_parts_of_a_step_sum_up_to_it(small, tmp_path, last_weights):

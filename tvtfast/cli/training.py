@@ -130,7 +130,7 @@ def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
         "--warmup-epochs",
         type=int | None,
         default=recipe.warmup_epochs,
-        help="null: a fifteenth of all epochs",
+        help=f"null: {recipe.warmup_share:.1%} of all epochs".replace("%", "%%"),
     )
     training.add_argument("--weight-decay", type=float, default=recipe.weight_decay)
     training.add_argument("--label-smoothing", type=float, default=recipe.label_smoothing)

@@ -45,7 +45,7 @@ SUPERFORMER_RECIPE = Recipe(
     batch_size=1024,
     lr=1e-3,
     min_lr=0.0,
-    warmup_epochs=5,
+    warmup_share=5 / 300,
     label_smoothing=0.1,
     augmentation="weak",
 )

@@ -22,7 +22,6 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 OPTIMIZERS = ("adamw", "sgd")
 """Optimisers of timm the recipes use; ``sgd`` has Nesterov momentum."""
 
-_WARMUP_SHARE = 15
 _WARMUP_FACTOR = 1e-3
 _NO_DECAY = ("*cls_token", "*dist_token", "*pos_embed")
 
@@ -38,8 +37,9 @@ class Recipe:
         lr: Learning rate after warm-up; falls to ``min_lr`` along a cosine, step by step. On
             progressive tokens it is held until all tokens are seen, see `ProgressiveTokens`.
         min_lr: Learning rate at the end.
-        warmup_epochs: Epochs of linear warm-up from ``0.001 lr``; ``None`` for a fifteenth of all
-            (20 of the published 300), less where all tokens are seen in no more epochs.
+        warmup_epochs: Epochs of linear warm-up from ``0.001 lr``; ``None`` for ``warmup_share`` of
+            all, less where all tokens are seen in no more epochs.
+        warmup_share: Share of the epochs that are warm-up (20 of the published 300).
         momentum: Of ``sgd``.
         weight_decay: Decoupled for ``adamw``.
         decay_all: Decay biases, norms and class, distillation and position tokens, too.
@@ -65,6 +65,7 @@ class Recipe:
     lr: float = 5e-4
     min_lr: float = 5e-6
     warmup_epochs: int | None = None
+    warmup_share: float = 1 / 15
     momentum: float = 0.9
     weight_decay: float = 0.05
     decay_all: bool = False
@@ -88,6 +89,7 @@ class Recipe:
         checks.real("lr", self.lr, above=0)
         for name in ("min_lr", "momentum", "weight_decay"):
             checks.real(name, getattr(self, name), least=0)
+        checks.real("warmup_share", self.warmup_share, least=0, below=1)
         checks.real("label_smoothing", self.label_smoothing, least=0, below=1)
         if self.warmup_epochs is not None:
             checks.whole("warmup_epochs", self.warmup_epochs, least=0, most=self.epochs)
@@ -107,7 +109,8 @@ class Recipe:
     def warmup(self) -> int:
         """Epochs of warm-up."""
         if self.warmup_epochs is None:
-            return min(round(self.epochs / _WARMUP_SHARE), self.epochs - self.coarse_epochs - 1)
+            fitting = round(self.epochs * self.warmup_share)
+            return min(fitting, self.epochs - self.coarse_epochs - 1)
         return self.warmup_epochs
 
     @property

@@ -24,6 +24,7 @@ from tvtfast.training.loading import (
 from tvtfast.training.objective import Objective
 from tvtfast.training.processes import Team, together
 from tvtfast.training.recipe import DTYPES, Recipe
+from tvtfast.training.stochastic_depth import StochasticDepth
 from tvtfast.training.summary import EpochLog
 from tvtfast.training.training_folder import TrainingError, TrainingFolder
 
@@ -90,7 +91,8 @@ class Trainer:
             workers=self.workers,
             team=team,
         )
-        state = _State(self.objective, recipe, team.device, len(sampler))
+        depth = StochasticDepth(self.objective.model, self.seed, team)
+        state = _State(self.objective, recipe, team.device, len(sampler), depth)
         state.restore(self.folder.load())
         is_done = state.epoch == recipe.epochs and self.keeper.is_tested()
         team.wait()
@@ -130,7 +132,7 @@ class Trainer:
             while state.epoch < recipe.epochs:
                 begin = time.perf_counter()
                 sampler.epoch = state.epoch
-                with self._tokens(state.epoch):
+                with self._tokens(state.epoch), state.depth.applied():
                     losses = self._epoch(wrapped, state, batches, log)
                 row = {
                     "epoch": state.epoch + 1,
@@ -258,10 +260,15 @@ class _State:
     """All that changes during training."""
 
     def __init__(
-        self, objective: Objective, recipe: Recipe, device: torch.device, epoch_steps: int
+        self,
+        objective: Objective,
+        recipe: Recipe,
+        device: torch.device,
+        epoch_steps: int,
+        depth: StochasticDepth,
     ) -> None:
         self.objective, self.recipe, self.device = objective, recipe, device
-        self.epoch_steps = epoch_steps
+        self.epoch_steps, self.depth = epoch_steps, depth
         self.optimizer = recipe.build_optimizer(objective)
         self.schedule = recipe.build_schedule(self.optimizer, epoch_steps)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
@@ -279,6 +286,7 @@ class _State:
         done = self.epoch * self.epoch_steps + step
         self.schedule.step_update(done)
         self.objective.prepare(done)
+        self.depth.begin(self.epoch, step, len(batch.labels))
         self.optimizer.zero_grad()
         losses = self._gradients(wrapped, batch, done / (self.recipe.epochs * self.epoch_steps))
         if self.recipe.clip_grad is not None:
@@ -296,8 +304,11 @@ class _State:
         """Losses of a batch, whose gradients are summed up part by part."""
         parts = batch.parts(self.recipe.accumulate)
         means: dict[str, Tensor] = {}
+        seen = 0
         for number, part in enumerate(parts):
             share = len(part.labels) / len(batch.labels)
+            self.depth.part(seen, len(part.labels))
+            seen += len(part.labels)
             with together(wrapped, last=number + 1 == len(parts)):
                 with _autocast(self.device, self.recipe):
                     losses = wrapped(part, progress)
