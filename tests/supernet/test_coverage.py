@@ -217,6 +217,15 @@ def test_a_candidate_of_a_hardly_trained_part_is_marked(small, caplog):
     assert frame["hardly_trained"].tolist() == [0, 0, 1, 1, 0, 0]
     assert table.scored == ("inherited_accuracy",)
     assert list(score.of_many(archs))
+    limited = tvtfast.score(
+        archs,
+        space=small.DEIT,
+        proxies=[score.proxy()],
+        constraints={"trained_steps": (10, None)},
+        num_classes=10,
+        **small.OPTIONS,
+    )
+    assert limited.status["trained_steps"].tolist() == ["ok"] * 2 + ["infeasible"] * 2 + ["ok"] * 2
     warned = [record.getMessage() for record in caplog.records if "hardly" in record.getMessage()]
     assert len(warned) == 1 and "num_heads[1] = 2 (3 steps" in warned[0]
 

@@ -279,6 +279,10 @@ def test_a_superformer_serves_the_spaces_that_its_own_contains(small, finished, 
     assert load_superformer(cell.folder).fingerprint == cell.superformer.fingerprint
     flags[1] = "test-super-deit"
     flags[flags.index("--supernet") + 1] = str(cell.folder)
+    limits = ["--min-score-limits.hardly_trained", "0", "--score-limits.hardly_trained", "99"]
+    assert main([*command[:-1], str(tmp_path / "limited"), *limits]) == 0
+    limited = pd.read_csv(tmp_path / "limited" / "scores.csv")
+    assert limited["inherited_accuracy"].tolist() == frame["inherited_accuracy"].tolist()
     assert main(["search", *flags, "--output-dir", str(tmp_path / "wider")]) == 2
     assert "holds a superformer of space 'test-super-cell'" in capsys.readouterr().err
 

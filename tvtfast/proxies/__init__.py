@@ -6,6 +6,7 @@ from tvtfast.proxies.base import (
     ProxyInputs,
     UndefinedScoreError,
     available,
+    beside_later,
     get,
     made_later,
     register,
@@ -14,7 +15,11 @@ from tvtfast.proxies.base import (
 from tvtfast.proxies.complexity import BASELINES, macs_of
 from tvtfast.proxies.constrained import constrained_proxies
 from tvtfast.proxies.factory import ProxyFactory
-from tvtfast.proxies.inherited_accuracy import INHERITED_ACCURACY
+from tvtfast.proxies.inherited_accuracy import (
+    HARDLY_TRAINED,
+    INHERITED_ACCURACY,
+    TRAINED_STEPS,
+)
 from tvtfast.proxies.latency import latency, latency_spread
 from tvtfast.proxies.length_distortion import curvature, gauss_length, length_distortion
 from tvtfast.proxies.ntk import ntk_condition, ntk_gram
@@ -27,11 +32,13 @@ from tvtfast.proxies.weight_norm import WEIGHT_NORM, weight_norm
 
 __all__ = [
     "BASELINES",
+    "HARDLY_TRAINED",
     "INHERITED_ACCURACY",
     "RELATIONS",
     "TEACHER_AWARE",
     "THROUGHPUT",
     "THROUGHPUT_SPREAD",
+    "TRAINED_STEPS",
     "TVT",
     "WEIGHT_NORM",
     "CombinedProxy",
@@ -40,6 +47,7 @@ __all__ = [
     "ProxyInputs",
     "UndefinedScoreError",
     "available",
+    "beside_later",
     "constrained_proxies",
     "curvature",
     "gauss_length",

@@ -239,6 +239,12 @@ def made_later(name: str | Proxy | CombinedProxy) -> str | None:
     return head if isinstance(factory, ProxyFactory) and not factory.in_name else None
 
 
+def beside_later(name: str | Proxy | CombinedProxy) -> tuple[str, ...]:
+    """The columns that may stand beside a proxy that a factory makes from its argument."""
+    factory = _proxies.get(made_later(name) or "")
+    return factory.beside if isinstance(factory, ProxyFactory) else ()
+
+
 def resolve(
     names: Iterable[str | Proxy | CombinedProxy],
 ) -> tuple[tuple[Proxy, ...], tuple[CombinedProxy, ...]]:

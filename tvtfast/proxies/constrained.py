@@ -24,6 +24,7 @@ def constrained_proxies(
     """
     scored: dict[str, Proxy | CombinedProxy] = {proxy.name: proxy for proxy in single}
     scored |= {proxy.name: proxy for proxy in combined}
+    scored |= {other.name: other for proxy in single for other in proxy.beside}
     found: dict[str, Proxy] = {}
     for name in names:
         head, colon, argument = name.partition(":")

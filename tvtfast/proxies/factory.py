@@ -23,6 +23,8 @@ class ProxyFactory(Generic[P]):
         description: One line for listings, with the source.
         in_name: Whether the argument is part of the column's name, so that proxies of several
             arguments are columns side by side. Such a proxy costs nothing to make.
+        beside: Names of the columns that may stand beside the proxy, see
+            `tvtfast.proxies.Proxy.beside`.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ProxyFactory(Generic[P]):
     placeholder: str = "ARGUMENT"
     description: str = ""
     in_name: bool = False
+    beside: tuple[str, ...] = ()
 
     def __call__(self, argument: str) -> P:
         """The proxy of an argument.

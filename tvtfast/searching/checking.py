@@ -63,7 +63,8 @@ def check_search(
     parse_constraints({name: window for name, window in windows.items() if name in COUNTS})
     if PUBLISHED in windows:
         space.feasible_range(PUBLISHED)
-    limited = windows.keys() - COUNTS - later
+    beside = {column for name in asked for column in proxy_table.beside_later(name)}
+    limited = windows.keys() - COUNTS - later - beside
     proxy_table.constrained_proxies(limited, single, combined)
     if objectives is not None:
         scored = {

@@ -14,12 +14,15 @@ from torch.utils.data import DataLoader
 from tvtfast.common.fallbacks import logger
 from tvtfast.common.hashing import fingerprint
 from tvtfast.data import VisionDataset, eval_transform, load_dataset
-from tvtfast.proxies import INHERITED_ACCURACY, Proxy, ProxyInputs
+from tvtfast.proxies import (
+    HARDLY_TRAINED,
+    INHERITED_ACCURACY,
+    TRAINED_STEPS,
+    Proxy,
+    ProxyInputs,
+)
 from tvtfast.supernet.folder import TrainedSuperformer, load_superformer
 from tvtfast.supernet.relatives import Relatives
-
-TRAINED_STEPS = "trained_steps"
-HARDLY_TRAINED = "hardly_trained"
 
 _BATCH = 256
 _TOGETHER = 16
