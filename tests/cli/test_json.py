@@ -191,3 +191,6 @@ def test_run(folder, space, teacher, capsys):
         [*images, *how, "--compare", "false", "--output-dir", str(folder / "all")], capsys
     )
     assert found["accuracy_of_equal_size"] is None and found["best"]["params"] <= 33000
+    truth = printed(["truth", "collect", str(folder / "all")], capsys)
+    assert truth["rows"][0]["distilled_accuracy"] == found["accuracy"]
+    assert [Path(one["folder"]).name for one in truth["left_out"]] == ["export"]

@@ -64,6 +64,30 @@ def test_verdict(tmp_path: Path, proxies: dict[str, float], reading: str) -> Non
     assert reading in written(study(proxies, ["cifar100"]), tmp_path)
 
 
+def test_verdict_without_interval(tmp_path: Path) -> None:
+    frame, truth, correlations = study({"params": 0.5, "x": 0.8}, ["cifar100"])
+    correlations.loc[1, ["tau_low", "tau_high"]] = np.nan
+    assert "no interval: too few" in written((frame, truth, correlations), tmp_path)
+
+
+def test_what_is_no_accuracy_has_no_unit() -> None:
+    from tvtfast.report import correlation_scatter_figure
+
+    frame, truth, correlations = study({"x": 0.5}, ["kd_acc", "minus_loss"])
+    labels = [
+        axes.get_ylabel() for axes in correlation_scatter_figure(frame, truth, correlations).axes
+    ]
+    assert labels == ["kd_acc\naccuracy (%)", "minus_loss"]
+
+
+def test_a_missing_coefficient_says_why(tmp_path: Path) -> None:
+    frame, truth, correlations = study({"params": 0.5, "x": float("nan")}, ["cifar100"])
+    truth.loc[:27] = np.nan
+    why = "2 candidates have score and accuracy, 3 are needed"
+    page = written((frame, truth, correlations.assign(reason=["", why])), tmp_path)
+    assert page.count(why) == 1 and '<td>cifar100</td><td class="n">2</td>' in page
+
+
 def test_baselines_stand_last(tmp_path: Path) -> None:
     from tvtfast.report import tau_figure
 

@@ -76,6 +76,14 @@ def test_strings_of_the_spaces(tmp_path):
             assert tvtfast.load_truth(path, space).archs == (arch,)
 
 
+def test_published_models_have_names(tmp_path):
+    rows = [{"arch": name, "acc": 70 + i} for i, name in enumerate(("pit-ti", "pit-xs", "pit-s"))]
+    truth = tvtfast.load_truth(written(tmp_path / "truth.csv", rows), "pit")
+    assert truth.archs == tuple(tvtfast.spaces.reference(row["arch"]).arch for row in rows)
+    with pytest.raises(ValueError, match="line 2: arch .* pit-ti is of space pit, and not of asvi"):
+        tvtfast.load_truth(tmp_path / "truth.csv", "asvit")
+
+
 def rows_of(*names, count=4):
     return [
         {"space": name, "arch": get(name).to_dict(arch), "acc": 50 + index}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,15 +37,14 @@ def parser() -> Parser:
         "Judge proxies by how they rank architectures of known accuracy.",
         _EXAMPLES,
     )
-    add_scoring_options(parser)
-    parser.set_defaults(space="")
+    add_scoring_options(parser, space=None)
     parser.add_argument(
         "--truth",
         type=str,
         required=True,
         help="CSV or JSON file with rows of arch and accuracies, such as 'tvtfast truth collect' "
-        "writes, or ViT-Bench-101: gt_autoformer.pth, gt_pit.pth; it may name --space, --img-size, "
-        f"--patch-size and --num-classes; without any space it is {_DEFAULT_SPACE}",
+        "writes, or ViT-Bench-101: gt_autoformer.pth, gt_pit.pth; its columns space, img_size, "
+        "patch_size and num_classes stand for flags that are not given",
     )
     parser.add_argument(
         "--columns",
@@ -71,7 +71,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
 
     checks.whole("resamples", cfg.resamples, least=1)
     folder = check_folder("output_dir", cfg.output_dir)
-    truth = load_truth(cfg.truth, cfg.space or None, default=_DEFAULT_SPACE, columns=cfg.columns)
+    truth = load_truth(cfg.truth, cfg.space, default=_DEFAULT_SPACE, columns=cfg.columns)
     cfg.space = truth.space.name
     measured = truth.frame.drop(columns="arch")
     remarks = [f"left out of {cfg.truth}: {what}" for what in truth.left_out]
@@ -155,7 +155,8 @@ def _undefined(agreement: pd.DataFrame) -> list[str]:
 def _pivot(agreement: pd.DataFrame, statistic: str, known: pd.Series[int]) -> pd.DataFrame:
     columns = [agreement[f"{statistic}{end}"] for end in ("", "_low", "_high")]
     shown = [
-        f"{value:+.3f} [{low:+.2f}, {high:+.2f}]" for value, low, high in zip(*columns, strict=True)
+        "nan" if math.isnan(value) else f"{value:+.3f} [{low:+.2f}, {high:+.2f}]"
+        for value, low, high in zip(*columns, strict=True)
     ]
     wide = agreement.assign(shown=shown).pivot(index="truth", columns="proxy", values="shown")
     wide = wide[list(dict.fromkeys(agreement["proxy"]))].loc[

@@ -122,6 +122,13 @@ def add_window_options(parser: Parser) -> None:
         default=None,
         help="parameters, in millions; without any limit, 4 to 7 in autoformer-tiny",
     )
+    window.add_argument(
+        "--round-param-limits",
+        type=bool,
+        default=False,
+        help="compare parameters in millions, rounded, as TVT's code does: 4 to 9 holds 3.5 M to "
+        "9.49 M",
+    )
     add_flops_limits(window)
     window.add_argument(
         "--min-published-flops-limits",
@@ -203,7 +210,9 @@ def constraints(cfg: Namespace) -> dict[str, tuple[float | None, float | None]]:
         )
     windows = {
         **{name: (low.get(name), high.get(name)) for name in (*low, *high)},
-        "params": _scaled((cfg.min_param_limits, cfg.param_limits), _MILLION),
+        "params": spaces.rounded_millions(cfg.min_param_limits, cfg.param_limits)
+        if cfg.round_param_limits
+        else _scaled((cfg.min_param_limits, cfg.param_limits), _MILLION),
         spaces.PUBLISHED: _scaled(
             (cfg.min_published_flops_limits, cfg.published_flops_limits), _GIGA
         ),

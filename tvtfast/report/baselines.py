@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -58,6 +59,9 @@ def _highest_tau(rows: pd.DataFrame) -> pd.Series[float] | None:
 def _verdict_reading(proxy: pd.Series[float] | None, baseline: pd.Series[float] | None) -> str:
     if proxy is None or baseline is None:
         return "nothing to compare"
+    ends = [row[end] for row in (proxy, baseline) for end in ("tau_low", "tau_high")]
+    if not all(map(math.isfinite, ends)):
+        return "no interval: too few candidates or resamples"
     if proxy["tau_low"] <= 0:
         return "not better than chance: the interval holds 0"
     if proxy["tau_low"] > baseline["tau_high"]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.data.truth_file import ARCH, SPACE, Row, identities, measured, read_sections
-from tvtfast.spaces import Space
+from tvtfast.spaces import Space, reference, references
 from tvtfast.spaces import get as get_space
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def load_truth(
     Args:
         path: A ``.json`` file with a list of rows, alone or in an object with one list per space;
             a ``.csv`` file with a header; or a ``.pth`` file of ViT-Bench-101, read with torch's
-            safe loader. A row has ``arch``, a dictionary or the string form of its space, columns
-            of numbers, and perhaps ``space``. A cell that is missing, null or empty was not
-            measured.
+            safe loader. A row has ``arch``, a dictionary, the string form of its space or the name
+            of a published model, columns of numbers, and perhaps ``space``. A cell that is
+            missing, null or empty was not measured.
         space: The space, or its name; default the one that the file names.
         default: The space of a file that names none, or this one among others.
         columns: Columns of truth; higher must be better. Default those whose names end in ``acc``
@@ -75,7 +75,7 @@ def load_truth(
     sections = read_sections(path)
     with reading(path, "a truth file", advice="give rows of arch and accuracies"):
         chosen, rows, left_out = _rows_of(path, sections, wanted, otherwise)
-        texts = identities(rows, lambda arch: chosen.encode(_encoded(arch)))
+        texts = identities(rows, lambda arch: chosen.encode(_encoded(arch, chosen)))
         found = measured(rows, columns)
         frame = found.frame
         frame.insert(0, ARCH, texts)
@@ -140,11 +140,19 @@ def _canonical(name: str) -> str:
         return name
 
 
-def _encoded(arch: Any) -> Any:
-    """A genotype in a CSV file is JSON, too."""
-    if isinstance(arch, str) and arch.lstrip().startswith("["):
+def _encoded(arch: Any, space: Space[Any]) -> Any:
+    """What `Space.decode` takes: a genotype in a CSV file is JSON, and published models have
+    names."""
+    if not isinstance(arch, str):
+        return arch
+    if arch.lstrip().startswith("["):
         return json.loads(arch)
-    return arch
+    if arch.strip() not in references():
+        return arch
+    found = reference(arch.strip())
+    if found.space != space.name:
+        raise ValueError(f"{found.name} is of space {found.space}, and not of {space.name}")
+    return found.arch
 
 
 def _stated(rows: Sequence[Row]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tvtfast.spaces.constraints import (
     describe_windows,
     parse_constraints,
     parse_windows,
+    rounded_millions,
 )
 from tvtfast.spaces.options import ModelOptions, default_patch_size
 from tvtfast.spaces.paths import Paths
@@ -79,5 +80,6 @@ __all__ = [
     "reference",
     "references",
     "register",
+    "rounded_millions",
     "write_yaml",
 ]

@@ -17,6 +17,8 @@ PUBLISHED = "published_flops"
 COUNTS = (*METRICS, PUBLISHED)
 """What can be limited before anything is scored."""
 
+_MILLION = 1_000_000
+
 Bound: TypeAlias = float | int | None
 Constraints: TypeAlias = Mapping[str, tuple[Bound, Bound] | float | int]
 Window: TypeAlias = tuple[float, float]
@@ -86,6 +88,25 @@ def parse_windows(constraints: Constraints | None) -> dict[str, Window]:
             )
         windows[metric] = window
     return windows
+
+
+def rounded_millions(low: float | None, high: float | None) -> tuple[int | None, int | None]:
+    """The window of parameters whose number in millions, rounded, lies in ``[low, high]``: what
+    TVT's code compares. Python rounds halves to the even number.
+
+    ``rounded_millions(4, 9)`` is ``(3_500_000, 9_499_999)``.
+
+    Args:
+        low: In millions; ``None`` for an open side.
+        high: In millions.
+    """
+    least = None if low is None else math.ceil(low)
+    most = None if high is None else math.floor(high)
+    # a half goes down to an even number of millions, and up to one
+    return (
+        None if least is None else least * _MILLION - _MILLION // 2 + least % 2,
+        None if most is None else most * _MILLION + _MILLION // 2 - most % 2,
+    )
 
 
 def describe_windows(windows: Mapping[str, Window]) -> str:
