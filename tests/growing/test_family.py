@@ -69,6 +69,15 @@ def test_targets_are_met_or_it_is_said_that_they_are_not(family, folder):
         family.pick(0)
 
 
+def test_a_target_below_the_topology_is_told_before_anything_is_scored(caplog):
+    def interrupted(inputs):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        grow(proxies=[Proxy("own", interrupted)], target_params=[1e5])
+    assert caplog.text.count("0.1 M parameters are fewer than the smallest model has") == 1
+
+
 def test_a_target_beyond_the_family_is_told(caplog):
     family = grow(rules=GrowthRules(stop_params=2e6, max_params=2e7), target_params=[1.9e7])
     (pick,) = family.picks
@@ -162,12 +171,20 @@ def test_command_line(tmp_path, capsys):
     best.write_text(json.dumps({"space": "asvit", "arch": space.to_dict(space.decode(SEED))}))
     limits = ["--stop-params", "1e7", "--max-params", "2e7", "--target-params", "6e6"]
     arguments = ["--arch", str(best), "--proxies", "flops", "--output-dir", str(tmp_path / "out")]
+    arguments += ["--width-ratios", "[1.1,1.3]", "--width-scale", "4"]
     assert main(["grow", *arguments, *limits, "--batch-size", "2"]) == 0
     out = capsys.readouterr().out
     assert "models grew from one topology" in out and "to 6 M (" in out
     assert (tmp_path / "out" / "report.html").exists()
     assert (tmp_path / "out" / "config.yaml").exists()
+    table = pd.read_csv(tmp_path / "out" / "growth.csv")
+    assert table[table["step"] == 1]["width"].unique().tolist() == [36, 40]
+    again = "tvtfast grow --cfg " + str(tmp_path / "out" / "config.yaml")
+    assert again in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    config = [*again.split()[1:], "--output-dir", str(tmp_path / "out"), "--json", "--quiet"]
+    assert main(config) == 0
+    assert json.loads(capsys.readouterr().out)["evaluated"] == 0
     assert main(["grow"]) == 2
     assert "name the topology" in capsys.readouterr().err
     assert main(["grow", "--arch", "nowhere.json"]) == 2
-    assert "no such file" in capsys.readouterr().err
+    assert "nowhere.json: neither an architecture as JSON" in capsys.readouterr().err

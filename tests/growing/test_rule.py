@@ -51,6 +51,14 @@ def test_candidates_of_the_first_step_and_of_wider_ones():
     assert rules.model(found[0]) == replace(found[0], width=32)
 
 
+def test_the_published_step_from_small_to_base_needs_other_ratios():
+    """From width 22 to 29 with one block more, which 5 to 20 percent do not reach."""
+    small = replace(SEED, depths=(3, 1, 4, 2), width=22)
+    base = replace(SEED, depths=(3, 1, 5, 2), width=29)
+    assert base not in GrowthRules().candidates(small)
+    assert base in GrowthRules(width_ratios=(1.1, 1.2, 1.3, 1.4)).candidates(small)
+
+
 def test_models_are_counted_at_their_own_width_and_scored_at_a_quarter():
     seen = []
     for step in steps(lambda archs: seen.append(archs) or size(archs)):

@@ -16,7 +16,7 @@ from tvtfast.common.files import check_folder, write_csv
 from tvtfast.common.identity import Identity
 from tvtfast.common.progress import track
 from tvtfast.common.run_folder import RunFolder
-from tvtfast.growing.picks import Pick, nearest, pick
+from tvtfast.growing.picks import Pick, nearest, pick, too_few
 from tvtfast.growing.record import TABLE, column, write_family
 from tvtfast.growing.rule import Grown, GrowthRules, GrowthStep, grow_steps
 from tvtfast.scoring.identity import scoring_settings
@@ -197,6 +197,9 @@ def grow(
         topology = resolved.to_dict(rules.start(start))
         run = _run_folder(output_dir, topology, rules, target_params, setup)
     folder = None if run is None else run.path
+    told = _warn_of_small(
+        target_params, resolved.params(rules.model(rules.start(start)), **options), rules
+    )
 
     def score(archs: list[Any]) -> dict[str, list[float]]:
         frame = scorer(archs).to_pandas()
@@ -242,9 +245,27 @@ def grow(
         if record is not None:
             record.results = {"seconds": grown.seconds, "evaluated": grown.evaluated}
     for one in grown.picks:
-        if not one.met:
+        if not one.met and one.target_params not in told:
             logger.warning("%s", one.reason)
     return grown
+
+
+def _warn_of_small(
+    target_params: Sequence[float], least: int, rules: GrowthRules
+) -> frozenset[float]:
+    """Say before any work which targets are below the topology itself.
+
+    Returns:
+        These targets; as published the first model is larger, and nothing is known yet.
+    """
+    small = frozenset(
+        target
+        for target in target_params
+        if target < least and not rules.met(least, target) and not rules.paper
+    )
+    for target in sorted(small):
+        logger.warning("%s", too_few(target, least))
+    return small
 
 
 def _run_folder(

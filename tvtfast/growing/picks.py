@@ -41,6 +41,14 @@ def nearest(models: Sequence[Grown], params: float) -> Grown:
     return min(models, key=lambda model: abs(math.log(model.params / params)))
 
 
+def too_few(target: float, least: float) -> str:
+    """Why a target below the smallest model is not met."""
+    return (
+        f"{target / _MILLION:g} M parameters are fewer than the smallest model has, "
+        f"{least / _MILLION:.3g} M; start narrower (start_width), or raise the target"
+    )
+
+
 def pick(models: Sequence[Grown], target: float, rules: GrowthRules) -> Pick:
     """The model of a family for a target.
 
@@ -55,10 +63,7 @@ def pick(models: Sequence[Grown], target: float, rules: GrowthRules) -> Pick:
     least, most = models[0].params, models[-1].params
     wanted = f"{target / _MILLION:g} M parameters"
     if target < least:
-        reason = (
-            f"{wanted} are fewer than the smallest model has, {least / _MILLION:.3g} M; start "
-            "narrower (start_width), or raise the target"
-        )
+        reason = too_few(target, least)
     elif target > most:
         reason = (
             f"{wanted} are more than the largest model has, {most / _MILLION:.3g} M; let growth go "
