@@ -38,9 +38,8 @@ def written(path, rows):
     return path
 
 
-@pytest.mark.parametrize("suffix", ["json", "csv"])
 @pytest.mark.parametrize("name", available())
-def test_truth_of_every_space_is_judged_by(name, suffix, tmp_path):
+def test_truth_of_every_space_is_judged_by(name, tmp_path):
     """Accuracies that rise with the parameters: their own number ranks perfectly."""
     space = get(name)
     options = {"img_size": 32, "patch_size": 16, "num_classes": 10}
@@ -51,8 +50,12 @@ def test_truth_of_every_space_is_judged_by(name, suffix, tmp_path):
     ]
     rows[2]["base_acc"], rows[4]["base_acc"] = None, ""
     del rows[3]["base_acc"]
-    truth = tvtfast.load_truth(written(tmp_path / f"truth.{suffix}", rows), name)
+    truth, table = (
+        tvtfast.load_truth(written(tmp_path / f"truth.{suffix}", rows), name)
+        for suffix in ("json", "csv")
+    )
     assert truth.archs == tuple(archs) and truth.left_out == ()
+    assert truth.frame.equals(table.frame) and truth.archs == table.archs
     table = tvtfast.score(
         truth.archs,
         space=name,
@@ -111,6 +114,17 @@ def test_a_file_names_its_space(tmp_path):
         tvtfast.load_truth(written(tmp_path / "truth.json", bare))
     with pytest.raises(ValueError, match="unknown space 'vit'"):
         tvtfast.load_truth(path, "vit")
+
+
+def test_strings_and_names_tell_their_space(tmp_path):
+    asvit, deit = get("asvit"), get("vitas-deit")
+    genotype = "0 " + " ".join(["1"] * deit.slots) + " 0 0 3 " + " ".join(["4 5"] * deit.slots)
+    for arch, name in ((asvit.sample(1)[0], "asvit"), (genotype, "vitas-deit"), ("pit-s", "pit")):
+        path = written(tmp_path / "truth.csv", [{"arch": str(arch), "acc": 50}])
+        assert tvtfast.load_truth(path, default="autoformer-tiny").space.name == name
+    mixed = [{"arch": arch, "acc": 50} for arch in ("pit-s", "deit-tiny")]
+    with pytest.raises(ValueError, match="a space that it does not name"):
+        tvtfast.load_truth(written(tmp_path / "truth.csv", mixed))
 
 
 def test_columns_of_truth(tmp_path):
@@ -216,7 +230,7 @@ def test_published_truth(space, count, shared_data):
 
 
 def test_other_refusals(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="none.csv: there is no such file; give a .json"):
         tvtfast.load_truth(tmp_path / "none.csv", "pit")
     for content, message in (
         ([1], "row 0 is no object of columns and values"),

@@ -97,6 +97,8 @@ def read_sections(path: str | os.PathLike[str]) -> dict[str, list[Row]]:
             loader, or not made of rows.
     """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: there is no such file; {_ABOUT_ROWS}")
     suffix = path.suffix.lower()
     is_pickle = suffix in {".pth", ".pt"}
     what = "a truth file" if is_pickle else "CSV" if suffix == ".csv" else "JSON"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.data.truth_file import ARCH, SPACE, Row, identities, measured, read_sections
-from tvtfast.spaces import Space, reference, references
+from tvtfast.spaces import Space, reference, references, space_of
 from tvtfast.spaces import get as get_space
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ def load_truth(
             safe loader. A row has ``arch``, a dictionary, the string form of its space or the name
             of a published model, columns of numbers, and perhaps ``space``. A cell that is
             missing, null or empty was not measured.
-        space: The space, or its name; default the one that the file names.
+        space: The space, or its name; default the one that the file names, or that strings and
+            names in it are of.
         default: The space of a file that names none, or this one among others.
         columns: Columns of truth; higher must be better. Default those whose names end in ``acc``
             or ``accuracy``, and where there is none all columns of numbers.
@@ -107,6 +108,9 @@ def _rows_of(
     named = Counter(_canonical(name) for name, _ in rows if name is not None)
     if chosen is None and len(named) == 1:
         chosen = get_space(next(iter(named)))
+    if chosen is None and not named:
+        written = {space_of(arch) for _, row in rows if isinstance(arch := row.get(ARCH), str)}
+        chosen = get_space(name) if len(written) == 1 and (name := written.pop()) else None
     if chosen is None and default is not None and (not named or default.name in named):
         chosen = default
     if chosen is None:

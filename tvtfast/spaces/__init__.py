@@ -29,7 +29,13 @@ from tvtfast.spaces.variables import Variable
 from tvtfast.spaces.vitas_cell import VitasCellSpace
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 from tvtfast.spaces.vitas_twins import StageChoices, VitasTwinsArch, VitasTwinsSpace
-from tvtfast.spaces.written import ARCH_FORMS, Written, read_architecture, read_architectures
+from tvtfast.spaces.written import (
+    ARCH_FORMS,
+    Written,
+    read_architecture,
+    read_architectures,
+    space_of,
+)
 from tvtfast.spaces.yaml_files import Description, read_yaml, write_yaml
 
 __all__ = [
@@ -81,5 +87,6 @@ __all__ = [
     "references",
     "register",
     "rounded_millions",
+    "space_of",
     "write_yaml",
 ]

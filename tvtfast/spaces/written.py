@@ -77,6 +77,15 @@ def read_architectures(text: str) -> list[Written]:
     return [_described(entry) for entry in (content if isinstance(content, list) else [content])]
 
 
+def space_of(text: str) -> str | None:
+    """The space of an architecture by the form it is written in, or the name of a reference;
+    ``None`` where that does not tell it."""
+    stripped = text.strip()
+    if stripped in references():
+        return reference(stripped).space
+    return _space_of(stripped) if _is_string(stripped) else None
+
+
 def read_architecture(text: str) -> Written:
     """`read_architectures` of a text that names one.
 

@@ -83,9 +83,11 @@ class Trained:
 
     @property
     def digest(self) -> str:
-        """Short name of all that its accuracy depends on besides architecture and seed."""
+        """Short name of all that its accuracy depends on besides architecture and seed; an option
+        that came later is in it where it is given."""
         known = self.settings | self.own | ({} if self.kind == "inherited" else self.recipe)
-        text = json.dumps(_plain(known), sort_keys=True)
+        stated = {name: value for name, value in known.items() if value is not None}
+        text = json.dumps(_plain(stated), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
