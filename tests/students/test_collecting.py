@@ -107,7 +107,7 @@ def test_what_does_not_count_is_left_out_and_said(tmp_path, caplog):
         "export": "no run.json says that its training ended, as in an exported copy",
         "stopped": "its training did not end (it is interrupted); the same command goes on",
         "unmeasured": "its accuracy was not measured",
-        "module": "it is a module of its own, no architecture of a space",
+        "module": "it is a model of timm or a module, no architecture of a space",
         "deit": "it is of space vitas-deit",
         "teacher": "it holds no student",
         "finetuned": "it was trained on from other weights than those of seed 0",

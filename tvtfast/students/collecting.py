@@ -123,7 +123,8 @@ def collect_truth(
     Returns:
         One row per architecture, in the order of their folders: ``space``, ``arch`` (canonical
         JSON); for every kind that there is ``<kind>_accuracy`` (on the test images, in percent, the
-        mean over seeds), ``<kind>_held_out_accuracy`` (where all its cards have it), ``<kind>_n``
+        mean over seeds; of those inherited on the images they were cut out with),
+        ``<kind>_held_out_accuracy`` (where all its cards have it), ``<kind>_n``
         (trainings), ``<kind>_sd`` (their standard deviation, of two or more), ``<kind>_seeds``,
         ``<kind>_recipe`` (a digest); ``data_set``, ``num_classes``, ``img_size``, ``patch_size``,
         ``params``, ``flops``, ``teacher``, and of the recipe ``epochs``, ``batch_size``,
@@ -189,7 +190,7 @@ class _LeftOutError(Exception):
 def _trained(folder: Path, wanted: Space[Any] | None) -> Trained:
     card = read_student_card(folder).card
     if card.space is None or card.arch is None:
-        raise _LeftOutError("it is a module of its own, no architecture of a space")
+        raise _LeftOutError("it is a model of timm or a module, no architecture of a space")
     if wanted is not None and card.space != wanted.name:
         raise _LeftOutError(f"it is of space {card.space}")
     try:
