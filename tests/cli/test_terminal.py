@@ -157,7 +157,7 @@ def test_tables_fit_80_columns_and_results_alone_are_on_stdout(tmp_path, capsys)
     run = ["--space", "autoformer-tiny", "--trials", "4", "--output-dir", str(tmp_path / "run")]
     assert main(["search", *run, *proxies[:2]]) == 0
     out, err = capsys.readouterr()
-    places = ("architecture  ", "all scores  ", "report  ")
+    places = ("architecture  ", "all scores  ", "report  ", "train it  ")
     assert [s for s in out.splitlines() if len(s) > 80 and not s.startswith(places)] == []
     assert out.startswith("best of 4 candidates") and "of 4 candidates" in err
     assert main(["score", "--arch", str(tmp_path / "run" / "best.json"), *proxies]) == 0

@@ -124,12 +124,10 @@ def test_accuracies_of_many_are_those_of_each(small, inherited):
         assert len(some) <= _TOGETHER and not found.keys() & some.keys()
         found |= some
     model = inherited.superformer.model
+    ((images, labels),) = inherited.images
     with torch.no_grad():
         for place, arch in enumerate(archs):
-            hits = [
-                int((model(inherited.images, arch, side).argmax(1) == inherited.labels).sum())
-                for side in (0, 1)
-            ]
+            hits = [int((model(images, arch, side).argmax(1) == labels).sum()) for side in (0, 1)]
             assert found[place] == 100 * sum(hits) / 60
     assert list(inherited.of_many([])) == []
     one_side = list(inherited.of_many(archs[:2], side=1))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import shlex
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -14,7 +16,7 @@ import torch
 import tvtfast
 from tvtfast import proxies, spaces
 from tvtfast.cli import main
-from tvtfast.data import load_dataset
+from tvtfast.data import load_splits
 from tvtfast.models import load_student
 from tvtfast.proxies.throughput import throughput, throughput_spread
 from tvtfast.supernet import (
@@ -47,11 +49,9 @@ def score(small, archs, names, **options):
 def test_accuracy_is_the_mean_over_sides(small, finished, inherited):
     arch = small.DEIT.sample(1, 4)[0]
     model = finished.superformer.model
+    ((images, labels),) = inherited.images
     with torch.no_grad():
-        hits = [
-            (model(inherited.images, arch, side).argmax(1) == inherited.labels).double().mean()
-            for side in (0, 1)
-        ]
+        hits = [(model(images, arch, side).argmax(1) == labels).double().mean() for side in (0, 1)]
     assert inherited(arch) == pytest.approx(100 * float(sum(hits) / 2))
     assert inherited(arch, side=0) == pytest.approx(100 * float(hits[0]))
 
@@ -109,8 +109,6 @@ def test_other_classes_are_refused(small, finished):
         InheritedAccuracy(
             TrainedSuperformer(model, finished.superformer.card), small.part("test", 30)
         )
-    with pytest.raises(ValueError, match="at least one"):
-        InheritedAccuracy(finished.superformer, small.part("test", 30), limit=0)
 
 
 def test_throughput_of_a_measurement(monkeypatch):
@@ -137,27 +135,58 @@ def test_throughput_is_measured_once_per_machine(small, tmp_path):
 
 def test_commands_from_training_to_a_student(small, tmp_path, capsys):
     folder = tmp_path / "super"
-    flags = ["--space", "test-super-deit", "--patch-size", "8", "--device", "cpu"]
+    data = tmp_path / "my data.npz"
+    part, test = small.part("train", 100), small.part("test", 30)
+    arrays = {
+        f"{key}_{split}": value
+        for split, one in (("train", part), ("test", test))
+        for key, value in (
+            ("x", np.stack([np.asarray(image) for image, _ in one])),
+            ("y", one.labels.numpy()),
+        )
+    }
+    np.savez(data, **arrays)
+    flags = ["--space", "test-super-deit", "--patch-size", "8", "--img-size", "32"]
+    flags += ["--device", "cpu", "--data-set", str(data)]
     training = ["--epochs", "1", "--batch-size", "720", "--warmup-epochs", "0"]
     assert main(["supernet", *flags, *training, "--output-dir", str(folder)]) == 0
-    assert "search it    tvtfast search" in capsys.readouterr().out
-    search = ["search", *flags, "--supernet", str(folder), "--trials", "3", "--strategy", "random"]
-    window = ["--min-param-limits", "null", "--param-limits", "null"]
-    asked = ["--proxies", "inherited_accuracy", "--output-dir", str(tmp_path / "run")]
-    assert main([*search, *window, *asked, "--space", "pit"]) == 2
-    assert "give --space test-super-deit" in capsys.readouterr().err
-    assert main([*search, *window, *asked]) == 0
+    (command,) = going_on(capsys.readouterr().out, "search it")
+    window = ["--trials", "3", "--strategy", "random", "--output-dir", str(tmp_path / "run")]
+    for flag, given, brought in (
+        ("--space", "pit", "'test-super-deit'"),
+        ("--img-size", "28", "32"),
+        ("--patch-size", "4", "8"),
+        ("--num-classes", "9", "10"),
+        ("--distilled", "true", "False"),
+        ("--search-split", "0.3", "0.2"),
+    ):
+        assert main([*command, *window, flag, given]) == 2
+        told = capsys.readouterr().err
+        assert f"{flag} is {given}".lower() in told.lower() and brought in told, told
+    assert main([*command, *window, "--data-set", "digits"]) == 2
+    assert "are other images than those" in capsys.readouterr().err
+    assert main([*command, *window]) == 0
+    out = capsys.readouterr()
+    assert "inherited accuracy on 20 images of my data, train-held-out0.2-seed0: kept" in out.err
+    (train,), (cut,) = going_on(out.out, "train it"), going_on(out.out, "cut it out")
     library_agrees(small, folder, tmp_path / "run")
-    named = ["search", *flags, "--trials", "3", "--strategy", "random", *window]
+    named = ["search", "--device", "cpu", "--trials", "3", "--strategy", "random"]
     named += ["--proxies", f"inherited_accuracy:{folder}", "--output-dir", str(tmp_path / "named")]
     assert main(named) == 0
     by_flag, by_name = (pd.read_csv(tmp_path / run / "scores.csv") for run in ("run", "named"))
     assert by_flag["inherited_accuracy"].tolist() == by_name["inherited_accuracy"].tolist()
-    best = tmp_path / "run" / "best.json"
-    student = ["--arch", str(best), "--output", str(tmp_path / "student")]
-    assert main(["export", "--from-supernet", str(folder), *student]) == 0
-    alone = load_student(tmp_path / "student")
-    assert alone.card.arch == json.loads(best.read_text())["arch"]
+    best = json.loads((tmp_path / "run" / "best.json").read_text())
+    options = dict(load_superformer(folder).card.model_options)
+    del options["drop_path_rate"]
+    assert {n: best["model_options"][n] for n in options} == options
+    assert best["flops"] == small.DEIT.flops(small.DEIT.decode(best["arch"]), **options)
+    assert main([*train, "--epochs", "1", "--batch-size", "40", "--warmup-epochs", "0"]) == 0
+    retrained = load_student(tmp_path / "run" / "my data-plain-seed0")
+    assert retrained.card.model_options["patch_size"] == 8
+    assert sum(p.numel() for p in retrained.module.parameters()) == best["params"]
+    assert main(cut) == 0
+    alone = load_student(tmp_path / "run" / "inherited")
+    assert alone.card.arch == best["arch"]
     assert alone.card.accuracy is None
     images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
@@ -165,11 +194,17 @@ def test_commands_from_training_to_a_student(small, tmp_path, capsys):
         torch.testing.assert_close(alone.module(images), inside, rtol=1e-5, atol=1e-5)
 
 
+def going_on(out, what):
+    """Words of the commands that are printed for a purpose, without the program's name."""
+    lines = [line for line in out.splitlines() if line.startswith(f"{what} ")]
+    return [shlex.split(line.removeprefix(what))[1:] for line in lines]
+
+
 def library_agrees(small, folder, run):
     """The superformer by name gives the numbers of the command, under the keys of its store."""
     frame = pd.read_csv(run / "scores.csv")
     name = f"inherited_accuracy:{folder}"
-    table = score(small, frame["arch"].tolist(), [name], **small.OPTIONS)
+    table = tvtfast.score(frame["arch"].tolist(), space=small.DEIT, proxies=[name], device="cpu")
     found = table.to_pandas()["inherited_accuracy"].tolist()
     assert found == frame["inherited_accuracy"].tolist()
     stored = tvtfast.Scorer(
@@ -187,17 +222,20 @@ def library_agrees(small, folder, run):
 def test_a_superformer_that_does_not_say_where_its_images_are(small, finished):
     """It was trained on images that were given; so say folders of before there was a record."""
     assert finished.superformer.card.evaluation is None
-    with pytest.raises(ValueError, match=r"does not say where the images of 'digits-part'.*path"):
+    assert finished.superformer.card.search_split == 0.2
+    with pytest.raises(ValueError, match=r"does not say where the images of 'digits-part'.*PATH"):
         score(small, small.DEIT.sample(1, 0), [f"inherited_accuracy:{finished.folder}"])
     card = finished.folder / "superformer.json"
     content = json.loads(card.read_text())
     old = finished.folder.with_name("old")
     shutil.copytree(finished.folder, old)
-    for unknown_then in ("evaluation", "weights_sha256", "card_sha256"):
+    then = ("evaluation", "search_split", "held_out_accuracy", "weights_sha256", "card_sha256")
+    for unknown_then in then:
         content.pop(unknown_then)
     (old / card.name).write_text(json.dumps(content | {"version": 1}))
-    assert load_superformer(old).card == finished.superformer.card
-    with pytest.raises(ValueError, match="does not say where"):
+    known = {"search_split": None, "held_out_accuracy": None}
+    assert load_superformer(old).card == replace(finished.superformer.card, **known)
+    with pytest.raises(ValueError, match="trained on all training images .*by an earlier version"):
         proxies.get(f"inherited_accuracy:{old}")
 
 
@@ -205,7 +243,13 @@ def test_a_superformer_that_does_not_say_where_its_images_are(small, finished):
 def named(small, finished, tmp_path):
     """The name of a superformer that says where its images are."""
     folder = tmp_path / "named"
-    recorded = replace(finished.superformer.card, evaluation={"name": "digits", "path": None})
+    splits = load_splits("digits")
+    pixels = [part.fingerprint for part in (splits.train, splits.held_out, splits.test)]
+    recorded = replace(
+        finished.superformer.card,
+        evaluation={"name": "digits", "path": None},
+        recipe={**finished.superformer.card.recipe, "pixels": pixels},
+    )
     save_superformer(folder, finished.superformer.model, recorded)
     return f"inherited_accuracy:{folder}"
 
@@ -213,8 +257,7 @@ def named(small, finished, tmp_path):
 def test_a_superformer_is_named_with_its_folder(small, finished, named):
     archs = small.DEIT.sample(3, 1)
     table = score(small, archs, [named], **small.OPTIONS).to_pandas()
-    images = load_dataset("digits", split="eval")
-    expected = InheritedAccuracy(finished.superformer, images)
+    expected = InheritedAccuracy(finished.superformer, load_splits("digits").held_out)
     assert table["inherited_accuracy"].tolist() == list(map(expected, archs))
     assert proxies.get(named).depends_on() == expected.proxy().depends_on()
 
@@ -265,14 +308,15 @@ def test_architectures_of_another_space(named):
         tvtfast.score(spaces.get("pit").sample(1, 0), space="pit", proxies=[named], img_size=32)
 
 
-def test_a_superformer_serves_the_spaces_that_its_own_contains(small, finished, tmp_path, capsys):
+def test_a_superformer_serves_the_spaces_that_its_own_contains(small, named, tmp_path, capsys):
     flags = ["--space", "test-super-cell", "--patch-size", "8", "--device", "cpu", "--trials", "3"]
-    flags += ["--supernet", str(finished.folder), "--proxies", "inherited_accuracy"]
+    folder = named.partition(":")[2]
+    flags += ["--supernet", folder, "--proxies", "inherited_accuracy"]
     command = ["search", *flags, "--strategy", "random", "--output-dir", str(tmp_path / "run")]
     assert main(command) == 0
     frame = pd.read_csv(tmp_path / "run" / "scores.csv")
     archs = [small.CELL.decode(arch) for arch in frame["arch"]]
-    expected = InheritedAccuracy(finished.superformer, load_dataset("digits", split="eval"))
+    expected = InheritedAccuracy(load_superformer(folder))
     assert frame["inherited_accuracy"].tolist() == list(map(expected, archs))
     capsys.readouterr()
     cell = small.train(tmp_path / "cell", space="test-super-cell", epochs=1)
@@ -298,7 +342,52 @@ def test_flags_that_do_not_go_together(tmp_path, capsys):
     assert "give inherited_accuracy:FOLDER" in capsys.readouterr().err
     assert main(["search", "--supernet", "runs/x"]) == 2
     assert "which is not among the proxies" in capsys.readouterr().err
+    for flag in ("--inherited-images", "--search-split"):
+        assert main(["search", flag, "1"]) == 2
+        assert f"{flag} needs a superformer; give --supernet" in capsys.readouterr().err
     assert main(["export", "--output", str(tmp_path / "x")]) == 2
     assert "--from-supernet" in capsys.readouterr().err
     assert main(["export", "--from-supernet", "runs/x", "--output", str(tmp_path / "x")]) == 2
     assert "name the architecture" in capsys.readouterr().err
+
+
+def test_a_superformer_that_held_nothing_out_compares_nothing(small, tmp_path):
+    finished = small.train(tmp_path / "all", epochs=1, search_split=0)
+    assert finished.superformer.card.search_split == 0
+    assert finished.superformer.card.held_out_accuracy is None
+    with pytest.raises(ValueError, match=r"on all training images .*search_split=0.*--search-spl"):
+        InheritedAccuracy(finished.superformer)
+    assert InheritedAccuracy(finished.superformer, small.part("test", 30)).images
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    (
+        ({"img_size": 64}, r"img_size is 64, and proxy 'inherited_accuracy' is of .* img_size 32"),
+        ({"patch_size": 4}, r"patch_size is 4, and proxy .* patch_size 8; leave patch_size out"),
+        ({"num_classes": 3}, "num_classes is 3, and proxy .* num_classes 10"),
+        ({"images": torch.zeros(2, 3, 64, 64)}, r"img_size is \(32, 32\) and the images are"),
+    ),
+)
+def test_models_of_other_options_are_refused(small, inherited, options, message):
+    archs = small.DEIT.sample(1, 0)
+    arguments = {"space": small.DEIT, "proxies": [inherited.proxy()], "device": "cpu"}
+    with pytest.raises(ValueError, match=message):
+        tvtfast.score(archs, **arguments, **options)
+    with pytest.raises(ValueError, match=message):
+        tvtfast.search(trials=1, strategy="random", **arguments, **options)
+
+
+def test_models_take_the_options_of_the_superformer(small, inherited):
+    result = tvtfast.search(
+        small.DEIT, strategy="random", trials=2, proxies=[inherited.proxy()], device="cpu"
+    )
+    best = result.describe_best()
+    assert best["model_options"]["num_classes"] == 10 and best["model_options"]["patch_size"] == 8
+    arch = small.DEIT.decode(best["arch"])
+    assert best["flops"] == small.DEIT.flops(arch, num_classes=10, **small.OPTIONS)
+    two = replace(inherited.proxy(), name="x", model_options={"patch_size": 4})
+    with pytest.raises(
+        ValueError, match="'inherited_accuracy' is of models with patch_size 8, and"
+    ):
+        score(small, [arch], [inherited.proxy(), two])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tvtfast.cli.options import add_scoring_options, choose_proxies, scoring_arguments
 from tvtfast.cli.output import Report, places, wrapped
 from tvtfast.cli.parsing import Parser
+from tvtfast.cli.superformers import add_superformer_options, settle
 from tvtfast.cli.tables import lines
 from tvtfast.common import checks
 from tvtfast.common.files import check_folder
@@ -37,7 +38,8 @@ def parser() -> Parser:
         "Judge proxies by how they rank architectures of known accuracy.",
         _EXAMPLES,
     )
-    add_scoring_options(parser, space=None)
+    add_scoring_options(parser, f"that of the truth, else {_DEFAULT_SPACE}")
+    add_superformer_options(parser)
     parser.add_argument(
         "--truth",
         type=str,
@@ -71,6 +73,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
 
     checks.whole("resamples", cfg.resamples, least=1)
     folder = check_folder("output_dir", cfg.output_dir)
+    settle(cfg, space=None)
     truth = load_truth(cfg.truth, cfg.space, default=_DEFAULT_SPACE, columns=cfg.columns)
     cfg.space = truth.space.name
     measured = truth.frame.drop(columns="arch")

@@ -45,7 +45,10 @@ def parser() -> Parser:
     )
     add_scoring_options(parser)
     parser.set_defaults(
-        space="asvit", proxies=["ntk_condition", "length_distortion"], init_seeds=_DRAWS
+        space="asvit",
+        data_set="digits",
+        proxies=["ntk_condition", "length_distortion"],
+        init_seeds=_DRAWS,
     )
     parser.add_argument(
         "--arch",

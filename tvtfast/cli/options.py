@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tvtfast import spaces
 from tvtfast.cli.choices import DATA_SETS, DTYPES, METHODS, PROTOCOLS, PROXIES
 from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.cli.superformers import INHERITED, inherited_accuracy
 from tvtfast.cli.teachers import add_teacher_options, given_teacher, say
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from tvtfast.proxies import CombinedProxy, Proxy
     from tvtfast.scoring import Scoring
 
-INHERITED = "inherited_accuracy"
 _TVT = ("teacher_aware", "weight_norm")
 _OF_SPACE = {"asvit": ("length_distortion", "ntk_condition")}
 _TINY = (4.0, 7.0)
@@ -25,27 +25,28 @@ _MILLION = 1e6
 _GIGA = 1e9
 
 
-def add_scoring_options(parser: Parser, space: str | None = "autoformer-tiny") -> None:
-    """Space, data, teacher, proxies: what `scoring_arguments` reads.
+def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
+    """Space, data, teacher, proxies: what `scoring_arguments` reads once it is settled
+    (`tvtfast.cli.superformers.settle`).
 
     Args:
         parser: The command's.
-        space: Default of ``--space``; ``None`` where architectures bring theirs along.
+        space: What ``--space`` is where it is not given, in words.
     """
     parser.add_argument("--cfg", action="config", help="YAML file of these options")
-    default = "" if space else "; default that of the architectures, else autoformer-tiny"
     parser.add_argument(
         "--space",
-        type=str if space else str | None,
-        default=space,
-        help=", ".join(spaces.available()) + default,
+        type=str | None,
+        default=None,
+        help=f"{', '.join(spaces.available())}; default {space}",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data-set",
-        type=str,
-        default="digits",
-        help="name of a data set, folder of images, .npz file, or saved batch (.safetensors)",
+        type=str | None,
+        default=None,
+        help="name of a data set, folder of images, .npz file, or saved batch (.safetensors); "
+        "default digits",
     )
     data.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
     data.add_argument(
@@ -77,13 +78,6 @@ def add_scoring_options(parser: Parser, space: str | None = "autoformer-tiny") -
         default=[],
         help=f"{', '.join(PROXIES)}; default {' '.join(_TVT)}, "
         + ", ".join(f"{' '.join(own)} in {space}" for space, own in _OF_SPACE.items()),
-    )
-    scores.add_argument(
-        "--supernet",
-        type=str | None,
-        default=None,
-        help=f"superformer folder, for the proxy {INHERITED} on the evaluation split of "
-        f"--data-set; {INHERITED}:FOLDER takes the data set that it was trained on",
     )
     scores.add_argument("--seed", type=int, default=0, help="seed of images, draws and weights")
     scores.add_argument("--init-seeds", type=int, default=1, help="weight draws per candidate")
@@ -229,8 +223,6 @@ def plain_scoring(cfg: Namespace) -> Scoring:
     from tvtfast.common.machine import as_device
     from tvtfast.scoring import Scoring
 
-    if cfg.supernet is not None and INHERITED not in cfg.proxies:
-        raise UsageError(f"--supernet is for --proxies {INHERITED}, which is not among the proxies")
     by_name = [name for name in cfg.proxies if proxies.made_later(name) is None]
     for name in by_name:
         proxies.get(name)
@@ -306,20 +298,10 @@ def _proxy(cfg: Namespace, name: str) -> str | Proxy | CombinedProxy:
     """A name, or the proxy where the name has an argument or ``--supernet`` stands for it."""
     from tvtfast import proxies
 
-    if name != INHERITED or cfg.supernet is None:
-        return proxies.get(name) if ":" in name else name
-    from tvtfast.data import load_dataset
-    from tvtfast.supernet import InheritedAccuracy, load_superformer
-
-    loaded = load_superformer(cfg.supernet, device=cfg.device)
-    if not spaces.get(cfg.space).is_within(loaded.card.space):
-        raise UsageError(
-            f"{cfg.supernet} holds a superformer of space {loaded.card.space!r}; give --space "
-            f"{loaded.card.space}"
-        )
-    return InheritedAccuracy(
-        loaded, load_dataset(cfg.data_set, cfg.data_path, split="eval")
-    ).proxy()
+    head, _, folder = name.partition(":")
+    if head == INHERITED and "supernet" in cfg and (folder or cfg.supernet):
+        return inherited_accuracy(cfg, folder or cfg.supernet)
+    return proxies.get(name) if ":" in name else name
 
 
 def _images(cfg: Namespace) -> VisionDataset | FrozenBatch:

@@ -13,6 +13,7 @@ from tvtfast.cli.options import (
 )
 from tvtfast.cli.output import Report, wrapped
 from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.cli.superformers import add_superformer_options, settle
 from tvtfast.cli.tables import candidate_rows, candidates_table
 from tvtfast.common.files import check_file
 from tvtfast.common.foreign import BadFileError
@@ -33,7 +34,8 @@ def parser() -> Parser:
         "Score given architectures.",
         _EXAMPLES,
     )
-    add_scoring_options(parser, space=None)
+    add_scoring_options(parser, "that of the architectures, else autoformer-tiny")
+    add_superformer_options(parser)
     add_rank_option(parser)
     parser.add_argument(
         "--arch",
@@ -59,6 +61,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         raise UsageError(
             "name at least one architecture: --arch '{...}' or --arch runs/x/best.json"
         )
+    settle(cfg, space=None)
     space, architectures = _space(cfg, written), [one.arch for one in written]
     cfg.space = space.name
     choose_proxies(cfg)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast import strategies
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.next_steps import cut_out_winner, train_winner
 from tvtfast.cli.options import (
     add_rank_option,
     add_scoring_options,
@@ -20,6 +21,7 @@ from tvtfast.cli.options import (
 )
 from tvtfast.cli.output import Report, places, wrapped
 from tvtfast.cli.parsing import Parser
+from tvtfast.cli.superformers import add_superformer_options, settle
 from tvtfast.cli.tables import candidate_rows, candidates_table, counted
 from tvtfast.spaces import describe_windows
 from tvtfast.spaces import get as get_space
@@ -44,6 +46,7 @@ def parser() -> Parser:
         _EXAMPLES,
     )
     add_scoring_options(parser)
+    add_superformer_options(parser)
     add_rank_option(parser)
     parser.add_argument(
         "--strategy",
@@ -97,6 +100,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     from tvtfast.searching import search
     from tvtfast.searching.checking import check_search
 
+    settle(cfg)
     choose_proxies(cfg)
     choose_window(cfg)
     space = get_space(cfg.space)
@@ -129,7 +133,14 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         run_dir=folder,
         **arguments,
     )
-    return Report(_summary(result, folder.chosen), _data(result, folder.chosen))
+    steps = {
+        "train it": train_winner(cfg, folder.chosen, taught=arguments["teacher"] is not None),
+        "cut it out": cut_out_winner(cfg, folder.chosen),
+    }
+    going_on = places({name: command for name, command in steps.items() if command})
+    data = _data(result, folder.chosen)
+    data |= {"train": steps["train it"], "cut_out": steps["cut it out"]}
+    return Report("\n".join(filter(None, [_summary(result, folder.chosen), going_on])), data)
 
 
 def _default_folder(cfg: Namespace) -> Path:

@@ -7,6 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.next_steps import search_superformer
 from tvtfast.cli.options import add_flops_limits, flops_windows
 from tvtfast.cli.output import Report, places
 from tvtfast.cli.parsing import Parser
@@ -126,12 +127,11 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     if not announces():
         return None
     card, log = finished.superformer.card, finished.folder / LOG
-    command = (
-        f"tvtfast search --space {card.space} --supernet {finished.folder} "
-        f"--proxies inherited_accuracy --data-set {cfg.data_set}"
-    )
+    command = search_superformer(cfg, finished.folder) if card.search_split else None
     found = places({"superformer": finished.folder, "log": log})
-    text = f"reference subnet: {accuracies(card)}\n{found}\nsearch it    {command}"
+    text = f"reference subnet: {accuracies(card)}\n{found}"
+    if command is not None:
+        text += f"\nsearch it    {command}"
     data = {
         "superformer": finished.folder,
         "space": card.space,

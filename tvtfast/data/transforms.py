@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -39,6 +40,38 @@ def eval_transform(
         ]
     )
     return transform
+
+
+def resize_transform(img_size: int) -> Callable[[Image.Image], Tensor]:
+    """What `eval_transform` does before it normalises: from an RGB PIL image to uint8
+    ``[3, img_size, img_size]``."""
+    _check_img_size(img_size)
+    ensure_torchvision()
+    from torchvision import transforms
+
+    transform: Callable[[Image.Image], Tensor] = transforms.Compose(
+        [
+            transforms.Resize((img_size, img_size), transforms.InterpolationMode.BICUBIC),
+            transforms.PILToTensor(),
+        ]
+    )
+    return transform
+
+
+def normalize_resized(
+    pixels: Tensor, normalization: Normalization = IMAGENET_NORMALIZATION
+) -> Tensor:
+    """What `eval_transform` makes of images that `resize_transform` resized, to the bit.
+
+    Args:
+        pixels: uint8 ``[B, 3, H, W]``, on the CPU (a GPU divides by 255 with another rounding).
+        normalization: Channel mean and standard deviation.
+
+    Returns:
+        float32 ``[B, 3, H, W]``.
+    """
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (normalization.mean, normalization.std))
+    return pixels.to(torch.float32).div_(255).sub_(mean).div_(std)
 
 
 def train_transform(

@@ -117,6 +117,8 @@ class Proxy:
             about those that it leaves out.
         beside: What stands beside it in every table and is not ranked, such as how far it can be
             relied on.
+        model_options: Options (`tvtfast.spaces.ModelOptions`) of the models that its values are
+            of, such as those of a superformer; others are refused.
         compute_draws: ``compute`` of several weight draws of one candidate in one computation, in
             their order; NaN where a draw has no value, and ``compute`` is asked why.
 
@@ -139,6 +141,7 @@ class Proxy:
     compute_many: Callable[[Sequence[Any]], Iterable[Mapping[int, float]]] | None = None
     compute_draws: Callable[[Sequence[ProxyInputs]], Sequence[float]] | None = None
     beside: tuple[Proxy, ...] = ()
+    model_options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         foreign = sorted(set(self.needs) - set(NEEDS))

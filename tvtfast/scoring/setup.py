@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -134,8 +134,9 @@ def set_up(scoring: Scoring) -> Setup:
     if teacher is not None and paper:
         teacher = copy.deepcopy(teacher)  # it is asked again for every candidate
     redraw_from = _dataset_of(scoring.images) if paper else None
-    batch = _batch(scoring, device)
-    options = _model_options(batch, scoring.model_options)
+    wanted = _agreed_options(single, scoring.model_options)
+    batch = _batch(scoring, device, wanted.get("img_size"))
+    options = _model_options(batch, wanted)
     if space is not None:
         space.check_options(**asdict(options))
     given = {
@@ -172,7 +173,29 @@ def _require(single: tuple[Proxy, ...], what: str, is_there: bool) -> None:
             raise ValueError(f"proxy {proxy.name!r} needs {what}; pass {what}=...")
 
 
-def _batch(scoring: Scoring, device: torch.device) -> FrozenBatch | None:
+def _agreed_options(single: Sequence[Proxy], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Model options of the caller, and of the models that proxies are of."""
+    agreed, known = dict(given), {name: f"{name} is" for name in given}
+    for proxy in single:
+        for name, value in proxy.model_options.items():
+            if _pair(name, agreed.get(name, value)) != _pair(name, value):
+                raise ValueError(
+                    f"{known[name]} {agreed[name]}, and proxy {proxy.name!r} is of models with "
+                    f"{name} {value}; leave {name} out, or score by the two apart"
+                )
+            agreed[name] = value
+            known.setdefault(name, f"proxy {proxy.name!r} is of models with {name}")
+    return agreed
+
+
+def _pair(name: str, value: Any) -> Any:
+    """A size as height and width."""
+    if name != "img_size":
+        return value
+    return tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+
+
+def _batch(scoring: Scoring, device: torch.device, img_size: int | None) -> FrozenBatch | None:
     images = scoring.images
     if images is None:
         return None
@@ -182,7 +205,7 @@ def _batch(scoring: Scoring, device: torch.device) -> FrozenBatch | None:
         images,
         batch_size=scoring.batch_size,
         seed=scoring.seed,
-        img_size=scoring.model_options.get("img_size"),
+        img_size=img_size,
     ).to(device)
 
 

@@ -1,6 +1,7 @@
 """The superformer of ViTAS: train all candidates of a space at once, compare and extract them."""
 
 from tvtfast.supernet.coverage import HARDLY, Coverage
+from tvtfast.supernet.evaluation_images import EvaluationImages
 from tvtfast.supernet.extraction import cut_out, extract
 from tvtfast.supernet.folder import (
     SuperformerCard,
@@ -8,6 +9,7 @@ from tvtfast.supernet.folder import (
     load_superformer,
     save_superformer,
 )
+from tvtfast.supernet.held_out import held_out_images
 from tvtfast.supernet.inherited import InheritedAccuracy
 from tvtfast.supernet.intervals import SHARING, Interval, intervals, usage
 from tvtfast.supernet.sampling import (
@@ -33,6 +35,7 @@ __all__ = [
     "SUPERFORMER_RECIPE",
     "WINDOW_OF",
     "Coverage",
+    "EvaluationImages",
     "FinishedTraining",
     "InheritedAccuracy",
     "Interval",
@@ -43,6 +46,7 @@ __all__ = [
     "cut_out",
     "extract",
     "fit_identity_probability",
+    "held_out_images",
     "intervals",
     "load_superformer",
     "save_superformer",

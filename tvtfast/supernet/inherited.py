@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
 
+from tvtfast.common import checks
 from tvtfast.common.fallbacks import logger
-from tvtfast.common.hashing import fingerprint
-from tvtfast.data import VisionDataset, eval_transform, load_dataset
+from tvtfast.data import VisionDataset
+from tvtfast.data.sampling import balanced_indices
 from tvtfast.proxies import (
     HARDLY_TRAINED,
     INHERITED_ACCURACY,
@@ -21,54 +22,72 @@ from tvtfast.proxies import (
     Proxy,
     ProxyInputs,
 )
+from tvtfast.supernet.evaluation_images import KEPT_BYTES, EvaluationImages
 from tvtfast.supernet.folder import TrainedSuperformer, load_superformer
+from tvtfast.supernet.held_out import held_out_images
 from tvtfast.supernet.relatives import Relatives
 
-_BATCH = 256
+_FREE = ("drop_path_rate",)
+"""Model options that inherited accuracy does not depend on."""
 _TOGETHER = 16
+_GROUPS = 16
 
 
 class InheritedAccuracy:
     """Top-1 accuracy in percent of candidates that inherit their weights.
 
     Where subnets have two sides (``bilateral``) it is the mean of both accuracies, as published.
+    Images go through in batches of 256; `EvaluationImages` says what memory they take.
 
     Args:
         superformer: A trained superformer.
-        images: Held-out images; kept as a tensor on its device.
-        limit: Take the first of them alone; default all.
+        images: Images that it was not trained on; default those that its training held out
+            (`tvtfast.supernet.held_out_images`).
+        count: Take so many of them, classes as even as they can be (as
+            `tvtfast.data.frozen_batch` draws them); default all.
+        seed: Of that choice.
         dtype: ``float32``, or ``bfloat16`` for autocast.
+        memory: Most bytes of resized images that are kept; more are read again in every pass.
+        workers: Processes that read images; they change no result.
+
+    Attributes:
+        images: The images, as an `EvaluationImages`.
 
     Raises:
-        ValueError: Images of another number of classes, or none.
+        ValueError: Images of another number of classes, or fewer than ``count``; or as
+            `tvtfast.supernet.held_out_images`.
     """
 
     def __init__(
         self,
         superformer: TrainedSuperformer,
-        images: VisionDataset,
+        images: VisionDataset | None = None,
         *,
-        limit: int | None = None,
+        count: int | None = None,
+        seed: int = 0,
         dtype: torch.dtype = torch.float32,
+        memory: int = KEPT_BYTES,
+        workers: int = 0,
     ) -> None:
         self.superformer, self.dtype = superformer, dtype
         self.coverage = superformer.coverage
         self._warned = False
         options = superformer.model.options
+        if images is None:
+            images = held_out_images(superformer.card)
         if images.num_classes != options.num_classes:
             raise ValueError(
                 f"the superformer knows {options.num_classes} classes and {images!r} has "
                 f"{images.num_classes}; take the data set it was trained on"
             )
-        count = len(images) if limit is None else min(limit, len(images))
-        if count < 1:
-            raise ValueError("there are no images to evaluate on; give at least one")
-        transform = eval_transform(options.img_size[0], superformer.card.normalization)
-        loader = DataLoader(images.with_transform(transform), batch_size=count)
-        device = next(superformer.model.parameters()).device
-        pixels, labels = next(iter(loader))
-        self.images: Tensor = pixels.to(device)
-        self.labels: Tensor = labels.to(device)
+        if count is not None:
+            count = checks.whole("count", count, least=1, most=len(images))
+            rows = sorted(balanced_indices(images.labels, count, checks.seed(seed)))
+            images = images.chosen(rows, f"{images.split}-{count}-seed{seed}")
+        side = options.img_size[0]
+        normalization = superformer.card.normalization
+        self.images = EvaluationImages(images, side, normalization, memory=memory, workers=workers)
+        self._device = next(superformer.model.parameters()).device
 
     def __call__(self, arch: Any, *, side: int | None = None) -> float:
         """Accuracy of one architecture, of one side or in the mean of all."""
@@ -81,7 +100,8 @@ class InheritedAccuracy:
         """Accuracies of several architectures, equal to those of each alone.
 
         What architectures begin with in common is computed once (`Relatives`), among every 16 that
-        stand next to each other when all are sorted by their genes.
+        stand next to each other when all are sorted by their genes. Where images are read again in
+        every pass, one pass serves 256 architectures.
 
         Args:
             archs: Architectures, in any encoding.
@@ -94,9 +114,10 @@ class InheritedAccuracy:
         decoded = [self._decoded(arch) for arch in archs]
         self._warn_once(decoded)
         order = sorted(range(len(decoded)), key=lambda place: model.space.genes(decoded[place]))
-        for start in range(0, len(order), _TOGETHER):
-            places = order[start : start + _TOGETHER]
-            accuracies = self._together([decoded[place] for place in places], side)
+        step = _TOGETHER if self.images.is_kept else _TOGETHER * _GROUPS
+        for start in range(0, len(order), step):
+            places = order[start : start + step]
+            accuracies = self._pass([decoded[place] for place in places], side)
             yield dict(zip(places, accuracies, strict=True))
 
     def _warn_once(self, archs: Sequence[Any]) -> None:
@@ -129,21 +150,23 @@ class InheritedAccuracy:
             ) from error
 
     @torch.no_grad()
-    def _together(self, archs: Sequence[Any], side: int | None) -> list[float]:
-        model = self.superformer.model
-        passes = range(model.sides) if side is None else (side,)
-        relatives = Relatives(model, archs)
-        hits = torch.zeros(len(archs), dtype=torch.int64, device=self.labels.device)
-        with torch.autocast(
-            self.images.device.type, self.dtype, enabled=self.dtype != torch.float32
-        ):
-            for one in passes:
-                for batch, labels in zip(
-                    self.images.split(_BATCH), self.labels.split(_BATCH), strict=True
-                ):
+    def _pass(self, archs: Sequence[Any], side: int | None) -> list[float]:
+        """Accuracies of architectures, from one pass over the images."""
+        model, device = self.superformer.model, self._device
+        sides = range(model.sides) if side is None else (side,)
+        groups = [
+            (start, Relatives(model, archs[start : start + _TOGETHER]))
+            for start in range(0, len(archs), _TOGETHER)
+        ]
+        hits = torch.zeros(len(archs), dtype=torch.int64, device=device)
+        for images, labels in self.images:
+            batch, expected = images.to(device), labels.to(device)
+            with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+                for one, (start, relatives) in product(sides, groups):
                     for rows, logits in relatives.logits(batch, one):
-                        hits[rows] += (logits.argmax(dim=1) == labels).sum()
-        return [100 * count / (len(self.labels) * len(passes)) for count in hits.tolist()]
+                        places = [start + row for row in rows]
+                        hits[places] += (logits.argmax(dim=1) == expected).sum()
+        return [100 * count / (len(self.images) * len(sides)) for count in hits.tolist()]
 
     def proxy(self, name: str = INHERITED_ACCURACY.name) -> Proxy:
         """The accuracy as a column of `tvtfast.score` and `tvtfast.search`.
@@ -159,8 +182,14 @@ class InheritedAccuracy:
             compute_many=self.of_many,
             depends_on=partial(dict, self._depends_on()),
             description=INHERITED_ACCURACY.description,
+            model_options=self._model_options(),
             beside=() if self.coverage is None else self._beside(),
         )
+
+    def _model_options(self) -> dict[str, Any]:
+        """What candidates must be built with to be those of the superformer."""
+        options = asdict(self.superformer.model.options) | {"img_size": self.images.img_size}
+        return {name: value for name, value in options.items() if name not in _FREE}
 
     def _beside(self) -> tuple[Proxy, ...]:
         superformer = partial(_superformer, self.superformer.fingerprint)
@@ -194,9 +223,9 @@ class InheritedAccuracy:
     def _depends_on(self) -> dict[str, str]:
         return {
             "superformer": self.superformer.fingerprint,
-            "images": fingerprint(self.images, self.labels),
+            **self.images.identity,
             "dtype": str(self.dtype),
-            "device": self.images.device.type,
+            "device": self._device.type,
         }
 
 
@@ -207,8 +236,8 @@ def _superformer(weights: str) -> dict[str, str]:
 def proxy_of_folder(folder: str) -> Proxy:
     """The proxy ``inherited_accuracy:FOLDER``, on the CPU.
 
-    Its images are the evaluation split of the data set that the superformer was trained on.
-    `InheritedAccuracy` takes other images and other devices.
+    Its images are those that the training of the superformer held out. `InheritedAccuracy` takes
+    fewer of them, other images and other devices.
 
     Args:
         folder: A superformer folder.
@@ -216,15 +245,6 @@ def proxy_of_folder(folder: str) -> Proxy:
     Raises:
         FileNotFoundError: It is none, or its data set is not where it was.
         CheckpointError: A file of it is damaged, or the weights do not fit.
-        ValueError: It does not say where its images are.
+        ValueError: As `tvtfast.supernet.held_out_images`.
     """
-    loaded = load_superformer(Path(folder).expanduser())
-    where = loaded.card.evaluation
-    if where is None:
-        raise ValueError(
-            f"{folder} does not say where the images of {loaded.card.dataset!r} are that its "
-            "superformer is evaluated on; give their path: tvtfast.supernet.InheritedAccuracy("
-            f"load_superformer({folder!r}), load_dataset(NAME, PATH, split='eval')).proxy(), or on "
-            f"the command line --supernet {folder} --data-set NAME --data-path PATH"
-        )
-    return InheritedAccuracy(loaded, load_dataset(**where, split="eval")).proxy()
+    return InheritedAccuracy(load_superformer(Path(folder).expanduser())).proxy()
