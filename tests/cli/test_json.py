@@ -104,6 +104,10 @@ def printed(arguments, capsys, status=0):
     data = json.loads(out, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
     keys = documented()[arguments[0]]
     assert check(data, keys) == keys.keys()
+    if "cost" in keys:
+        cost = data["cost"]
+        assert cost["wall_seconds"] > 0 and cost["core_hours"] > 0 and cost["starts"] >= 1
+        assert ("seconds_per_candidate" in cost) == (arguments[0] in ("search", "grow"))
     return data
 
 

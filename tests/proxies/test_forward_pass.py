@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 import tvtfast
 from tvtfast import proxies
-from tvtfast.cli import main
+from tvtfast.cli.options import constraints
+from tvtfast.cli.search import parser
 from tvtfast.proxies.peak_memory import bytes_of_pass
 from tvtfast.spaces import AutoFormerSpace, InfeasibleError
 
@@ -141,14 +141,11 @@ def test_measuring_changes_no_statistics_and_no_mode(proxy):
     assert net.training and net[1].training and not net[3].training
 
 
-def test_limits_are_flags(tmp_path, capsys):
-    flags = ["search", "--space", SPACE.name, "--proxies", "weight_norm", "--img-size", "16"]
-    flags += ["--patch-size", "8", "--num-classes", "3", "--device", "cpu", "--quiet"]
-    folder = tmp_path / "run"
-    limit = 60_000
-    limits = ["--score-limits.peak_memory:2", str(limit)]
-    assert main([*flags, *limits, "--output-dir", str(folder)]) == 0
-    assert "candidates without peak_memory:2 in [" in capsys.readouterr().out
-    frame = pd.read_csv(folder / "scores.csv")
-    outside = frame["peak_memory:2_status"] == "infeasible"
-    assert (frame["peak_memory:2"][~outside] <= limit).all() and 0 < outside.sum() < len(frame)
+def test_limits_are_flags():
+    cfg = parser().parse_args(["--score-limits.peak_memory:2", "60000"])
+    assert constraints(cfg)["peak_memory:2"] == (None, 60_000)
+    limits = {"peak_memory:2": (None, 60_000)}
+    found = tvtfast.search(SPACE, proxies=["weight_norm"], constraints=limits, **OPTIONS)
+    inside = found.table["peak_memory:2"] <= 60_000
+    assert (found.table.status["peak_memory:2"] == "ok").tolist() == inside.tolist()
+    assert 0 < inside.sum() < len(inside)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tvtfast import spaces
+from tvtfast.cli.costs import cost_data, cost_in, cost_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
@@ -107,16 +108,20 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         "epoch": trained.student.card.recipe["epoch"],
         "epochs": len(trained.history),
         "log": trained.folder / LOG,
+        "cost": cost_data(cost_in(trained.folder)),
     }
     return Report(_summary(trained), data)
 
 
 def _summary(trained: TrainedStudent) -> str:
     card = trained.student.card
-    return (
-        f"{accuracies(card)} (epoch {card.recipe['epoch']} of {len(trained.history)})\n"
-        f"student  {trained.folder}\n"
-        f"log      {trained.folder / 'log.csv'}"
+    return "\n".join(
+        [
+            f"{accuracies(card)} (epoch {card.recipe['epoch']} of {len(trained.history)})",
+            *cost_line(cost_in(trained.folder)),
+            f"student  {trained.folder}",
+            f"log      {trained.folder / LOG}",
+        ]
     )
 
 

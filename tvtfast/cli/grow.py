@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from tvtfast.cli.costs import cost_data, cost_in, cost_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import add_scoring_options, scoring_arguments
 from tvtfast.cli.output import Report
@@ -181,6 +182,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
             for pick in family.picks
         ],
         "evaluated": family.evaluated,
+        "cost": cost_data(cost_in(folder.chosen), _candidates(family)),
         "report": folder.chosen / "report.html",
     }
     return Report(_summary(family, trained, folder.chosen), data)
@@ -191,6 +193,10 @@ def _topology(given: str) -> Any:
         return read_architecture(given).arch
     except (FileNotFoundError, BadFileError) as error:
         raise UsageError(f"--arch {error}") from error
+
+
+def _candidates(family: Family) -> int:
+    return sum(len(step.candidates) for step in family.steps)
 
 
 def _summary(family: Family, trained: dict[float, TrainedStudent], folder: Path) -> str:
@@ -209,6 +215,7 @@ def _summary(family: Family, trained: dict[float, TrainedStudent], folder: Path)
     return "\n".join(
         [
             *lines,
+            *cost_line(cost_in(folder), _candidates(family)),
             "",
             f"models        {folder / 'models'}",
             f"table         {folder / 'family.csv'}",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tvtfast import spaces
+from tvtfast.cli.costs import cost_data, cost_in, cost_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.output import Report, places
 from tvtfast.cli.parsing import Parser
@@ -175,6 +176,7 @@ def _summary(result: RunResult) -> str:
         [
             counted(result.best),
             *(f"{name:<26}{accuracy:.2f} %" for name, accuracy in _accuracies(result).items()),
+            *cost_line(cost_in(result.folder)),
             "",
             places(
                 {
@@ -203,4 +205,5 @@ def _data(result: RunResult) -> dict[str, Any]:
         "export": result.folder / "export",
         "report": result.report,
         "seconds": dict(result.seconds),
+        "cost": cost_data(cost_in(result.folder)),
     }

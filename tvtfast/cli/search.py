@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast import strategies
+from tvtfast.cli.costs import cost_data, cost_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.next_steps import cut_out_winner, train_winner
 from tvtfast.cli.options import (
@@ -160,6 +161,7 @@ def _summary(result: SearchResult, folder: Path) -> str:
         candidates_table(table.loc[shown], result.space, _marks(result)),
         "",
         _effort(result),
+        *cost_line(result.cost, len(result.table)),
         *([_front(result)] if result.objectives else []),
         *([wrapped(_race(result.table.race))] if result.table.race is not None else []),
         *([wrapped(_outside(result.table))] if result.table.constraints else []),
@@ -192,6 +194,7 @@ def _data(result: SearchResult, folder: Path) -> dict[str, Any]:
         "front": [table.to_pandas()["arch"][row] for row in result.front],
         "race": None if race is None else {"share": race.share, "images": race.images},
         "seconds": dict(result.timings),
+        "cost": cost_data(result.cost, len(table)),
         "fallbacks": [str(one) for one in result.fallbacks],
     }
 

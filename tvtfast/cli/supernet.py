@@ -6,6 +6,7 @@ import math
 from argparse import Namespace
 from pathlib import Path
 
+from tvtfast.cli.costs import cost_data, cost_in, cost_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.next_steps import search_superformer
 from tvtfast.cli.options import add_flops_limits, flops_windows
@@ -129,7 +130,8 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     card, log = finished.superformer.card, finished.folder / LOG
     command = search_superformer(cfg, finished.folder) if card.search_split else None
     found = places({"superformer": finished.folder, "log": log})
-    text = f"reference subnet: {accuracies(card)}\n{found}"
+    cost = cost_in(finished.folder)
+    text = "\n".join([f"reference subnet: {accuracies(card)}", *cost_line(cost), found])
     if command is not None:
         text += f"\nsearch it    {command}"
     data = {
@@ -138,6 +140,7 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         "accuracy": card.accuracy,
         "held_out_accuracy": card.held_out_accuracy,
         "epochs": len(finished.history),
+        "cost": cost_data(cost),
         "log": log,
         "search": command,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
+from tvtfast.cli.costs import cost_data, cost_in, cost_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.output import Report, places
 from tvtfast.cli.parsing import Parser
@@ -56,6 +57,7 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     train_teacher(cfg.arch, cfg.data_set, img_size=cfg.img_size, **arguments)
     if not announces():
         return None
+    cost = cost_in(folder.chosen)
     card, epochs = read_teacher_card(folder.chosen).card, epochs_in(folder.chosen)
     data = {
         "teacher": folder.chosen,
@@ -64,7 +66,8 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         "epochs": epochs,
         "accuracy": card.accuracy,
         "held_out_accuracy": card.held_out_accuracy,
+        "cost": cost_data(cost),
     }
     text = f"{accuracies(card)} (of {epochs} epochs)"
     found = places({"teacher": folder.chosen, "log": folder.chosen / LOG})
-    return Report(f"{text}\n{found}", data)
+    return Report("\n".join([text, *cost_line(cost), found]), data)

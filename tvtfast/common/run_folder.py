@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tvtfast.common.cost import Cost, Meter
 from tvtfast.common.fallbacks import logger
 from tvtfast.common.files import sweep, write_json
 from tvtfast.common.foreign import BadFileError, reading
@@ -147,14 +148,14 @@ class RunFolder:
             BusyError: Another process of the same run was.
             OSError: The folder cannot be written.
         """
-        record = RunRecord(self.path, self.identity)
         if not self._leads:
-            yield record
+            yield RunRecord(self.path, self.identity)
             return
         self.path.mkdir(parents=True, exist_ok=True)
         with work():
             with _alone(self.path):
                 before = self._check(self.path)
+                record = RunRecord(self.path, self.identity, before)
                 record.write("running")
             try:
                 with _beating(record):
@@ -202,13 +203,22 @@ class RunFolder:
 class RunRecord:
     """What ``run.json`` says of a run that this process works on.
 
+    Args:
+        folder: Of the run.
+        identity: The run.
+        before: Its record when it was last worked on.
+
     Attributes:
         results: Plain values that are in the record of a finished run.
+        meter: What the run costs, over all its starts; the record has it under ``cost``.
+        candidates: How many it compares, where that is what it does.
     """
 
-    def __init__(self, folder: Path, identity: Identity) -> None:
+    def __init__(self, folder: Path, identity: Identity, before: Recorded | None = None) -> None:
         self.path = folder / RECORD
         self.results: dict[str, Any] = {}
+        self.meter = Meter(cost_of(before))
+        self.candidates: int | None = None
         self._lock = threading.Lock()
         self._run = {
             "format": _FORMAT,
@@ -223,7 +233,9 @@ class RunRecord:
     def write(self, status: str, **more: Any) -> None:
         """Replace the record at once."""
         results = self.results if status == "finished" else {}
-        content = {**self._run, "status": status, "heartbeat": now(), **results, **more}
+        cost = self.meter.read().to_dict(self.candidates)
+        known = {**self._run, "status": status, "heartbeat": now(), "cost": cost}
+        content = {**known, **results, **more}
         with self._lock:
             write_json(self.path, content)
 
@@ -263,6 +275,11 @@ def read_record(folder: Path) -> Recorded | None:
     if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
         raise RunError(f"{path} is not the record of a run; choose another folder for its output")
     return found
+
+
+def cost_of(record: Recorded | None) -> Cost:
+    """What a run has cost; nothing where there is no record, or one of a version without."""
+    return Cost.of(None if record is None else record.get("cost"))
 
 
 def is_busy(record: Recorded) -> bool:

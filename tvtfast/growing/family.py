@@ -240,7 +240,9 @@ def grow(
                 "max_params, or start narrower"
             )
         grown = family()
-        if run is not None:
+        if run is not None and record is not None:
+            record.candidates = sum(len(step.candidates) for step in steps)
+            record.write("running")
             write_family(grown, run.path)
         if record is not None:
             record.results = {"seconds": grown.seconds, "evaluated": grown.evaluated}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.files import CONFIG, write_csv, write_json
 from tvtfast.common.machine import machine, versions
-from tvtfast.common.run_folder import read_record
+from tvtfast.common.run_folder import cost_of, read_record
 from tvtfast.proxies import BASELINES
-from tvtfast.report import GrowthReport, PickedModel, write_growth_report
+from tvtfast.report import GrowthReport, PickedModel, cost_facts, write_growth_report
 
 if TYPE_CHECKING:
     from tvtfast.growing.family import Family
@@ -67,6 +67,7 @@ def write_family(
         seconds=family.seconds,
         evaluated=family.evaluated,
         command=_command(folder),
+        cost=cost_facts(cost_of(record), len(table)),
     )
     return write_growth_report(report, folder)
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from tvtfast.common.cost import Cost
 from tvtfast.common.files import CONFIG
 from tvtfast.common.machine import machine, versions
 from tvtfast.common.run_folder import RECORD
@@ -35,7 +36,7 @@ from tvtfast.pipeline.stages import (
     Outcome,
 )
 from tvtfast.pipeline.systems.base import System
-from tvtfast.report import RunReport, TrainedNetwork, write_run_report
+from tvtfast.report import RunReport, TrainedNetwork, cost_facts, write_run_report
 from tvtfast.searching.report import attention_panel, shown
 from tvtfast.supernet import FinishedTraining
 
@@ -66,6 +67,7 @@ def report_run(
     outcome: Outcome,
     settings: Mapping[str, Any],
     seconds: Mapping[str, float],
+    cost: Cost,
 ) -> Path:
     """Write ``report.html`` and its figures into the run folder; returns the page."""
     best, teacher = outcome.best, outcome.teacher
@@ -88,6 +90,7 @@ def report_run(
             settings={name: shown(value) for name, value in settings.items()},
             machine=versions() | machine(),
             commands=_commands(plan),
+            cost=cost_facts(cost),
         ),
         plan.folder,
     )

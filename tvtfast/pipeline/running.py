@@ -227,7 +227,8 @@ def run(
     with folder.claimed() as record:
         outcome = chosen_system.run(plan)
         seconds = seconds_of(plan, chosen_system, outcome)
-        page = report_run(plan, chosen_system, outcome, settings, seconds)
+        cost = record.meter.read()
+        page = report_run(plan, chosen_system, outcome, settings, seconds, cost)
         record.results = {"seconds": seconds}
     return RunResult(
         folder=plan.folder,

@@ -1,13 +1,14 @@
 """Plots and self-contained HTML reports of a search, of a family, of a whole run and of a proxy
 correlation study.
 
-Nothing here knows tvtfast, but for how files are written: reports are made of pandas and NumPy
-values. matplotlib is imported by the first figure, never by importing this package, and pyplot is
-never touched.
+Nothing here knows tvtfast, but for what a cost is and how files are written: reports are made of
+pandas and NumPy values. matplotlib is imported by the first figure, never by importing this
+package, and pyplot is never touched.
 """
 
 from tvtfast.report.content import AttentionPanel, RaceTable, SearchReport
 from tvtfast.report.correlation_report import write_correlation_report
+from tvtfast.report.cost import cost_facts
 from tvtfast.report.figures.attention import attention_maps_figure
 from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
 from tvtfast.report.figures.course import front_figure, trace_figure
@@ -35,6 +36,7 @@ __all__ = [
     "accuracy_figure",
     "attention_maps_figure",
     "correlation_scatter_figure",
+    "cost_facts",
     "front_figure",
     "growth_figure",
     "score_distributions_figure",

@@ -100,6 +100,7 @@ class SearchReport:
             one; else the best ranked wins.
         objectives: Columns of the Pareto front, and whether higher is better in each.
         front: Row positions of the candidates on it, best in the first objective first.
+        cost: Wall time, core or GPU hours, peak memory and time per candidate, in words.
         trace: ``generation``, ``evaluations``, ``best``, ``mean`` and further numbers of every
             population, in their order.
         policy: Of a strategy that learns one: ``generation``, ``decision``, ``choice`` and
@@ -124,6 +125,7 @@ class SearchReport:
     objectives: Mapping[str, bool] = field(default_factory=dict)
     front: tuple[int, ...] = ()
     trace: pd.DataFrame | None = None
+    cost: Mapping[str, str] = field(default_factory=dict)
     policy: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,7 @@ class GrowthReport:
         seconds: That growth took.
         evaluated: Candidates that were scored in that time.
         command: How to grow the family again.
+        cost: Wall time, core or GPU hours, peak memory and time per candidate, in words.
     """
 
     title: str
@@ -73,6 +74,7 @@ class GrowthReport:
     seconds: float
     evaluated: int
     command: str
+    cost: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def trained(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tvtfast.report.content import AttentionPanel
 
@@ -76,6 +76,7 @@ class RunReport:
         settings: What was run.
         machine: Versions, processor, load.
         commands: What can be done next, by what it does.
+        cost: Wall time, core or GPU hours and peak memory, in words.
     """
 
     title: str
@@ -92,6 +93,7 @@ class RunReport:
     settings: Mapping[str, str]
     machine: Mapping[str, str]
     commands: Mapping[str, str]
+    cost: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.test_images < 1:

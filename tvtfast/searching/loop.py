@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from tvtfast.common.cost import Meter
 from tvtfast.common.progress import track
 from tvtfast.scoring.constraints import unreached
 from tvtfast.scoring.ranking import Method, rank_population
@@ -117,6 +118,7 @@ def search(
         RunError: The run folder holds another search, or another process searches in it.
         StoreError: Scores cannot be written; those already there are kept.
     """
+    meter = Meter()
     resolved_space = get_space(space)
     given = Scoring.of(scoring, space=resolved_space, **settings)
     if given.store is not None:
@@ -156,6 +158,8 @@ def search(
     archive = Archive(resolved_space, method)
     with ExitStack() as opened:
         record = None if run is None else opened.enter_context(run.claimed())
+        if record is not None:
+            record.meter.started, meter = meter.started, record.meter
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
         scorer.keep_in(store)
         budget = Budget(
@@ -200,13 +204,14 @@ def search(
             trace=archive.trace(scores),
             tables=framed(tables),
             fallbacks=tuple(scorer.fallbacks),
+            cost=meter.read(),
         )
         if folder is not None:
             write_result(folder, result)
             with _timed(timings, "report"):
                 report_search(result, scorer, asked, folder)
         if record is not None:
-            record.results = summary(result)
+            record.results, record.candidates = summary(result), len(table)
     return result
 
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.files import CONFIG
 from tvtfast.common.machine import machine, versions
-from tvtfast.report import AttentionPanel, RaceTable, SearchReport, write_search_report
+from tvtfast.report import (
+    AttentionPanel,
+    RaceTable,
+    SearchReport,
+    cost_facts,
+    write_search_report,
+)
 from tvtfast.scoring.race import CONFIDENCE, RaceSummary
 from tvtfast.scoring.scorer import Scorer
 
@@ -38,6 +44,7 @@ def report_search(
             | _alone(result.table),
             timings=result.timings,
             machine=versions() | machine(),
+            cost=cost_facts(result.cost, len(result.table)),
             attention=_searched(result, scorer),
             command=_command(folder, settings),
             race=_race_table(result.table.race),

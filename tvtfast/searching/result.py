@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvtfast.common.cost import Cost
 from tvtfast.common.fallbacks import Fallback
 from tvtfast.scoring.table import ScoreTable
 from tvtfast.spaces import PUBLISHED, ModelOptions, Space
@@ -38,6 +39,7 @@ class SearchResult:
         tables: Further tables of the strategy by name. ``reinforce`` has ``policy``: ``generation``
             (the last one is that of the answer), ``decision``, ``choice``, ``probability``.
         fallbacks: Fast paths that were left on the way, why, and what that cost.
+        cost: Wall time, core or GPU hours and peak memory of all starts of the search.
     """
 
     space: Space[Any]
@@ -54,6 +56,7 @@ class SearchResult:
     trace: pd.DataFrame
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     fallbacks: tuple[Fallback, ...] = ()
+    cost: Cost = field(default_factory=Cost)
 
     @property
     def best(self) -> Any:
