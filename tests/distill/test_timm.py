@@ -29,7 +29,7 @@ def built(name, **options):
         (TINY, {"side": 160}, {"img_size": 160}),
         ("deit_tiny_patch16_224", {"side": 32}, {"img_size": 32, "patch_size": 4}),
         (
-            "deit_tiny_patch16_224",
+            TINY,
             {"side": 32, "patch_size": 8, "drop_path_rate": 0.1},
             {"img_size": 32, "patch_size": 8, "drop_path_rate": 0.1},
         ),
