@@ -149,3 +149,21 @@ def test_loops_see_candidates_that_cost_as_much_as_all(
         assert len({str(arch) for arch in some}) == count
         assert space.paths(some).flops.mean() == pytest.approx(mean, rel=0.01)
     assert population.spread(archs, 50) == population.spread(archs, 60) == archs
+
+
+def test_systems_are_compared_over_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The difference is that of pairs of one seed; a system without runs has no line."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    systems = importlib.import_module("bench.systems")
+    rows = [
+        systems.Row("tvt", 0, 2_000_000, 300_000_000, 30.0, 28.0, 20.0, {"search": 60.0}),
+        systems.Row("tvt", 1, 1_000_000, 100_000_000, 32.0, 29.0, 22.0, {"search": 120.0}),
+        systems.Row("as-vit", 0, 1_900_000, 200_000_000, 25.0, 26.5, None, {"growth": 30.0}),
+    ]
+    lines = systems.table(rows).splitlines()
+    assert lines[2:] == [
+        "| tvt | 2 | 1.50 \u00b1 0.71 | 100.00 \u00b1 70.71 | 31.00 \u00b1 1.41 "
+        "| 28.50 \u00b1 0.71 | 2.50 \u00b1 0.71 | 21.00 \u00b1 1.41 | search 1.5 |",
+        "| as-vit | 1 | 1.90 | 100.00 | 25.00 | 26.50 | -1.50 |  | growth 0.5 |",
+    ]
+    assert systems.SPACES.keys() == systems.SYSTEMS.keys()

@@ -47,8 +47,8 @@ OF_SYSTEM: dict[str, dict[str, Any]] = {
         "recipe": STUDENT,
     },
     "as-vit": {
-        "budget": 2e5,
-        "trials": 3,
+        "budget": 1.5e5,
+        "trials": 2,
         "recipe": replace(STUDENT, tokens=ProgressiveTokens()),
         "img_size": 32,
     },

@@ -227,7 +227,7 @@ def test_as_vit_killed_and_continued_is_the_same_to_the_bit(
     for stage in ("student", "deit"):
         assert_same(last_weights(continued.folder / stage), last_weights(whole.folder / stage))
 
-    assert whole.best["met"] and abs(whole.best["params"] / 2e5 - 1) <= 0.05
+    assert whole.best["met"] and abs(whole.best["params"] / 1.5e5 - 1) <= 0.05
     topology = json.loads((whole.folder / "search" / "best.json").read_text())["arch"]
     grown = whole.student.student.card.arch
     assert {name: grown[name] for name in ("kernels", "splits", "expansions", "heads")} == {

@@ -67,7 +67,7 @@ class ViTAS(System):
             return Defaults(strategy="evolution")
         superformer = replace(
             SUPERFORMER_RECIPE,
-            epochs=40,
+            epochs=80,
             batch_size=32,
             augmentation="light",
             warmup_epochs=None,
