@@ -167,7 +167,7 @@ def test_info_names_backends(capsys):
         ),
         (["search", "--strategy", "exact"], "choose one alone, such as weight_norm"),
         (["score"], "name at least one architecture"),
-        (["score", "--arch", "nowhere.json"], "neither JSON nor an existing file"),
+        (["score", "--arch", "nowhere.json"], "is neither an existing file nor an arch"),
         (["fly"], "unknown command 'fly'; known: run, search, score"),
     ],
 )

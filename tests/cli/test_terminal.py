@@ -76,7 +76,7 @@ def error_of(arguments, capsys):
         (["teacher", "--workers", "-1"], "^--workers is -1; give"),
         (["teacher", "--arch", "resnt18"], "unknown teacher 'resnt18'.*did you mean resnet18"),
         (["teacher", "--augmentation", "strng"], "^--augmentation is 'strng'.*did you mean strong"),
-        (["distill", "--arch", "nowhere.json"], "neither an architecture as JSON nor an existing"),
+        (["distill", "--arch", "nowhere.json"], "is neither an existing file nor an"),
         (["distill", "--arch", "{}", "--guidance", "liner"], "did you mean linear"),
         (["supernet", "--sharing", "cycl", "--guidance", "attention"], "did you mean cyclic"),
         (["supernet", "--space", "vitas-dei", "--logits", "soft"], "did you mean vitas-deit"),

@@ -75,7 +75,7 @@ def test_digits_bring_their_own_teacher(data, small, tmp_path, monkeypatch):
         (["distill"], "name the architecture: --arch"),
         (
             ["distill", "--arch", "none.json", "--guidance", "none"],
-            "none.json: neither an architecture as JSON",
+            "is neither an existing file nor an architecture as JSON",
         ),
         (["distill", "--arch", "BEST", "--data-set", "DATA"], "guidance 'linear' needs a teacher"),
         (["distill", "--arch", "BEST", "--teacher", "no/where"], "no teacher at no/where"),

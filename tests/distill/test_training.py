@@ -271,7 +271,9 @@ def test_best_json_brings_space_and_options(small, tmp_path):
     options = trained.student.card.model_options
     assert options["img_size"] == (24, 24) or options["img_size"] == [24, 24]
     assert options["num_classes"] == 10
-    with pytest.raises(FileNotFoundError, match="neither an architecture as JSON"):
+    with pytest.raises(
+        FileNotFoundError, match="neither an existing file nor an architecture as JSON"
+    ):
         distill(tmp_path / "none.json", "digits", output_dir=tmp_path / "x")
     with pytest.raises(ValueError, match="name the space"):
         distill(best["arch"], "digits", output_dir=tmp_path / "x")

@@ -187,4 +187,4 @@ def test_command_line(tmp_path, capsys):
     assert main(["grow"]) == 2
     assert "name the topology" in capsys.readouterr().err
     assert main(["grow", "--arch", "nowhere.json"]) == 2
-    assert "neither an architecture as JSON" in capsys.readouterr().err
+    assert "is neither an existing file nor" in capsys.readouterr().err

@@ -178,10 +178,12 @@ def test_names_and_strings():
     with pytest.raises(ValueError, match="'{depth: 3}' is not JSON"):
         spaces.read_architecture("{depth: 3}")
     for nothing in ("", ".", "\x00", "x" * 100_000):
-        with pytest.raises(FileNotFoundError, match="neither an architecture as JSON") as raised:
+        with pytest.raises(
+            FileNotFoundError, match="neither an existing file nor an architecture"
+        ) as raised:
             spaces.read_architecture(nothing)
         assert len(str(raised.value)) < 600
-    with pytest.raises(FileNotFoundError, match="'none.json': neither an architecture as JSON"):
+    with pytest.raises(FileNotFoundError, match="'none.json' is neither an existing file"):
         spaces.read_architecture("none.json")
 
 

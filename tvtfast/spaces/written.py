@@ -63,7 +63,8 @@ def read_architectures(text: str) -> list[Written]:
         if _is_string(stripped):
             return [Written(stripped, _space_of(stripped))]
         raise FileNotFoundError(
-            f"{shown(text)}: neither {ARCH_FORMS}{did_you_mean(stripped, references())}"
+            f"{shown(text)} is neither an existing file nor {ARCH_FORMS}"
+            f"{did_you_mean(stripped, references())}"
         )
     if path.suffix in SUFFIXES:
         read = read_yaml(path)
