@@ -154,8 +154,8 @@ def _summary(result: SearchResult, folder: Path) -> str:
     shown = list(dict.fromkeys([result.best_row, *result.order]))[:_TOP]
     failed = result.table.trouble()
     lines = [
-        f"{_place(result)} of {len(result.order):,} candidates of {result.space.name}: "
-        f"{counted(best)}",
+        f"{_place(result)} of {len(result.order):,} candidates of {result.space.name}:",
+        counted(best),
         "",
         *_outscored(result),
         candidates_table(table.loc[shown], result.space, _marks(result)),
