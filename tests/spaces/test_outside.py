@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 import tvtfast
 from tvtfast import spaces
+from tvtfast.supernet.extraction import cut_out
+from tvtfast.supernet.superformer import Superformer
 
 AUTOFORMER_T = {
     "hidden_dim": 192,
@@ -122,6 +125,15 @@ def test_a_strategy_that_proposes_it_is_told():
         tvtfast.search("pit", strategy=strategy, trials=1, proxies="params")
 
 
+def test_a_superformer_has_no_weights_for_it():
+    space = spaces.VitasDeitSpace("tiny", (16,), (12, 24), 2, 1, (2,), (12, 24), (12, 24))
+    superformer = Superformer(space, img_size=32, num_classes=3)
+    inside = space.sample(1)[0]
+    assert cut_out(superformer, inside).arch == inside
+    with pytest.raises(ValueError, match="embed_dim is 18; searched: 12, 24; it can be built and"):
+        cut_out(superformer, replace(inside, embed_dim=18))
+
+
 @st.composite
 def sound(draw):
     """Sound architectures of every family, with numbers that nobody searches."""
@@ -179,7 +191,7 @@ def sound(draw):
     return draw(st.sampled_from(sorted(families.items())))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(given=sound(), distilled=st.booleans())
 def test_counts_of_any_sound_architecture_are_those_of_its_module(given, distilled):
     name, arch = given

@@ -204,7 +204,6 @@ def test_score_takes_each_and_its_space(tmp_path, capsys):
     flags = ["--proxies", "params", "--json", "--quiet", "--arch"]
     for given, space in (
         ([VITAS_A], "vitas-deit"),
-        ([SEED], "asvit"),
         (["pit-ti", "pit-xs"], "pit"),
         ([str(path)], "autoformer-original-tiny"),
     ):
