@@ -55,3 +55,25 @@ def test_a_run_prints_its_results_and_is_repeated_from_its_configuration(
     assert "holds another run (seed was 0, now 1)" in error and "Traceback" not in error
     assert (folder / "config.yaml").read_text() == kept
     assert json.loads((folder / "run.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("system", "flags", "message"),
+    (
+        ("as-vit", ["--teacher", "resnet56"], "--teacher is given, and --system as-vit has no use"),
+        ("as-vit", ["--superformer-epochs", "3"], "--superformer-epochs is given"),
+        ("vitas", ["--teacher-epochs", "3"], "--teacher-epochs is given, and --system vitas"),
+        ("vitas", ["--logits", "soft"], "--logits is given"),
+        ("vitas", ["--guidance", "none", "--search-split", "0"], "compares candidates by held-out"),
+        ("tvt", ["--superformer-epochs", "3"], "--superformer-epochs is given, and --system tvt"),
+        ("as-vi", [], "system is 'as-vi'; allowed: tvt, as-vit, vitas; did you mean as-vit?"),
+    ),
+)
+def test_flags_of_another_system_are_refused(
+    archive, tmp_path, monkeypatch, capsys, system, flags, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--system", system, "--data-set", str(archive), *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert not list(tmp_path.iterdir())

@@ -75,6 +75,14 @@ def test_the_default_budget_gives_way_to_what_a_space_has(small, caplog):
     assert "which asvit does not have; it is 2.17 million" in caplog.text
 
 
+@pytest.mark.slow
+def test_tvt_searches_topologies_with_its_own_defaults(small, tmp_path):
+    """Only what takes long is cut short; size and images are what the space asks for."""
+    found = small.run(tmp_path / "run", space="asvit", budget=None, trials=2, compare=False)
+    assert found.best["space"] == "asvit" and found.best["model_options"]["img_size"] == [64, 64]
+    assert load_student(found.folder / "export").card.arch == found.best["arch"]
+
+
 def test_as_vit_enlarges_small_images(small):
     assert plan(small, "as-vit").options["img_size"] == 64
     assert plan(small, "as-vit", img_size=32).options["img_size"] == 32

@@ -11,22 +11,48 @@ from tvtfast import spaces
 from tvtfast.cli.costs import cost_data, cost_in, cost_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.output import Report, places
-from tvtfast.cli.parsing import Parser
+from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.tables import counted
 from tvtfast.cli.teachers import add_teacher_options, given_teacher
-from tvtfast.cli.training import add_data_options, add_guidance_options, distillation
+from tvtfast.cli.training import NONE, add_data_options, add_guidance_options, distillation
 from tvtfast.data.placed import AUGMENTATIONS
-from tvtfast.distill import Distillation, Recipe, TrainedStudent
+from tvtfast.distill import Recipe, TrainedStudent
 from tvtfast.pipeline import SYSTEMS, RunResult, defaults_for
 from tvtfast.pipeline import run as run_pipeline
 from tvtfast.pipeline.plan import LOWEST_SHARE
 from tvtfast.pipeline.running import STRATEGIES
+from tvtfast.pipeline.systems import system_of
 from tvtfast.pipeline.systems.tvt import TVT
 from tvtfast.strategies import TRIALS
 from tvtfast.training.recipe import DTYPES
 
 _MILLION = 1e6
 _RECIPE = ("epochs", "batch_size", "lr", "augmentation", "dtype")
+
+_HOW = "how"
+_OF_SYSTEM = {
+    "teacher": "teacher",
+    "teacher_checkpoint": "teacher",
+    "teacher_pretrained": "teacher",
+    "teacher_arch": "teacher_arch",
+    "teacher_epochs": "teacher_recipe",
+    "superformer_epochs": "superformer_recipe",
+    **dict.fromkeys(
+        (
+            "guidance",
+            "guidance_weight",
+            "guidance_schedule",
+            "pairs",
+            "logits",
+            "logits_weight",
+            "temperature",
+            "offline",
+            "paper",
+        ),
+        _HOW,
+    ),
+}
+"""Flags that not every system has a use for, and the argument of `tvtfast.run` that they make."""
 
 _EXAMPLES = (
     "tvtfast run --data-set digits --budget 6",
@@ -114,8 +140,9 @@ def parser() -> Parser:
 
 def run(cfg: Namespace, parser: Parser) -> Report:
     """Run all stages, and print how the student does and where everything lies."""
+    _check_flags(cfg, parser)
     known = defaults_for(cfg.data_set, cfg.system)
-    how = distillation(cfg)
+    how = distillation(cfg) if _HOW in system_of(cfg.system).takes else None
     options = {n: getattr(cfg, n) for n in ("img_size", "patch_size") if getattr(cfg, n)}
     result = run_pipeline(
         cfg.data_set,
@@ -128,7 +155,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         teacher=given_teacher(cfg),
         teacher_arch=cfg.teacher_arch,
         teacher_recipe=_changed(known.teacher_recipe, {"epochs": cfg.teacher_epochs}),
-        how=None if how == Distillation() else how,
+        how=how,
         superformer_recipe=_changed(known.superformer_recipe, {"epochs": cfg.superformer_epochs}),
         recipe=_changed(known.recipe, {name: getattr(cfg, name) for name in _RECIPE}),
         compare=cfg.compare,
@@ -141,6 +168,19 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         **options,
     )
     return Report(_summary(result), _data(result))
+
+
+def _check_flags(cfg: Namespace, parser: Parser) -> None:
+    """Refuse flags that the system has no use for; ``--guidance none`` says what holds anyway."""
+    system = system_of(cfg.system)
+    for flag, argument in _OF_SYSTEM.items():
+        value = getattr(cfg, flag)
+        said = value != parser.get_default(flag) and (flag, value) != ("guidance", NONE)
+        if said and argument not in system.takes:
+            raise UsageError(
+                f"--{flag.replace('_', '-')} is given, and --system {system.name} has no use for "
+                f"it: {system.summary}; leave it out"
+            )
 
 
 def _changed(recipe: Recipe, given: dict[str, Any]) -> Recipe | None:
