@@ -119,7 +119,7 @@ class ViTAS(System):
             plan,
             lambda known: _searched_with(known) == weights,
             constraints=plan.constraints,
-            proxies=[InheritedAccuracy(superformer, plan.held_out).proxy()],
+            proxies=[InheritedAccuracy(superformer, plan.held_out, workers=plan.workers).proxy()],
         )
         cut = self._cut(plan, superformer, best)
         student = trained(plan, STUDENT, best)
