@@ -80,6 +80,52 @@ def test_weights_are_the_channels_of_the_definition(small, family, sharing, mode
             assert torch.equal(taken[f"{root}attn.kv.weight"], torch.cat(parts[1:]))
 
 
+@pytest.mark.parametrize("sharing", SHARING)
+@pytest.mark.parametrize("mode", QKV_MODES)
+def test_fused_q_and_k_are_one_interval_of_the_released_weights(small, images, sharing, mode):
+    """The released code: one weight of q and k (mode 0: and v), of which the first or the last
+    rows are taken and divided into q, k and v."""
+    model = superformer(small, "DEIT", sharing=sharing, qkv_mode=mode, fused_qk=True).eval()
+    widths, names = (12, 18, 24), ("qkv",) if mode == 0 else ("qk", "v")
+    for arch in draws(model.space, 3):
+        width = arch.qkv_dim[0] // 3
+        for side in range(model.sides):
+            module = cut_out(model, arch, side=side)
+            columns = list(intervals(small.WIDTHS, sharing)[arch.embed_dim][side].channels)
+            rows = []
+            for name in names:
+                private = name == {1: "v", 2: "qk"}.get(mode)
+                owner = f"heads{arch.num_heads[0]}/" if private else ""
+                stored = model.stored[f"{owner}blocks/0/attn/{name}/weight"]
+                count = len(name)
+                assert stored.shape == (count * 24, small.WIDTHS[-1])
+                if sharing == "cyclic":
+                    ring = tuple(count * one for one in widths)
+                    taken = list(intervals(ring, sharing)[count * width][side].channels)
+                    rows.append(stored[taken][:, columns])
+                elif side == 0:
+                    rows.append(stored[: count * width][:, columns])
+                else:
+                    rows.append(stored[-count * width :][:, columns])
+            expected = torch.cat(rows)
+            assert torch.equal(module.blocks[0].attn.qkv.weight, expected)
+            q, k, _ = expected.chunk(3)
+            if sharing == "ordinal" and mode == 1:
+                whole = model.stored["blocks/0/attn/qk/weight"][:, columns]
+                assert torch.equal(q, whole[:width]) and torch.equal(k, whole[width : 2 * width])
+            with torch.no_grad():
+                assert torch.equal(module(images), model(images, arch, side)), "extraction"
+
+
+def test_fused_q_and_k_are_kept_and_refused_elsewhere(small):
+    apart, fused = (superformer(small, "DEIT", fused_qk=fused) for fused in (False, True))
+    count = [sum(p.numel() for p in one.parameters()) for one in (apart, fused)]
+    assert count[0] == count[1], "the same weights, cut otherwise"
+    for space in (small.TWINS, "autoformer-tiny"):
+        with pytest.raises(ValueError, match="has no fused q and k: .* leave fused_qk out"):
+            Superformer(space, fused_qk=True)
+
+
 def test_slices_are_views_where_channels_lie_side_by_side(small):
     for sharing in SHARING:
         model = superformer(small, "DEIT", sharing=sharing)

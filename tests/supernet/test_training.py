@@ -93,7 +93,7 @@ def test_two_processes_take_the_same_subnets(small, tmp_path, start_program, las
 @pytest.mark.parametrize(
     "changes",
     (
-        {"sharing": "bilateral", "qkv_mode": 0},
+        {"sharing": "bilateral", "qkv_mode": 0, "fused_qk": True},
         {"space": "test-super-twins", "sharing": "ordinal", "dtype": "bfloat16"},
         {"flops": (1e5, 2.6e5), "window_of": "mean", "ema": 0.9, "clip_grad": 1.0},
         {"flops": (1e5, 2.6e5), "augmentation": "weak"},
@@ -104,6 +104,7 @@ def test_every_way_of_sharing_trains(small, tmp_path, changes):
     assert load_superformer(finished.folder).fingerprint == finished.superformer.fingerprint
     probability = finished.superformer.card.identity_probability
     assert (probability is None) == ("window_of" not in changes)
+    assert finished.superformer.model.fused_qk == changes.get("fused_qk", False)
 
 
 def test_the_default_warmup_fits_every_number_of_epochs():

@@ -69,6 +69,12 @@ def parser() -> Parser:
         help=f"{', '.join(map(str, QKV_MODES))}: private to a number of heads is nothing, v, or q "
         "and k; default 2, and 0 in autoformer-*",
     )
+    model.add_argument(
+        "--fused-qk",
+        type=bool,
+        default=False,
+        help="cut q and k as one weight, as the released code does; vitas-deit and its kin",
+    )
     add_flops_limits(model, "of the subnets, ", "; give those of the search")
     model.add_argument(
         "--window-of",
@@ -100,7 +106,9 @@ def parser() -> Parser:
 def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and say where the superformer lies and what to do with it."""
     default = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
-    get_space(cfg.space)
+    space = get_space(cfg.space)
+    if cfg.fused_qk:
+        space.fused_layout(next(iter(space.largest())), QKV_MODES[0])
     if cfg.sharing is not None:
         checks.choice("sharing", cfg.sharing, SHARING)
     checks.choice("window_of", cfg.window_of, WINDOW_OF)
@@ -116,6 +124,7 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         cfg.data_set,
         sharing=cfg.sharing,
         qkv_mode=cfg.qkv_mode,
+        fused_qk=cfg.fused_qk,
         flops=_window(cfg),
         window_of=cfg.window_of,
         cutmix=cfg.cutmix,

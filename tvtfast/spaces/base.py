@@ -252,6 +252,19 @@ class Space(ABC, Generic[A]):
         """
         raise self._no_superformer()
 
+    def fused_layout(self, arch: A, qkv_mode: int) -> Layout:
+        """`layout` as the released code of ViTAS has it: q and k (in mode 0 also v) are one stored
+        weight and are cut as one, so that a width of ``w`` takes ``2 w`` of its channels, and those
+        of k are others for every width.
+
+        Raises:
+            ValueError: A space that was not released so.
+        """
+        raise ValueError(
+            f"space {self.name!r} has no fused q and k: that is how the released code of ViTAS "
+            "cuts vitas-deit, vitas-deit-large and vitas-deit-cell; leave fused_qk out"
+        )
+
     def draw_active(self, rng: random.Random, identity_probability: float) -> A:
         """One architecture each of whose slots holds no block with a given probability.
 

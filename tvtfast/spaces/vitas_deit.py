@@ -460,6 +460,12 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         return replace(arch, **changed)
 
     def layout(self, arch: VitasDeitArch, qkv_mode: int) -> Layout:
+        return self._layout(arch, qkv_mode, fused=False)
+
+    def fused_layout(self, arch: VitasDeitArch, qkv_mode: int) -> Layout:
+        return self._layout(arch, qkv_mode, fused=True)
+
+    def _layout(self, arch: VitasDeitArch, qkv_mode: int, *, fused: bool) -> Layout:
         stem, embed = f"patch{arch.patch_size}.", Axis(self.embed_dims, arch.embed_dim)
         layout: dict[str, tuple[Piece, ...]] = {
             name: (Piece(f"{stem}{name}", (None, None, embed)),)
@@ -471,7 +477,7 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         for place, (heads, qkv, mlp) in enumerate(blocks):
             inner, hidden = inner_axis(self.qkv_dims, qkv), Axis(self.mlp_dims, mlp)
             block = BlockSlices(embed, inner, hidden, heads)
-            layout |= block.pieces(f"blocks.{place}.", qkv_mode)
+            layout |= block.pieces(f"blocks.{place}.", qkv_mode, fused)
         return layout | classifier_pieces(embed)
 
     def original_flops(

@@ -9,6 +9,8 @@ from tvtfast.spaces.slices import Axis, Piece, layer_pieces
 
 _PRIVATE = {0: "", 1: "v", 2: "qk"}
 """By mode the projections that are private to a number of heads."""
+_FUSED = {0: ("qkv",), 1: ("qk", "v"), 2: ("qk", "v")}
+"""By mode the projections that the released code of ViTAS cuts as one weight."""
 
 
 @dataclass(frozen=True)
@@ -31,29 +33,34 @@ class BlockSlices:
     kind: str = ""
     subsampled: bool = False
 
-    def pieces(self, block: str, qkv_mode: int) -> dict[str, tuple[Piece, ...]]:
+    def pieces(
+        self, block: str, qkv_mode: int, fused: bool = False
+    ) -> dict[str, tuple[Piece, ...]]:
         """The part of a block in a `tvtfast.spaces.Layout`.
 
         Args:
             block: What the names of its parameters begin with, such as ``blocks.0.``.
             qkv_mode: What is private to a number of heads.
+            fused: Whether q and k (in mode 0 also v) are cut as one weight; not of subsampled keys.
         """
         return {
             **layer_pieces(f"{block}norm1", self.embed),
-            **dict(self._attention(f"{block}attn", qkv_mode)),
+            **dict(self._attention(f"{block}attn", qkv_mode, fused)),
             **layer_pieces(f"{block}norm2", self.embed),
             **layer_pieces(f"{block}mlp.fc1", self.hidden, self.embed),
             **layer_pieces(f"{block}mlp.fc2", self.embed, self.hidden),
         }
 
-    def _attention(self, name: str, mode: int) -> Iterator[tuple[str, tuple[Piece, ...]]]:
+    def _attention(
+        self, name: str, mode: int, fused: bool
+    ) -> Iterator[tuple[str, tuple[Piece, ...]]]:
         stored = f"{self.kind}{name}"
-        for fused in ("q", "kv") if self.subsampled else ("qkv",):
+        for layer in ("q", "kv") if self.subsampled else ("qkv",):
             parts = []
-            for part in fused:
+            for part in _FUSED[mode] if fused else layer:
                 owner = f"heads{self.heads}." if part in _PRIVATE[mode] else ""
-                key = f"{owner}{stored}.{part}"
-                parts.append(layer_pieces(f"{name}.{fused}", self.inner, self.embed, key=key))
+                key, rows = f"{owner}{stored}.{part}", _times(self.inner, len(part))
+                parts.append(layer_pieces(f"{name}.{layer}", rows, self.embed, key=key))
             for parameter in parts[0]:
                 yield parameter, tuple(piece for part in parts for piece in part[parameter])
         yield from layer_pieces(
@@ -63,6 +70,11 @@ class BlockSlices:
             axes = (self.embed, self.embed, None, None)
             yield from layer_pieces(f"{name}.sr", *axes, key=f"{stored}.sr").items()
             yield from layer_pieces(f"{name}.norm", self.embed, key=f"{stored}.norm").items()
+
+
+def _times(axis: Axis, count: int) -> Axis:
+    """The axis of several projections that are cut as one."""
+    return Axis(tuple(count * width for width in axis.widths), count * axis.width)
 
 
 def classifier_pieces(embed: Axis) -> dict[str, tuple[Piece, ...]]:

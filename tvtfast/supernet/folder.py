@@ -50,6 +50,7 @@ class SuperformerCard:
         search_split: Argument of `tvtfast.data.load_splits` for the images that were held out; 0
             where none was, and ``None`` in cards of earlier versions, which held none out.
         held_out_accuracy: As ``accuracy``, on the held-out images; ``None`` without any.
+        fused_qk: Whether q and k are cut as one weight.
     """
 
     space: str
@@ -67,6 +68,7 @@ class SuperformerCard:
     steps_per_choice: Mapping[str, Mapping[str, int]] | None = None
     search_split: float | None = None
     held_out_accuracy: float | None = None
+    fused_qk: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class TrainedSuperformer:
     def fingerprint(self) -> str:
         """Hash of its weights and of how they are shared."""
         weights = fingerprint(*self.model.state_dict().values())
-        return f"{self.card.space}:{self.card.sharing}:{self.card.qkv_mode}:{weights}"
+        mode = f"{self.card.qkv_mode}{'-fused' if self.card.fused_qk else ''}"
+        return f"{self.card.space}:{self.card.sharing}:{mode}:{weights}"
 
 
 def save_superformer(
@@ -134,7 +137,11 @@ def load_superformer(
         folder / CARD, "the card of a superformer", advice=FOLDER_ADVICE, error=CheckpointError
     ):
         model = Superformer(
-            card.space, sharing=card.sharing, qkv_mode=card.qkv_mode, **card.model_options
+            card.space,
+            sharing=card.sharing,
+            qkv_mode=card.qkv_mode,
+            fused_qk=card.fused_qk,
+            **card.model_options,
         )
         model.reference = model.space.decode(card.reference)
     fit(model, weights, folder / WEIGHTS, advice=FOLDER_ADVICE)

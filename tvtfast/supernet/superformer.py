@@ -43,6 +43,8 @@ class Superformer(nn.Module):
         qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`; default
             that of the space (`Space.usual_qkv_mode`), 2 in those of ViTAS and 0 in those of
             AutoFormer.
+        fused_qk: Cut q and k (in mode 0 also v) as one weight, as the released code of ViTAS does,
+            see `tvtfast.spaces.Space.fused_layout`; by default each is cut by itself.
         seed: Seed of the weights.
         device: Where they live; default CPU.
         **options: Fields of `tvtfast.spaces.ModelOptions`. There is no stochastic depth and no
@@ -63,6 +65,7 @@ class Superformer(nn.Module):
         *,
         sharing: str | None = None,
         qkv_mode: int | None = None,
+        fused_qk: bool = False,
         seed: int = 0,
         device: torch.device | str | None = None,
         **options: Any,
@@ -76,6 +79,7 @@ class Superformer(nn.Module):
         qkv_mode = self.space.usual_qkv_mode if qkv_mode is None else qkv_mode
         checks.choice("qkv_mode", qkv_mode, QKV_MODES)
         self.sharing, self.qkv_mode, self.sides = sharing, qkv_mode, sides(sharing)
+        self.fused_qk = fused_qk
         self._skeletons: OrderedDict[Any, _Skeleton] = OrderedDict()
         self._complete = False
         self.stored = nn.ParameterDict()
@@ -115,7 +119,8 @@ class Superformer(nn.Module):
                     "superformer runs candidates in parts: derive them from "
                     "tvtfast.models.ChainedModel"
                 )
-            pieces = pieces_of(model, self.space.layout(arch, self.qkv_mode), self.space)
+            layout = self.space.fused_layout if self.fused_qk else self.space.layout
+            pieces = pieces_of(model, layout(arch, self.qkv_mode), self.space)
             if self._complete:
                 check_uncut(model, pieces, self._stored, self.space)
             self._skeletons[arch] = _Skeleton(model, pieces)

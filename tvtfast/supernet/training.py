@@ -83,6 +83,7 @@ def train_superformer(
     output_dir: str | os.PathLike[str],
     sharing: str | None = None,
     qkv_mode: int | None = None,
+    fused_qk: bool = False,
     flops: tuple[float, float] | None = None,
     window_of: str = "each",
     least_share: float = LEAST_SHARE,
@@ -117,6 +118,7 @@ def train_superformer(
             as in `Superformer`.
         qkv_mode: What is private to a number of heads, see `tvtfast.spaces.QKV_MODES`; default as
             in `Superformer`.
+        fused_qk: Cut q and k as one weight, see `Superformer`.
         flops: Window of the cost of subnets, two FLOPs per multiply-add; without, there is none.
         window_of: ``each`` for a window of every subnet, which then are drawn as a search within
             these limits draws; ``mean`` for one of their mean, which the probability of identity
@@ -158,7 +160,9 @@ def train_superformer(
     if not cutmix >= 0:
         raise ValueError(f"cutmix={cutmix}: give an alpha above 0, or 0 for none")
     options = {"img_size": train.img_size, **model_options, "num_classes": train.num_classes}
-    model = Superformer(space, sharing=sharing, qkv_mode=qkv_mode, seed=seed, **options)
+    model = Superformer(
+        space, sharing=sharing, qkv_mode=qkv_mode, fused_qk=fused_qk, seed=seed, **options
+    )
     side = model.options.img_size[0]
     if model.options.img_size != (side, side):
         raise ValueError(
@@ -185,6 +189,7 @@ def train_superformer(
         model_options={**asdict(model.options), "img_size": list(model.options.img_size)},
         sharing=sharing,
         qkv_mode=qkv_mode,
+        fused_qk=fused_qk,
         identity_probability=subnets.identity_probability,
         reference=model.space.to_dict(model.reference),
         normalization=train.normalization,
@@ -266,6 +271,7 @@ def _described(
         "model_options": card.model_options,
         "sharing": card.sharing,
         "qkv_mode": card.qkv_mode,
+        **({"fused_qk": True} if card.fused_qk else {}),
         "identity_probability": card.identity_probability,
         "subnet_flops": subnets.flops and [b if isfinite(b) else None for b in subnets.flops],
         "least_share": subnets.least_share,
