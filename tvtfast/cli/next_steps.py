@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tvtfast.cli.superformers import INHERITED, superformer_folder
-from tvtfast.cli.training import NONE
 
 _WINDOW = ("min_flops_limits", "flops_limits", "min_macs_limits", "macs_limits")
 _TEACHER = ("teacher", "teacher_checkpoint", "teacher_pretrained")
@@ -28,6 +27,8 @@ def train_winner(cfg: Namespace, folder: Path, *, taught: bool) -> str | None:
         folder: Its run folder.
         taught: Whether a teacher took part in it.
     """
+    from tvtfast.cli.training import NONE
+
     if Path(cfg.data_set).suffix == ".safetensors":
         return None
     named = ["tvtfast", "distill", "--arch", str(folder / "best.json")]
