@@ -86,7 +86,12 @@ def inherited(
     """Held-out accuracy with the weights of a superformer trained with a seed."""
     train, held_out, _ = halves()
     recipe = replace(
-        SUPERFORMER_RECIPE, epochs=epochs, batch_size=32, augmentation="light", warmup_epochs=None
+        SUPERFORMER_RECIPE,
+        epochs=epochs,
+        batch_size=32,
+        augmentation="light",
+        warmup_share=1 / 15,
+        cutmix=0.0,
     )
     finished = train_superformer(
         space,
@@ -94,7 +99,6 @@ def inherited(
         test=held_out,
         search_split=0,
         output_dir=folder / f"super-{name}-{seed}",
-        cutmix=0.0,
         recipe=recipe,
         seed=seed,
         device="cpu",

@@ -7,6 +7,7 @@ import torch
 
 from tvtfast.training.loading import EpochSampler, training_batches
 from tvtfast.training.processes import Team
+from tvtfast.training.recipe import Recipe
 
 CPU = torch.device("cpu")
 
@@ -43,9 +44,8 @@ def test_images_depend_on_seed_epoch_and_index_alone(small, augmentation):
     def batch(workers, number, seed=0):
         loader, sampler = training_batches(
             small.part("train", 12),
-            batch_size=12,
+            recipe=Recipe(batch_size=12, augmentation=augmentation),
             img_size=16,
-            augmentation=augmentation,
             seed=seed,
             workers=workers,
             team=Team(0, 1, CPU),

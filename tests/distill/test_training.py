@@ -7,6 +7,7 @@ import json
 import resource
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -349,3 +350,53 @@ def test_a_gpu_continues_what_it_began(small, tmp_path, interrupted):
     assert continued.history[1]["loss"] == pytest.approx(whole.history[1]["loss"], rel=1e-2)
     state = torch.load(tmp_path / "stopped" / "last.pt", weights_only=True)["optimizer"]["state"]
     assert {str(entry["step"].device) for entry in state.values()} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    (
+        {"mixup": 0.8, "cutmix": 1.0, "accumulate": 2, "optimizer": "lamb", "layer_decay": 0.75},
+        {
+            "augmentation": "strong",
+            "rand_augment": 5,
+            "random_erasing": 0.5,
+            "repeats": 2,
+            "drop_path": 0.3,
+            "channels_last": True,
+            "plain": True,
+        },
+    ),
+)
+def test_recipes_of_deit_stop_and_continue_to_the_bit(
+    small, tmp_path, interrupted, changes, assert_same, last_weights
+):
+    whole = small.train(tmp_path / "whole", epochs=2, **changes)
+    with interrupted():
+        small.train(tmp_path / "stopped", epochs=2, **changes)
+    np.random.seed(1)
+    small.train(tmp_path / "stopped", epochs=2, workers=1, **changes)
+    assert_same(last_weights(tmp_path / "stopped"), last_weights(tmp_path / "whole"))
+    assert whole.student.card.model_options["drop_path_rate"] == changes.get("drop_path", 0.1)
+
+
+def test_a_step_in_parts_mixes_the_whole_batch(small, tmp_path):
+    common = {"optimizer": "sgd", "lr": 0.02, "epochs": 1, "mixup": 0.8, "cutmix": 1.0}
+    whole = small.train(tmp_path / "whole", plain=True, **common)
+    parts = small.train(tmp_path / "parts", plain=True, **common, accumulate=3)
+    assert parts.history[0]["loss"] == pytest.approx(whole.history[0]["loss"], rel=1e-5)
+
+
+def test_what_a_recipe_and_a_student_cannot_share(small, tmp_path):
+    with pytest.raises(ValueError, match="mixup and CutMix mix images; leave one of them out"):
+        small.train(tmp_path, offline=True, mixup=0.8)
+    with pytest.raises(ValueError, match="drop_path_rate cannot be set for a module"):
+        small.train(tmp_path, student=torch.nn.Linear(1, 1), plain=True, drop_path=0.1)
+
+
+@pytest.mark.slow
+def test_a_compiled_training_has_the_losses_of_the_plain_one(small, tmp_path):
+    common = {"epochs": 2, "optimizer": "sgd", "lr": 0.02}
+    plain = small.train(tmp_path / "plain", **common)
+    compiled = small.train(tmp_path / "compiled", **common, compile=True)
+    for row, expected in zip(compiled.history, plain.history, strict=True):
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4)

@@ -147,6 +147,10 @@ def test_what_does_not_go_together(small, tmp_path, finished):
         small.train(tmp_path, how=Distillation())
     with pytest.raises(ValueError, match="cutmix is -1"):
         small.train(tmp_path, cutmix=-1.0)
+    with pytest.raises(ValueError, match="drop_path=0.1: a superformer is trained without stoch"):
+        small.train(tmp_path, drop_path=0.1)
+    with pytest.raises(ValueError, match="layer_decay=0.5: every step of a superformer runs an"):
+        small.train(tmp_path, layer_decay=0.5)
     with pytest.raises(OtherRunError, match="sharing was 'cyclic', now 'ordinal'"):
         small.train(finished.folder, sharing="ordinal")
     with pytest.raises(OtherRunError, match="pixels was"):
@@ -193,23 +197,3 @@ def test_an_extracted_student_loads_alone_and_trains_on(small, finished, images,
     assert further.student.card.arch == alone.card.arch
     with pytest.raises(FileNotFoundError, match="is not a student folder: it has no student.json"):
         distill(tmp_path, "digits", output_dir=tmp_path / "x")
-
-
-def test_cutmix_mixes_labels_as_it_does_images(small):
-    from tvtfast.supernet import Subnets, Superformer
-    from tvtfast.supernet.objective import SuperformerObjective
-    from tvtfast.training.loading import TrainingBatch
-
-    model = Superformer(small.DEIT, **small.OPTIONS, num_classes=4)
-    objective = SuperformerObjective(model, Subnets(small.DEIT, 0), cutmix=1.0)
-    labels = torch.arange(4)
-    pixels = labels.float().view(4, 1, 1, 1).expand(4, 3, 32, 32).contiguous()
-    torch.manual_seed(1)
-    mixed, shares = objective.mix(pixels, labels)
-    assert not torch.equal(mixed, pixels)
-    for image, share in zip(mixed[:, 0], shares, strict=True):
-        found = torch.stack([(image == label).double().mean() for label in range(4)])
-        torch.testing.assert_close(found, share.double())
-    objective.prepare(5)
-    losses = objective.train()(TrainingBatch(pixels, labels, labels, labels), 0.0)
-    assert losses["loss"].isfinite() and model.subnet == Subnets(small.DEIT, 0)(5)

@@ -39,7 +39,14 @@ TWINS = spaces.register(
     )
 )
 OPTIONS = {"img_size": 32, "patch_size": 8}
-RECIPE = {"epochs": 2, "batch_size": 25, "augmentation": "light", "warmup_epochs": 1, "lr": 1e-3}
+RECIPE = {
+    "epochs": 2,
+    "batch_size": 26,
+    "augmentation": "light",
+    "warmup_epochs": 1,
+    "lr": 1e-3,
+    "cutmix": 1.0,
+}
 
 
 def part(split: str, images: int) -> VisionDataset:

@@ -23,6 +23,7 @@ from tvtfast.cli.training import (
     chosen_teacher,
     distillation,
     progressive_tokens,
+    recipe_report,
     training_arguments,
 )
 from tvtfast.distill import (
@@ -77,6 +78,8 @@ def parser() -> Parser:
 
 def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and print how good the student is and where the student lies."""
+    if cfg.print_recipe:
+        return recipe_report(cfg, STUDENT_RECIPE)
     if not cfg.arch:
         raise UsageError("name the architecture: --arch runs/x/best.json")
     how = distillation(cfg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
@@ -36,6 +36,7 @@ class Parser(ArgumentParser):
 
     Attributes:
         choices: By name of a flag's value the names that it takes; a shell completes them.
+        preset: From the flags to other defaults, which single flags override.
     """
 
     def __init__(self, description: str, examples: Sequence[str] = ()) -> None:
@@ -47,6 +48,7 @@ class Parser(ArgumentParser):
         )
         self.examples = tuple(examples)
         self.choices: dict[str, Sequence[str]] = {}
+        self.preset: Callable[[Any], Mapping[str, Any]] | None = None
 
     def add_output_flags(self) -> None:
         """How results and progress are shown; the flags come last in the help."""
@@ -61,6 +63,14 @@ class Parser(ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Refuse flags in one line."""
         raise UsageError(self._plainly(message)) from ex
+
+    def parse_args(self, args: Sequence[str] | None = None, **options: Any) -> Any:  # type: ignore[override]
+        """The values of flags; with those of `preset` in place of the defaults."""
+        cfg = super().parse_args(args, **options)
+        if self.preset is None or not (defaults := self.preset(cfg)):
+            return cfg
+        self.set_defaults(dict(defaults))
+        return super().parse_args(args, **options)
 
     def parse_path(self, cfg_path: Any, *args: Any, **kwargs: Any) -> Any:
         """A configuration; the message about one that is no text names the file."""

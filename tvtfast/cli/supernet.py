@@ -19,6 +19,7 @@ from tvtfast.cli.training import (
     add_data_options,
     add_recipe_options,
     chosen_teacher,
+    recipe_report,
     training_arguments,
 )
 from tvtfast.common import checks
@@ -26,7 +27,7 @@ from tvtfast.data import load_dataset
 from tvtfast.distill import Distillation
 from tvtfast.spaces import QKV_MODES, default_patch_size, parse_constraints
 from tvtfast.spaces import get as get_space
-from tvtfast.supernet import CUTMIX, SHARING, SUPERFORMER_RECIPE, WINDOW_OF, train_superformer
+from tvtfast.supernet import SHARING, SUPERFORMER_RECIPE, WINDOW_OF, train_superformer
 from tvtfast.training.guide import LOGITS
 from tvtfast.training.processes import announces
 from tvtfast.training.training_folder import LOG
@@ -99,12 +100,13 @@ def parser() -> Parser:
     guide.add_argument("--guidance-weight", type=float, default=2.5)
     guide.add_argument("--logits", type=str, default=NONE, help=", ".join((*LOGITS, NONE)))
     add_recipe_options(parser, SUPERFORMER_RECIPE)
-    parser.add_argument("--cutmix", type=float, default=CUTMIX, help="alpha; 0 for none")
     return parser
 
 
 def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and say where the superformer lies and what to do with it."""
+    if cfg.print_recipe:
+        return recipe_report(cfg, SUPERFORMER_RECIPE)
     default = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
     space = get_space(cfg.space)
     if cfg.fused_qk:
@@ -127,7 +129,6 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         fused_qk=cfg.fused_qk,
         flops=_window(cfg),
         window_of=cfg.window_of,
-        cutmix=cfg.cutmix,
         teacher=chosen_teacher(cfg, how),
         how=how,
         img_size=side,

@@ -14,6 +14,7 @@ from tvtfast.cli.training import (
     add_data_options,
     add_recipe_options,
     epochs_in,
+    recipe_report,
     training_arguments,
 )
 from tvtfast.distill import TEACHER_RECIPE, train_teacher
@@ -52,6 +53,8 @@ def parser() -> Parser:
 
 def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and tell how good the teacher is and where it lies."""
+    if cfg.print_recipe:
+        return recipe_report(cfg, TEACHER_RECIPE)
     folder = command_folder(cfg, Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.arch}")
     arguments = training_arguments(cfg, TEACHER_RECIPE, folder)
     train_teacher(cfg.arch, cfg.data_set, img_size=cfg.img_size, **arguments)

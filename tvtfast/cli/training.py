@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tvtfast.cli.choices import DATA_SETS
+from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.teachers import given_teacher, say
 from tvtfast.common.run_folder import CommandFolder
@@ -19,11 +22,17 @@ from tvtfast.models import Teacher
 from tvtfast.training.guide import GUIDANCE, LOGITS
 from tvtfast.training.losses import SCHEDULES
 from tvtfast.training.processes import announces
-from tvtfast.training.recipe import DTYPES, Recipe
+from tvtfast.training.recipe import DTYPES, OPTIMIZERS, Recipe
+from tvtfast.training.recipes import RECIPES, recipe_of
 from tvtfast.training.training_folder import LOG
 
 NONE = "none"
 """On the command line, for no guidance and for no logits."""
+
+_FLAGS = tuple(
+    field.name for field in fields(Recipe) if field.name not in ("warmup_share", "tokens")
+)
+"""Fields of a recipe that are flags."""
 
 
 def add_data_options(parser: Parser) -> None:
@@ -117,12 +126,30 @@ def distillation(cfg: Namespace) -> Distillation:
 def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
     """Hyperparameters, with the defaults of a recipe: what `training_arguments` reads."""
     training = parser.add_argument_group("training")
+    training.add_argument(
+        "--recipe",
+        type=str | None,
+        default=None,
+        help=f"{', '.join(RECIPES)}: published values in place of the defaults here; single flags "
+        "win over them",
+    )
+    training.add_argument(
+        "--print-recipe",
+        action="store_true",
+        help="print the whole recipe, for --cfg, and do nothing else",
+    )
     training.add_argument("--epochs", type=int, default=recipe.epochs)
     training.add_argument(
         "--batch-size", type=int, default=recipe.batch_size, help="images per step and process"
     )
     training.add_argument(
         "--accumulate", type=int, default=recipe.accumulate, help="parts of a step, for less memory"
+    )
+    training.add_argument(
+        "--optimizer",
+        type=str,
+        default=recipe.optimizer,
+        help=f"{', '.join(OPTIMIZERS)}, or another of timm",
     )
     training.add_argument("--lr", type=float, default=recipe.lr, help="learning rate")
     training.add_argument("--min-lr", type=float, default=recipe.min_lr, help="at the end")
@@ -132,7 +159,19 @@ def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
         default=recipe.warmup_epochs,
         help=f"null: {recipe.warmup_share:.1%} of all epochs".replace("%", "%%"),
     )
+    training.add_argument(
+        "--momentum", type=float, default=recipe.momentum, help="of sgd and others that have one"
+    )
     training.add_argument("--weight-decay", type=float, default=recipe.weight_decay)
+    training.add_argument(
+        "--decay-all", type=bool, default=recipe.decay_all, help="decay biases and norms, too"
+    )
+    training.add_argument(
+        "--layer-decay",
+        type=float | None,
+        default=recipe.layer_decay,
+        help="factor of the learning rate from a layer to the one before it",
+    )
     training.add_argument("--label-smoothing", type=float, default=recipe.label_smoothing)
     training.add_argument(
         "--clip-grad", type=float | None, default=recipe.clip_grad, help="largest gradient norm"
@@ -141,10 +180,54 @@ def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
         "--ema", type=float | None, default=recipe.ema, help="decay of an average of the weights"
     )
     training.add_argument(
+        "--drop-path",
+        type=float | None,
+        default=recipe.drop_path,
+        help="stochastic depth of the last block; null: the architecture's",
+    )
+    training.add_argument(
         "--augmentation", type=str, default=recipe.augmentation, help=", ".join(AUGMENTATIONS)
     )
+    training.add_argument(
+        "--rand-augment",
+        type=int,
+        default=recipe.rand_augment,
+        help="magnitude of RandAugment in strong, 0 to 10",
+    )
+    training.add_argument(
+        "--random-erasing",
+        type=float,
+        default=recipe.random_erasing,
+        help="share of images that lose a rectangle, in strong and weak",
+    )
+    training.add_argument(
+        "--repeats",
+        type=int,
+        default=recipe.repeats,
+        help="repeated augmentation: times that an image is in its steps",
+    )
+    training.add_argument(
+        "--mixup", type=float, default=recipe.mixup, help="alpha of mixup; 0 for none"
+    )
+    training.add_argument(
+        "--cutmix", type=float, default=recipe.cutmix, help="alpha of CutMix; 0 for none"
+    )
     training.add_argument("--dtype", type=str, default=recipe.dtype, help=", ".join(DTYPES))
-    parser.choices |= {"augmentation": AUGMENTATIONS, "dtype": tuple(DTYPES)}
+    training.add_argument(
+        "--compile", type=bool, default=recipe.compile, help="compile with torch.compile"
+    )
+    training.add_argument(
+        "--channels-last",
+        type=bool,
+        default=recipe.channels_last,
+        help="hold images and convolutions with channels last in memory",
+    )
+    parser.choices |= {
+        "augmentation": AUGMENTATIONS,
+        "dtype": tuple(DTYPES),
+        "recipe": tuple(RECIPES),
+    }
+    parser.preset = _preset
     training.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
     training.add_argument(
         "--device", type=str | None, default=None, help="default the GPU, else CPU"
@@ -152,6 +235,27 @@ def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
     training.add_argument(
         "--tensorboard", type=bool, default=False, help="write TensorBoard's event files, too"
     )
+
+
+def _preset(cfg: Namespace) -> dict[str, Any]:
+    """Flags of the recipe that is named."""
+    if cfg.recipe is None:
+        return {}
+    recipe = recipe_of(cfg.recipe)
+    return {name: getattr(recipe, name) for name in _FLAGS}
+
+
+def _recipe(cfg: Namespace, default: Recipe) -> Recipe:
+    """The recipe of the flags."""
+    base = default if cfg.recipe is None else recipe_of(cfg.recipe)
+    return replace(base, **{name: getattr(cfg, name) for name in _FLAGS})
+
+
+def recipe_report(cfg: Namespace, default: Recipe) -> Report:
+    """All values of the recipe of the flags, as ``--cfg`` takes them."""
+    recipe = _recipe(cfg, default)
+    flags = {name: getattr(recipe, name) for name in _FLAGS} | {"warmup_epochs": recipe.warmup}
+    return Report(yaml.safe_dump(flags, sort_keys=False).rstrip(), flags)
 
 
 def add_progressive_option(parser: Any) -> None:
@@ -176,25 +280,8 @@ def progressive_tokens(cfg: Namespace) -> ProgressiveTokens | None:
 
 def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) -> dict[str, Any]:
     """Keyword arguments of all training functions from the shared flags."""
-    changed = {
-        name: getattr(cfg, name)
-        for name in (
-            "epochs",
-            "batch_size",
-            "accumulate",
-            "lr",
-            "min_lr",
-            "warmup_epochs",
-            "weight_decay",
-            "label_smoothing",
-            "clip_grad",
-            "ema",
-            "augmentation",
-            "dtype",
-        )
-    }
     return {
-        "recipe": replace(recipe, **changed),
+        "recipe": _recipe(cfg, recipe),
         "output_dir": folder,
         "data_path": cfg.data_path,
         "search_split": cfg.search_split,

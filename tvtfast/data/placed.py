@@ -28,7 +28,12 @@ height and width as fractions of the image (outside 0..1 beyond its edges), and 
 
 
 def placed_transform(
-    augmentation: str, img_size: int, normalization: Normalization
+    augmentation: str,
+    img_size: int,
+    normalization: Normalization,
+    *,
+    rand_augment: int = 9,
+    random_erasing: float = 0.25,
 ) -> PlacedTransform:
     """The transform of a name in `AUGMENTATIONS`, with places; it draws as that one does.
 
@@ -36,11 +41,16 @@ def placed_transform(
         augmentation: A name of `AUGMENTATIONS`.
         img_size: Side in pixels.
         normalization: Channel mean and standard deviation.
+        rand_augment: Magnitude of RandAugment in ``strong``.
+        random_erasing: Probability of random erasing in ``strong`` and ``weak``.
     """
     if augmentation == "strong":
-        return _Cropped(train_transform(img_size, normalization))
+        strong = train_transform(
+            img_size, normalization, rand_augment=rand_augment, random_erasing=random_erasing
+        )
+        return _Cropped(strong)
     if augmentation == "weak":
-        return _Cropped(weak_transform(img_size, normalization))
+        return _Cropped(weak_transform(img_size, normalization, random_erasing=random_erasing))
     if augmentation == "light":
         return _Light(light_transform(img_size, normalization))
     plain = eval_transform(img_size, normalization)

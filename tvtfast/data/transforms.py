@@ -75,7 +75,11 @@ def normalize_resized(
 
 
 def train_transform(
-    img_size: int, normalization: Normalization = IMAGENET_NORMALIZATION
+    img_size: int,
+    normalization: Normalization = IMAGENET_NORMALIZATION,
+    *,
+    rand_augment: int = 9,
+    random_erasing: float = 0.25,
 ) -> Transform:
     """The published training augmentation, built by ``timm.data.create_transform``.
 
@@ -85,6 +89,8 @@ def train_transform(
     Args:
         img_size: Side in pixels.
         normalization: Channel mean and standard deviation.
+        rand_augment: Magnitude of RandAugment, in 0..10.
+        random_erasing: Probability of random erasing.
 
     Returns:
         Function from an RGB PIL image to float32 ``[3, img_size, img_size]``. It draws from the
@@ -98,8 +104,8 @@ def train_transform(
         img_size,
         is_training=True,
         interpolation="bicubic",
-        auto_augment="rand-m9-mstd0.5-inc1",
-        re_prob=0.25,
+        auto_augment=f"rand-m{rand_augment}-mstd0.5-inc1",
+        re_prob=random_erasing,
         re_mode="pixel",
         re_count=1,
         mean=normalization.mean,
@@ -114,7 +120,10 @@ def train_transform(
 
 
 def weak_transform(
-    img_size: int, normalization: Normalization = IMAGENET_NORMALIZATION
+    img_size: int,
+    normalization: Normalization = IMAGENET_NORMALIZATION,
+    *,
+    random_erasing: float = 0.25,
 ) -> Transform:
     """`train_transform` without RandAugment: random-resized crop (bicubic), horizontal flip,
     normalisation, random erasing (p 0.25, per-pixel noise). What ViTAS trains its superformer with.
@@ -122,6 +131,7 @@ def weak_transform(
     Args:
         img_size: Side in pixels.
         normalization: Channel mean and standard deviation.
+        random_erasing: Probability of random erasing.
 
     Returns:
         Function from an RGB PIL image to float32 ``[3, img_size, img_size]``. It draws from the
@@ -136,7 +146,7 @@ def weak_transform(
         is_training=True,
         interpolation="bicubic",
         color_jitter=None,  # type: ignore[arg-type]  # the default of timm's inner function
-        re_prob=0.25,
+        re_prob=random_erasing,
         re_mode="pixel",
         re_count=1,
         mean=normalization.mean,

@@ -148,6 +148,13 @@ def distill(
             f"{wanted} needs a teacher; give a teacher folder, the name of a timm model or a "
             "module, or train plainly, without guidance and logits"
         )
+    if recipe.drop_path is not None:
+        model_options = {"drop_path_rate": recipe.drop_path, **model_options}
+    if recipe.mixes and how.offline:
+        raise ValueError(
+            "offline=True keeps the teacher's features of whole images, and mixup and CutMix mix "
+            "images; leave one of them out"
+        )
     trained = subject(
         student, space, train, distilled=how.logits is not None, seed=seed, given=model_options
     )

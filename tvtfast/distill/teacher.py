@@ -84,6 +84,11 @@ def train_teacher(
         seed=seed, workers=workers, device=device, img_size=img_size, output_dir=output_dir
     )
     check_arch(arch)
+    if recipe.drop_path:
+        raise ValueError(
+            f"drop_path={recipe.drop_path}: teachers are ConvNets without stochastic depth; leave "
+            "it out"
+        )
     is_cifar = _CIFAR_NAME.fullmatch(arch) is not None
     splits = images(dataset, data_path, test, held_out, search_split)
     train = splits.train

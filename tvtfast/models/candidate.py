@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -117,6 +117,20 @@ class CandidateModel(nn.Module, ABC):
             chosen = [features[index] for index in indices]
         outputs = [_patches(f) if output_fmt == "NLC" else _map(f) for f in chosen]
         return outputs if intermediates_only else (features[-1].x, outputs)
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """timm's description of which parameters are of which layer, from input to output."""
+        last = 99999
+        return {
+            "stem": r"^(?:cls_token|dist_token|pos_embed|patch_embed\.)",
+            "blocks": [
+                (r"^(?:stages|blocks)\.(\d+)\.(\d+)\.", None),
+                (r"^blocks\.(\d+)\.", None),
+                (r"^patch_embeds\.(\d+)\.", (-1,)),
+                (r"^pos_block\.(\d+)\.", (0,)),
+                (r"^(?:pools|merges)\.(\d+)\.", (last,)),
+            ],
+        }
 
     def set_distilled_training(self, enable: bool = True) -> None:
         """Return both heads' logits while training (only with ``distilled=True``)."""

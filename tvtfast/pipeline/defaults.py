@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tvtfast.distill import STUDENT_RECIPE, TEACHER_RECIPE, Recipe
-from tvtfast.supernet import CUTMIX, SUPERFORMER_RECIPE
+from tvtfast.supernet import SUPERFORMER_RECIPE
 
 DIGITS_RECIPE = replace(STUDENT_RECIPE, epochs=16, batch_size=32, lr=1e-3, augmentation="light")
 """For students of ``digits``: images of 8 x 8 pixels need no flips and few epochs."""
@@ -22,7 +22,6 @@ class Defaults:
         teacher_arch: What `tvtfast.distill.train_teacher` is to train.
         teacher_recipe: How.
         superformer_recipe: How a superformer is trained.
-        cutmix: Alpha of the CutMix of a superformer.
         recipe: How students are trained, the baseline included.
         patch_size: Side of a patch in pixels; ``None`` for what suits the size of the images
             (`tvtfast.spaces.default_patch_size`).
@@ -34,6 +33,5 @@ class Defaults:
     teacher_arch: str = "resnet56"
     teacher_recipe: Recipe = TEACHER_RECIPE
     superformer_recipe: Recipe = SUPERFORMER_RECIPE
-    cutmix: float = CUTMIX
     recipe: Recipe = STUDENT_RECIPE
     patch_size: int | None = None

@@ -186,7 +186,6 @@ def run(
         teacher_arch=teacher_arch or known.teacher_arch,
         teacher_recipe=teacher_recipe or _fitting(known.teacher_recipe, train),
         superformer_recipe=superformer_recipe or _fitting(known.superformer_recipe, train),
-        cutmix=known.cutmix,
         recipe=recipe or _fitting(known.recipe, train),
         patch_size=known.patch_size,
     )

@@ -20,15 +20,10 @@ from tvtfast.supernet.sampling import (
     subnets_of,
 )
 from tvtfast.supernet.superformer import Superformer
-from tvtfast.supernet.training import (
-    CUTMIX,
-    SUPERFORMER_RECIPE,
-    FinishedTraining,
-    train_superformer,
-)
+from tvtfast.supernet.training import FinishedTraining, train_superformer
+from tvtfast.training.recipes import SUPERFORMER_RECIPE
 
 __all__ = [
-    "CUTMIX",
     "HARDLY",
     "LEAST_SHARE",
     "SHARING",

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.supernet.coverage import Tally
 from tvtfast.supernet.sampling import Subnets
 from tvtfast.supernet.superformer import Superformer
@@ -26,7 +25,6 @@ class SuperformerObjective(Objective):
         model: The superformer.
         subnets: From the number of a step to its subnet.
         label_smoothing: Of the cross entropy.
-        cutmix: Alpha of CutMix; 0 for none.
         guide: A teacher.
         how: How it takes part.
 
@@ -45,7 +43,6 @@ class SuperformerObjective(Objective):
         subnets: Subnets,
         *,
         label_smoothing: float = 0.0,
-        cutmix: float = 0.0,
         guide: Guide | None = None,
         how: Distillation | None = None,
     ) -> None:
@@ -54,12 +51,6 @@ class SuperformerObjective(Objective):
         self.tally = Tally(subnets)
         if how is not None and guide is not None:
             _check(model, how)
-        self.mix: Any = None
-        if cutmix > 0:
-            ensure_torchvision()
-            from torchvision.transforms.v2 import CutMix
-
-            self.mix = CutMix(num_classes=model.options.num_classes, alpha=cutmix)
 
     def prepare(self, step: int) -> None:
         model: Any = self.model
@@ -68,8 +59,6 @@ class SuperformerObjective(Objective):
 
     def forward(self, batch: TrainingBatch, progress: float) -> dict[str, Tensor]:
         images, labels = batch.images, batch.labels
-        if self.mix is not None:
-            images, labels = self.mix(images, labels)
         if self.guide is None or self.how is None:
             plain: dict[str, Tensor] = self.criterion(self.model(images), labels)
             return plain

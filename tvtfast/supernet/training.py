@@ -37,25 +37,10 @@ from tvtfast.training.images import images
 from tvtfast.training.kept import Keeper, Kept
 from tvtfast.training.processes import team
 from tvtfast.training.recipe import Recipe
+from tvtfast.training.recipes import SUPERFORMER_RECIPE
 from tvtfast.training.settings import settings
 from tvtfast.training.trainer import Trainer
 from tvtfast.training.training_folder import TrainingFolder
-
-SUPERFORMER_RECIPE = Recipe(
-    batch_size=1024,
-    lr=1e-3,
-    min_lr=0.0,
-    warmup_share=5 / 300,
-    label_smoothing=0.1,
-    augmentation="weak",
-)
-"""AdamW, 1e-3 to 0, 5 of 300 epochs of warm-up, weight decay 0.05, label smoothing 0.1, and weak
-augmentation; with CutMix and without stochastic depth. Batches of 1024 are those of all processes
-together in the released code, and those of one process here.
-Source: the released code of ViTAS."""
-
-CUTMIX = 1.0
-"""Alpha of CutMix in the released code."""
 
 _REFERENCE_STEP = -1
 
@@ -87,7 +72,6 @@ def train_superformer(
     flops: tuple[float, float] | None = None,
     window_of: str = "each",
     least_share: float = LEAST_SHARE,
-    cutmix: float = CUTMIX,
     teacher: str | os.PathLike[str] | nn.Module | Teacher | None = None,
     how: Distillation | None = None,
     recipe: Recipe = SUPERFORMER_RECIPE,
@@ -125,7 +109,6 @@ def train_superformer(
             blocks is fitted to, as published (`fit_identity_probability`).
         least_share: Share of the steps in which every value of every decision has its turn, see
             `Subnets`.
-        cutmix: Alpha of CutMix; 0 for none.
         teacher: What `tvtfast.load_teacher` takes. Frozen.
         how: How it takes part: guidance ``attention`` or ``similarity``, logits, or both; default
             ``attention`` with a teacher (but logits for ``bilateral``).
@@ -154,11 +137,9 @@ def train_superformer(
     qkv_mode = space.usual_qkv_mode if qkv_mode is None else qkv_mode
     checks.choice("sharing", sharing, SHARING)
     checks.choice("qkv_mode", qkv_mode, QKV_MODES)
-    checks.real("cutmix", cutmix, least=0)
+    _check(recipe)
     splits = images(dataset, data_path, test, held_out, search_split)
     train = splits.train
-    if not cutmix >= 0:
-        raise ValueError(f"cutmix={cutmix}: give an alpha above 0, or 0 for none")
     options = {"img_size": train.img_size, **model_options, "num_classes": train.num_classes}
     model = Superformer(
         space, sharing=sharing, qkv_mode=qkv_mode, fused_qk=fused_qk, seed=seed, **options
@@ -211,12 +192,11 @@ def train_superformer(
             model.to(processes.device),
             subnets,
             label_smoothing=recipe.label_smoothing,
-            cutmix=cutmix,
             guide=guide,
             how=how,
         )
         known = settings(splits, recipe, seed, processes, model)
-        known |= _described(card, subnets, cutmix, how, guide)
+        known |= _described(card, subnets, how, guide)
         folder = TrainingFolder(
             output_dir, "supernet", known, weights=WEIGHTS, leads=processes.leads
         )
@@ -248,6 +228,21 @@ def train_superformer(
     return FinishedTraining(load_superformer(folder.path), tuple(history), folder.path)
 
 
+def _check(recipe: Recipe) -> None:
+    """Refuse what a superformer has no place for."""
+    if recipe.drop_path:
+        raise ValueError(
+            f"drop_path={recipe.drop_path}: a superformer is trained without stochastic depth, as "
+            "published; its candidates differ in depth already. Give 0"
+        )
+    for name in ("layer_decay", "compile"):
+        if getattr(recipe, name):
+            raise ValueError(
+                f"{name}={getattr(recipe, name)}: every step of a superformer runs another subnet "
+                f"on slices of shared weights, so it has no {name}; leave it out"
+            )
+
+
 def _address(
     dataset: str | os.PathLike[str] | VisionDataset, data_path: str | os.PathLike[str] | None
 ) -> Mapping[str, Any] | None:
@@ -261,7 +256,6 @@ def _address(
 def _described(
     card: SuperformerCard,
     subnets: Subnets,
-    cutmix: float,
     how: Distillation | None,
     guide: Guide | None,
 ) -> dict[str, Any]:
@@ -275,7 +269,6 @@ def _described(
         "identity_probability": card.identity_probability,
         "subnet_flops": subnets.flops and [b if isfinite(b) else None for b in subnets.flops],
         "least_share": subnets.least_share,
-        "cutmix": cutmix,
         "distillation": None if guide is None or how is None else asdict(how),
         "teacher_fingerprint": guide and guide.teacher.fingerprint,
     }

@@ -3,10 +3,12 @@
 from tvtfast.training import losses
 from tvtfast.training.guide import Distillation
 from tvtfast.training.recipe import STUDENT_RECIPE, TEACHER_RECIPE, Recipe
+from tvtfast.training.recipes import RECIPES, recipe_of
 from tvtfast.training.tokens import ProgressiveTokens
 from tvtfast.training.training_folder import TrainingError
 
 __all__ = [
+    "RECIPES",
     "STUDENT_RECIPE",
     "TEACHER_RECIPE",
     "Distillation",
@@ -14,4 +16,5 @@ __all__ = [
     "Recipe",
     "TrainingError",
     "losses",
+    "recipe_of",
 ]

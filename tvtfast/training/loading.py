@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
@@ -14,6 +15,7 @@ from tvtfast.data import VisionDataset, eval_transform
 from tvtfast.data.placed import PlacedTransform, placed_transform
 from tvtfast.data.seeding import local_rng
 from tvtfast.training.processes import Team
+from tvtfast.training.recipe import Recipe
 
 
 class TrainingBatch(NamedTuple):
@@ -21,7 +23,7 @@ class TrainingBatch(NamedTuple):
 
     Attributes:
         images: float32 ``[B, 3, S, S]``, normalised.
-        labels: int64 ``[B]``.
+        labels: int64 ``[B]``; shares of the classes, float32 ``[B, K]``, where images are mixed.
         rows: int64 ``[B]``, indices in the data set.
         places: float32 ``[B, 5]``, see `tvtfast.data.placed.PlacedTransform`.
     """
@@ -46,9 +48,8 @@ class TrainingBatch(NamedTuple):
 def training_batches(
     dataset: VisionDataset,
     *,
-    batch_size: int,
+    recipe: Recipe,
     img_size: int,
-    augmentation: str,
     seed: int,
     workers: int,
     team: Team,
@@ -56,10 +57,19 @@ def training_batches(
     """A loader of batches, and the sampler that is told the epoch.
 
     Raises:
-        ValueError: There are fewer images than processes.
+        ValueError: There are fewer images than processes, or than twice as many where images are
+            mixed in pairs.
     """
-    sampler = EpochSampler(len(dataset), batch_size, seed, team)
-    transform = placed_transform(augmentation, img_size, dataset.normalization)
+    sampler = EpochSampler(
+        len(dataset), recipe.batch_size, seed, team, repeats=recipe.repeats, pairs=recipe.mixes
+    )
+    transform = placed_transform(
+        recipe.augmentation,
+        img_size,
+        dataset.normalization,
+        rand_augment=recipe.rand_augment,
+        random_erasing=recipe.random_erasing,
+    )
     augmented = _Augmented(dataset, transform, seed)
     loader: DataLoader[Any] = DataLoader(
         augmented,
@@ -86,35 +96,56 @@ def evaluation_batches(
     )
 
 
-class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of ``(epoch, index)``.
+class EpochSampler(Sampler[list[tuple[int, ...]]]):
+    """Batches of ``(epoch, index)``, and of ``(epoch, index, copy)`` for further copies.
 
     The order is a permutation of all images by (seed, epoch), cut into steps of ``batch_size x
     processes`` images (of all images where there are fewer); the process of rank r takes every
     image r, r + processes, ... of a step. What is left over is not seen in that epoch. A team of n
     therefore takes the same steps as one process with batches n times as large.
+
+    With ``pairs`` the number of images per step and process is even.
+
+    With ``repeats`` every image stands that many times in a row, and the order ends after as many
+    places as there are images. timm's ``RepeatAugSampler`` does the same by a generator of its own.
     """
 
-    def __init__(self, images: int, batch_size: int, seed: int, team: Team) -> None:
-        if images < team.size:
-            raise ValueError(f"{images} images cannot be shared by {team.size} processes")
-        self.images, self.seed, self.team = images, seed, team
-        self.step_images = min(batch_size * team.size, images // team.size * team.size)
+    def __init__(
+        self,
+        images: int,
+        batch_size: int,
+        seed: int,
+        team: Team,
+        *,
+        repeats: int = 1,
+        pairs: bool = False,
+    ) -> None:
+        unit = team.size * (2 if pairs else 1)
+        if images < unit:
+            paired = " in pairs, which mixup and CutMix mix" if pairs else ""
+            raise ValueError(f"{images} images cannot be shared by {team.size} processes{paired}")
+        self.images, self.seed, self.team, self.repeats = images, seed, team, repeats
+        self.step_images = min(batch_size * team.size, images // unit * unit)
         self.epoch = 0
 
     def __len__(self) -> int:
         return self.images // self.step_images
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
         sequence = np.random.SeedSequence(self.seed, spawn_key=(self.epoch,))
         order = np.random.RandomState(np.random.MT19937(sequence)).permutation(self.images)
         for step in range(len(self)):
-            chosen = order[step * self.step_images : (step + 1) * self.step_images]
-            yield [(self.epoch, int(index)) for index in chosen[self.team.rank :: self.team.size]]
+            places = range(step * self.step_images, (step + 1) * self.step_images)
+            yield [self._key(order, place) for place in places[self.team.rank :: self.team.size]]
+
+    def _key(self, order: npt.NDArray[np.int64], place: int) -> tuple[int, ...]:
+        row, copy = divmod(place, self.repeats)
+        return (self.epoch, int(order[row]), *((copy,) if copy else ()))
 
 
 class _Augmented(Dataset[tuple[Tensor, int, int, Tensor]]):
-    """Image ``(epoch, index)`` as the transform draws it with that seed; see `TrainingBatch`."""
+    """Image ``(epoch, index)`` or ``(epoch, index, copy)`` as the transform draws it with that
+    seed; see `TrainingBatch`."""
 
     def __init__(self, dataset: VisionDataset, transform: PlacedTransform, seed: int) -> None:
         self.dataset, self.transform, self.seed = dataset, transform, seed
@@ -122,9 +153,9 @@ class _Augmented(Dataset[tuple[Tensor, int, int, Tensor]]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, int, int, Tensor]:
-        epoch, index = key
+    def __getitem__(self, key: tuple[int, ...]) -> tuple[Tensor, int, int, Tensor]:
+        index = key[1]
         image, label = self.dataset[index]
-        with local_rng(self.seed, epoch, index):
+        with local_rng(self.seed, *key):
             pixels, place = self.transform(image)
         return pixels, label, index, place

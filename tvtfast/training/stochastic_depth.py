@@ -37,6 +37,7 @@ class StochasticDepth:
 
     def __init__(self, model: nn.Module, seed: int, team: Team) -> None:
         self.layers = _layers(model)
+        self.hooks = [self._hook(number) for number in range(len(self.layers))]
         self.seed, self.team = seed, team
         self.uniform = self.current = torch.empty(0)
 
@@ -44,8 +45,8 @@ class StochasticDepth:
     def applied(self) -> Iterator[None]:
         """Steer the layers inside the block, and leave the model as it was."""
         handles = [
-            layer.register_forward_hook(self._hook(number))
-            for number, layer in enumerate(self.layers)
+            layer.register_forward_hook(hook)
+            for layer, hook in zip(self.layers, self.hooks, strict=True)
         ]
         try:
             yield

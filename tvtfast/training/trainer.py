@@ -21,6 +21,7 @@ from tvtfast.training.loading import (
     evaluation_batches,
     training_batches,
 )
+from tvtfast.training.mixing import Mixing
 from tvtfast.training.objective import Objective
 from tvtfast.training.processes import Team, together
 from tvtfast.training.recipe import DTYPES, Recipe
@@ -84,9 +85,8 @@ class Trainer:
         recipe, team = self.recipe, self.team
         batches, sampler = training_batches(
             self.splits.train,
-            batch_size=recipe.batch_size,
+            recipe=recipe,
             img_size=self.img_size,
-            augmentation=recipe.augmentation,
             seed=self.seed,
             workers=self.workers,
             team=team,
@@ -136,7 +136,7 @@ class Trainer:
                     losses = self._epoch(wrapped, state, batches, log)
                 row = {
                     "epoch": state.epoch + 1,
-                    "lr": state.optimizer.param_groups[0]["lr"],
+                    "lr": max(group["lr"] for group in state.optimizer.param_groups),
                     **losses,
                     **self._dilation(state.epoch),
                     **self._held_out_accuracy(state.model, evaluated),
@@ -195,11 +195,13 @@ class Trainer:
     ) -> dict[str, float]:
         """Means of the losses over one epoch."""
         self.objective.train()
+        mixing = Mixing(self.recipe, self.splits.train.num_classes, self.seed, self.team)
         pending: list[dict[str, Tensor]] = []
         totals: dict[str, float] = {}
         for step, loaded in enumerate(batches):
             self._seed_step(state.epoch, step)
-            pending.append(state.step(wrapped, TrainingBatch(*loaded).to(self.team.device), step))
+            batch = TrainingBatch(*loaded).to(self.team.device)
+            pending.append(state.step(wrapped, mixing(batch, state.epoch, step), step))
             if len(pending) == _CHECK_STEPS or step + 1 == len(batches):
                 means = self._checked(pending, state, step)
                 for name, total in means.items():
@@ -269,6 +271,11 @@ class _State:
     ) -> None:
         self.objective, self.recipe, self.device = objective, recipe, device
         self.epoch_steps, self.depth = epoch_steps, depth
+        if recipe.channels_last:
+            model: Any = objective.model  # whose stubs lack the keyword
+            model.to(memory_format=torch.channels_last)
+        if recipe.compile:
+            objective.compile()
         self.optimizer = recipe.build_optimizer(objective)
         self.schedule = recipe.build_schedule(self.optimizer, epoch_steps)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
@@ -302,6 +309,8 @@ class _State:
         self, wrapped: nn.Module, batch: TrainingBatch, progress: float
     ) -> dict[str, Tensor]:
         """Losses of a batch, whose gradients are summed up part by part."""
+        if self.recipe.channels_last:
+            batch = batch._replace(images=batch.images.to(memory_format=torch.channels_last))
         parts = batch.parts(self.recipe.accumulate)
         means: dict[str, Tensor] = {}
         seen = 0

@@ -70,14 +70,14 @@ class ViTAS(System):
             epochs=80,
             batch_size=32,
             augmentation="light",
-            warmup_epochs=None,
+            warmup_share=1 / 15,
+            cutmix=0.0,
         )
         return Defaults(
             budget=2e6,
             strategy="evolution",
             trials=200,
             superformer_recipe=superformer,
-            cutmix=0.0,
             recipe=DIGITS_RECIPE,
             patch_size=8,
         )
@@ -104,10 +104,7 @@ class ViTAS(System):
 
     def settings(self, plan: Plan) -> dict[str, Any]:
         """How the superformer is trained."""
-        return {
-            "superformer recipe": asdict(plan.chosen.superformer_recipe),
-            "cutmix": plan.chosen.cutmix,
-        }
+        return {"superformer recipe": asdict(plan.chosen.superformer_recipe)}
 
     def run(self, plan: Plan) -> Outcome:
         """Superformer, evolution, cut, retraining, and what it is held against."""
@@ -137,7 +134,6 @@ class ViTAS(System):
                 output_dir=folder,
                 flops=flops_window(plan),
                 recipe=plan.chosen.superformer_recipe,
-                cutmix=plan.chosen.cutmix,
                 **plan.training,
                 **plan.options,
             )
