@@ -137,6 +137,8 @@ def test_two_processes_are_one_with_twice_the_batch(small, tmp_path, start_progr
         for name in ("loss", "classification", "guidance"):
             assert row[name] == pytest.approx(expected[name], rel=1e-5), name
         assert row["accuracy"] == expected["accuracy"]
+    card = load_student(tmp_path / "two").card
+    assert (card.accuracy, card.held_out_accuracy) == (one.accuracy, one.held_out_accuracy)
     for name, value in last_weights(tmp_path / "one").items():
         torch.testing.assert_close(state["objective"][name], value, rtol=1e-3, atol=1e-5)
 
