@@ -250,16 +250,6 @@ def test_as_vit_killed_and_continued_is_the_same_to_the_bit(
     assert 'href="growth/report.html"' in page and "of the budget" in page
 
 
-def test_recipes_of_small_data_sets_have_smaller_batches(small, inherited):
-    """The published superformer takes 1,024 images a step; 44 of 64 are not held out."""
-    published = defaults_for("mine", "vitas").superformer_recipe
-    assert published.batch_size == 1024
-    with pytest.raises(RunError, match=r"'epochs': 300, 'batch_size': 44"):
-        small.run(inherited.folder, "vitas", superformer_recipe=None)
-    with pytest.raises(RunError, match=r"'epochs': 300, 'batch_size': 1024"):
-        small.run(inherited.folder, "vitas", superformer_recipe=published)
-
-
 def test_candidates_are_compared_by_held_out_images(inherited, small):
     """The winner's inherited accuracy is that of held-out images; that of the cut, of the test."""
     weights = load_superformer(inherited.folder / "superformer")

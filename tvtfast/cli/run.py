@@ -25,6 +25,7 @@ from tvtfast.pipeline.systems import system_of
 from tvtfast.pipeline.systems.tvt import TVT
 from tvtfast.strategies import TRIALS
 from tvtfast.training.recipe import DTYPES
+from tvtfast.training.recipes import RECIPES, recipe_of
 
 _MILLION = 1e6
 _RECIPE = ("epochs", "batch_size", "lr", "augmentation", "dtype")
@@ -119,6 +120,14 @@ def parser() -> Parser:
     superformer = parser.add_argument_group("superformer, for vitas")
     superformer.add_argument("--superformer-epochs", type=int | None, default=None)
     training = parser.add_argument_group("training of students")
+    training.add_argument(
+        "--recipe",
+        type=str | None,
+        default=None,
+        help=f"{', '.join(RECIPES)}: published values; as-vit keeps its progressive tokens, and "
+        "single flags win",
+    )
+    parser.choices["recipe"] = tuple(RECIPES)
     training.add_argument("--epochs", type=int | None, default=None)
     training.add_argument("--batch-size", type=int | None, default=None)
     training.add_argument("--lr", type=float | None, default=None, help="learning rate")
@@ -157,7 +166,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         teacher_recipe=_changed(known.teacher_recipe, {"epochs": cfg.teacher_epochs}),
         how=how,
         superformer_recipe=_changed(known.superformer_recipe, {"epochs": cfg.superformer_epochs}),
-        recipe=_changed(known.recipe, {name: getattr(cfg, name) for name in _RECIPE}),
+        recipe=_student_recipe(cfg, known.recipe),
         compare=cfg.compare,
         data_path=cfg.data_path,
         search_split=cfg.search_split,
@@ -181,6 +190,15 @@ def _check_flags(cfg: Namespace, parser: Parser) -> None:
                 f"--{flag.replace('_', '-')} is given, and --system {system.name} has no use for "
                 f"it: {system.summary}; leave it out"
             )
+
+
+def _student_recipe(cfg: Namespace, known: Recipe) -> Recipe | None:
+    """The recipe of the flags, with the coarse tokens of the system; ``None`` for its default."""
+    flags = {name: getattr(cfg, name) for name in _RECIPE}
+    if cfg.recipe is None:
+        return _changed(known, flags)
+    named = replace(recipe_of(cfg.recipe), tokens=known.tokens)
+    return _changed(named, flags) or named
 
 
 def _changed(recipe: Recipe, given: dict[str, Any]) -> Recipe | None:

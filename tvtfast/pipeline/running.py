@@ -184,9 +184,9 @@ def run(
         strategy=strategy or known.strategy,
         trials=trials or known.trials,
         teacher_arch=teacher_arch or known.teacher_arch,
-        teacher_recipe=teacher_recipe or _fitting(known.teacher_recipe, train),
-        superformer_recipe=superformer_recipe or _fitting(known.superformer_recipe, train),
-        recipe=recipe or _fitting(known.recipe, train),
+        teacher_recipe=teacher_recipe or known.teacher_recipe,
+        superformer_recipe=superformer_recipe or known.superformer_recipe,
+        recipe=recipe or known.recipe,
         patch_size=known.patch_size,
     )
     choose(resolved_space, chosen.strategy, chosen.trials)
@@ -267,11 +267,6 @@ def _check_tokens(space: Space[Any]) -> None:
             f"the recipe has progressive tokens, which are for models of 'asvit', and the space is "
             f"{space.name!r}; give a recipe with tokens=None"
         )
-
-
-def _fitting(recipe: Recipe, train: VisionDataset) -> Recipe:
-    """A default recipe whose batches are no larger than the data set."""
-    return replace(recipe, batch_size=min(recipe.batch_size, len(train)))
 
 
 def _with_feasible_budget(system: System, plan: Plan) -> Plan:

@@ -120,17 +120,21 @@ def baseline(
     ``None`` where nothing is compared."""
     if not plan.compare:
         return None
-    space, arch = deit_like(best["params"], **best["model_options"])
+    recipe = plan.chosen.recipe
+    options = dict(best["model_options"])
+    if recipe.drop_path is not None:
+        options["drop_path_rate"] = recipe.drop_path
+    space, arch = deit_like(best["params"], **options)
     announce(plan, BASELINE, f"{arch.depth} blocks of width {arch.hidden_dim}")
     folder = plan.folder / BASELINE
     with stage(BASELINE, folder):
         return distill(
-            build(arch, space=space, seed=plan.seed, **best["model_options"]),
+            build(arch, space=space, seed=plan.seed, **options),
             plan.train,
             teacher,
             output_dir=folder,
             how=plan.how if teacher is not None else Distillation(guidance=None),
-            recipe=replace(plan.chosen.recipe, tokens=None),
+            recipe=replace(recipe, tokens=None, drop_path=None),
             img_size=plan.options["img_size"],
             **plan.training,
         )
