@@ -57,7 +57,7 @@ OF_SYSTEM: dict[str, dict[str, Any]] = {
         "space": SUBNETS,
         "trials": 6,
         "superformer_recipe": STUDENT,
-        "recipe": STUDENT,
+        "recipe": replace(STUDENT, drop_path=0.2),
     },
 }
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tvtfast.cli import main
+from tvtfast.cli.run import _student_recipe, parser
 from tvtfast.models import load_student
+from tvtfast.pipeline import defaults_for
+from tvtfast.training.recipes import recipe_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,6 +70,7 @@ def test_a_run_prints_its_results_and_is_repeated_from_its_configuration(
         ("vitas", ["--logits", "soft"], "--logits is given"),
         ("vitas", ["--guidance", "none", "--search-split", "0"], "compares candidates by held-out"),
         ("tvt", ["--superformer-epochs", "3"], "--superformer-epochs is given, and --system tvt"),
+        ("tvt", ["--recipe", "deti"], "did you mean deit"),
         ("as-vi", [], "system is 'as-vi'; allowed: tvt, as-vit, vitas; did you mean as-vit?"),
     ),
 )
@@ -77,3 +82,12 @@ def test_flags_of_another_system_are_refused(
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_named_recipe_keeps_the_tokens_of_its_system():
+    known = defaults_for("digits", "as-vit").recipe
+    flags = ["--system", "as-vit", "--recipe", "deit", "--epochs", "8"]
+    found = _student_recipe(parser().parse_args(flags), known)
+    assert found == replace(recipe_of("deit"), epochs=8, tokens=known.tokens)
+    assert known.tokens is not None
+    assert _student_recipe(parser().parse_args([]), known) is None

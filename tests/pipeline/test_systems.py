@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.layers import DropPath
 
 import tvtfast
 from tvtfast import spaces
@@ -171,6 +172,9 @@ def test_vitas_leaves_every_stage(inherited, small):
     images = torch.randn(2, 3, 16, 16)
     assert not torch.equal(cut.module(images), student.module(images)), "it is retrained"
     assert inherited.baseline.student.card.recipe["epochs"] == student.card.recipe["epochs"]
+    for network in (student, inherited.baseline.student):
+        depths = [m for m in network.module.modules() if isinstance(m, DropPath)]
+        assert max(depth.drop_prob for depth in depths) == pytest.approx(0.2)
     assert list(inherited.seconds) == ["superformer", "search", "student", "deit"]
 
 
