@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     )
     from tvtfast.searching import SearchResult, search
     from tvtfast.spaces import InfeasibleError
-    from tvtfast.students import collect_truth, export, predict
+    from tvtfast.students import collect_truth, evaluate, export, predict
 
 __all__ = [
     "FallbackError",
@@ -69,6 +69,7 @@ __all__ = [
     "correlate",
     "data",
     "distill",
+    "evaluate",
     "export",
     "grow",
     "initialize_",
@@ -113,6 +114,7 @@ _HOMES = {
     "build": "models",
     "collect_truth": "students",
     "correlate": "scoring",
+    "evaluate": "students",
     "export": "students",
     "grow": "growing",
     "initialize_": "initialization",

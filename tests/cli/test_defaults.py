@@ -54,6 +54,7 @@ GROWTH = tvtfast.growing.family._PUBLISHED
         ("supernet", signature(train_superformer) | vars(SUPERFORMER_RECIPE), {"recipe"}),
         ("run", signature(tvtfast.run), set()),
         ("predict", signature(predict), set()),
+        ("evaluate", signature(tvtfast.evaluate), set()),
     ],
 )
 def test_defaults_agree(command, python, differ):

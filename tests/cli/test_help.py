@@ -13,7 +13,7 @@ from tvtfast.scoring.inputs import DTYPES
 from tvtfast.scoring.ranking import METHODS
 from tvtfast.scoring.settings import PROTOCOLS
 
-LIGHT = ("search", "score", "predict", "export", "correlate", "info")
+LIGHT = ("search", "score", "predict", "evaluate", "export", "correlate", "info")
 
 
 def test_help_lists_what_there_is():

@@ -174,6 +174,8 @@ def test_trainings_export_and_predict(folder, teacher, student, capsys):
     predict = ["predict", "--student", str(folder / "student"), "--images"]
     found = printed([*predict, str(folder / "one.png"), "--top", "2"], capsys)["images"]
     assert sum(one["probability"] for one in found[0]["classes"]) == pytest.approx(1)
+    measure = ["evaluate", str(folder / "student"), "--data-set", str(folder / "mine.npz")]
+    assert printed(measure, capsys)["images"] > 0
     (folder / "bad.png").write_bytes(b"no image")
     both = [*predict, str(folder / "one.png"), str(folder / "bad.png")]
     found = printed(both, capsys, status=2)["images"]

@@ -22,6 +22,7 @@ COMMANDS = {
     "supernet": "train all candidates of a ViTAS space at once, on shared weights",
     "distill": "train a student, guided by a teacher or plainly",
     "export": "hand a trained student over: safetensors for timm, or ONNX",
+    "evaluate": "measure a trained student on a labelled data set",
     "predict": "classify images with a trained student",
     "truth": "collect the accuracies of trained students, for correlate",
     "correlate": "judge proxies by how they rank architectures of known accuracy",

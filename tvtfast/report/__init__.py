@@ -10,6 +10,7 @@ from tvtfast.report.content import AttentionPanel, RaceTable, SearchReport
 from tvtfast.report.correlation_report import write_correlation_report
 from tvtfast.report.cost import cost_facts
 from tvtfast.report.figures.attention import attention_maps_figure
+from tvtfast.report.figures.confusion import confusion_figure
 from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
 from tvtfast.report.figures.course import front_figure, trace_figure
 from tvtfast.report.figures.growth import growth_figure
@@ -35,6 +36,7 @@ __all__ = [
     "TrainedNetwork",
     "accuracy_figure",
     "attention_maps_figure",
+    "confusion_figure",
     "correlation_scatter_figure",
     "cost_facts",
     "front_figure",

@@ -1,0 +1,126 @@
+"""``tvtfast evaluate``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tvtfast.cli.choices import DATA_SETS
+from tvtfast.cli.output import Report, places
+from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.cli.predict import as_cell
+from tvtfast.common.files import check_folder, write_durably, write_json
+
+if TYPE_CHECKING:
+    from tvtfast.students.evaluating import Evaluation
+
+_SHOWN = 3
+"""Classes that the summary names as the worst."""
+
+_EXAMPLES = (
+    "tvtfast evaluate runs/a/student --data-set photos/",
+    "tvtfast evaluate teacher --data-set cifar100 --data-path data --output-dir evaluated",
+)
+
+
+def parser() -> Parser:
+    """Flags of the command."""
+    parser = Parser(
+        "Measure a trained student or teacher on a labelled data set.",
+        _EXAMPLES,
+    )
+    parser.add_argument(
+        "model", metavar="STUDENT", type=str, nargs="?", default="", help="or a teacher's folder"
+    )
+    parser.add_argument(
+        "--data-set",
+        "--dataset",
+        type=str,
+        default="",
+        help="name of a data set, folder of images, or .npz file",
+    )
+    parser.choices["data_set"] = DATA_SETS
+    parser.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
+    parser.add_argument(
+        "--split",
+        type=str,
+        default="eval",
+        help="of the data set; eval: what students are tested on",
+    )
+    parser.add_argument("--batch-size", type=int, default=64, help="images per pass")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that load images; changes no result"
+    )
+    parser.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
+    parser.add_argument(
+        "--output-dir",
+        type=str | None,
+        default=None,
+        help="folder for evaluation.json, classes.csv, confusion.csv, confusion.png; default none",
+    )
+    return parser
+
+
+def run(cfg: Namespace, parser: Parser) -> Report:
+    """Evaluate, write what was asked for, and sum it up."""
+    from tvtfast.students import evaluate
+
+    if not cfg.model or not cfg.data_set:
+        raise UsageError("name both: tvtfast evaluate runs/student --data-set photos/")
+    if cfg.output_dir is not None:
+        check_folder("output_dir", cfg.output_dir)
+    found = evaluate(
+        cfg.model,
+        cfg.data_set,
+        data_path=cfg.data_path,
+        split=cfg.split,
+        batch_size=cfg.batch_size,
+        workers=cfg.workers,
+        device=cfg.device,
+    )
+    data = asdict(found) | {"confusion": found.confusion.tolist()}
+    text = _summary(found)
+    if cfg.output_dir is not None:
+        text += "\n" + places(_write(found, data, Path(cfg.output_dir)))
+    return Report(text, {**data, "output_dir": cfg.output_dir})
+
+
+def _summary(found: Evaluation) -> str:
+    top5 = "" if found.top5 is None else f", top-5 {found.top5:.2f} %"
+    worst = sorted(found.classes, key=lambda one: one.accuracy)[:_SHOWN]
+    return (
+        f"top-1 {found.accuracy:.2f} %{top5} of {found.images:,} images "
+        f"({found.dataset} {found.split})\n"
+        f"calibration error {found.calibration_error:.4f} (expected, 15 bins)\n"
+        f"worst classes: {', '.join(f'{one.name} {one.accuracy:.1f} %' for one in worst)}\n"
+        f"{found.images_per_second:,.1f} images/s (batches of {found.batch_size}, {found.device})"
+    )
+
+
+def _write(found: Evaluation, data: dict[str, Any], folder: Path) -> dict[str, Path]:
+    from tvtfast.report import confusion_figure
+    from tvtfast.report.figures.canvas import png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [as_cell(name) for name in found.names]
+    classes = [(as_cell(one.name), one.images, f"{one.accuracy:.4f}") for one in found.classes]
+    cells = [(n, *row) for n, row in zip(names, found.confusion.tolist(), strict=True)]
+    picture = png(confusion_figure(found.confusion, found.names))
+    write_json(folder / "evaluation.json", data)
+    _write_text(folder / "classes.csv", [("class", "images", "accuracy"), *classes])
+    _write_text(folder / "confusion.csv", [("class", *names), *cells])
+    write_durably(folder / "confusion.png", lambda path: path.write_bytes(picture))
+    return {
+        name: folder / name
+        for name in ("evaluation.json", "classes.csv", "confusion.csv", "confusion.png")
+    }
+
+
+def _write_text(target: Path, rows: list[tuple[Any, ...]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_durably(target, lambda path: path.write_text(text.getvalue(), encoding="utf-8"))
