@@ -391,3 +391,26 @@ def test_models_take_the_options_of_the_superformer(small, inherited):
         ValueError, match="'inherited_accuracy' is of models with patch_size 8, and"
     ):
         score(small, [arch], [inherited.proxy(), two])
+
+
+def test_correlate_and_score_take_the_options_along(small, named, tmp_path, capsys):
+    archs = small.DEIT.sample(6, 2)
+    rows = [{"arch": small.DEIT.to_dict(arch), "acc": place} for place, arch in enumerate(archs)]
+    (tmp_path / "truth.json").write_text(json.dumps(rows))
+    folder = named.partition(":")[2]
+    shared = ["--supernet", folder, "--proxies", "inherited_accuracy", "--device", "cpu"]
+    shared += ["--inherited-images", "40"]
+    out = ["--truth", str(tmp_path / "truth.json"), "--output-dir", str(tmp_path / "judged")]
+    assert main(["correlate", *shared, *out, "--resamples", "2"]) == 0
+    judged = pd.read_csv(tmp_path / "judged" / "scores.csv").set_index("arch")
+    expected = InheritedAccuracy(load_superformer(folder), count=40)
+    told = capsys.readouterr()
+    assert "inherited accuracy on 40 images of digits, train-held-out0.2-seed0-40-seed0" in told.err
+    one = json.dumps(small.DEIT.to_dict(archs[0]))
+    assert main(["score", *shared, "--arch", one, "--output", str(tmp_path / "one.csv")]) == 0
+    alone = pd.read_csv(tmp_path / "one.csv").iloc[0]
+    first = judged.loc[small.DEIT.encode(archs[0])]
+    options = {"num_classes": 10, **small.OPTIONS}
+    for found in (alone, first):
+        assert found["inherited_accuracy"] == expected(archs[0])
+        assert found["flops"] == small.DEIT.flops(archs[0], **options)
