@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -138,7 +139,7 @@ def test_everything_a_search_leaves_has_units_and_cost(tmp_path, capsys):
 
     assert main([*flags, "--output-dir", str(folder), "--quiet"]) == 0
     out = capsys.readouterr().out
-    assert " GMACs)" in out and "macs" in out.splitlines()[2]
+    assert " GMACs)" in out and re.search(r"^ +params +flops +macs ", out, flags=re.M)
     told = " ".join(out.split())
     for words in ("cost: wall time ", "added up over 2 starts", "core hours", "time per candidate"):
         assert words in told
