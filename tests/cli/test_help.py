@@ -12,6 +12,7 @@ from tvtfast.cli import choices
 from tvtfast.scoring.inputs import DTYPES
 from tvtfast.scoring.ranking import METHODS
 from tvtfast.scoring.settings import PROTOCOLS
+from tvtfast.training import recipe
 
 LIGHT = ("search", "score", "predict", "evaluate", "export", "correlate", "info")
 
@@ -21,6 +22,7 @@ def test_help_lists_what_there_is():
     assert tuple(METHODS) == choices.METHODS
     assert tuple(DTYPES) == choices.DTYPES
     assert choices.PROTOCOLS == PROTOCOLS
+    assert tuple(recipe.DTYPES) == choices.TRAINING_DTYPES
 
 
 @pytest.mark.parametrize("command", ["", *LIGHT])

@@ -34,6 +34,8 @@ METHODS = ("minmax_sum", "rank_sum", "zscore_sum", "product")
 """`tvtfast.scoring.ranking.METHODS`."""
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 """`tvtfast.scoring.inputs.DTYPES`."""
+TRAINING_DTYPES = ("float32", "bfloat16", "float16")
+"""`tvtfast.training.recipe.DTYPES`."""
 PROTOCOLS = ("fixed", "paper")
 """`tvtfast.scoring.settings.PROTOCOLS`."""
 DATA_SETS = (

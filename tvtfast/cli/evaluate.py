@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvtfast.cli.choices import DATA_SETS
-from tvtfast.cli.output import Report, places
+from tvtfast.cli.choices import DATA_SETS, TRAINING_DTYPES
+from tvtfast.cli.output import Report, places, wrapped
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.predict import as_cell
 from tvtfast.common.files import check_folder, write_durably, write_json
@@ -23,7 +23,7 @@ _SHOWN = 3
 
 _EXAMPLES = (
     "tvtfast evaluate runs/a/student --data-set photos/",
-    "tvtfast evaluate teacher --data-set cifar100 --data-path data --output-dir evaluated",
+    "tvtfast evaluate teacher --data-set cifar100 --output-dir evaluated",
 )
 
 
@@ -49,30 +49,34 @@ def parser() -> Parser:
         "--split",
         type=str,
         default="eval",
-        help="of the data set; eval: what students are tested on",
+        help="of the data set; eval: what students are tested on; held-out: what the epoch of a "
+        "student was chosen by",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="images per pass")
     parser.add_argument(
         "--workers", type=int, default=0, help="processes that load images; changes no result"
     )
+    parser.add_argument("--dtype", type=str, default="float32", help=", ".join(TRAINING_DTYPES))
+    parser.choices["dtype"] = TRAINING_DTYPES
     parser.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
     parser.add_argument(
         "--output-dir",
         type=str | None,
         default=None,
-        help="folder for evaluation.json, classes.csv, confusion.csv, confusion.png; default none",
+        help="folder for evaluation.json, classes.csv, confusion.csv, confusion.png; default "
+        "evaluation-DATA_SET in the model's, with the split where it is not eval",
     )
     return parser
 
 
 def run(cfg: Namespace, parser: Parser) -> Report:
-    """Evaluate, write what was asked for, and sum it up."""
+    """Evaluate, write what was found, and sum it up."""
     from tvtfast.students import evaluate
 
     if not cfg.model or not cfg.data_set:
         raise UsageError("name both: tvtfast evaluate runs/student --data-set photos/")
-    if cfg.output_dir is not None:
-        check_folder("output_dir", cfg.output_dir)
+    if cfg.output_dir is not None or Path(cfg.model).is_dir():
+        check_folder("output_dir", cfg.output_dir or cfg.model)
     found = evaluate(
         cfg.model,
         cfg.data_set,
@@ -81,24 +85,28 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         batch_size=cfg.batch_size,
         workers=cfg.workers,
         device=cfg.device,
+        dtype=cfg.dtype,
+        progress=not cfg.quiet,
     )
     data = asdict(found) | {"confusion": found.confusion.tolist()}
-    text = _summary(found)
-    if cfg.output_dir is not None:
-        text += "\n" + places(_write(found, data, Path(cfg.output_dir)))
-    return Report(text, {**data, "output_dir": cfg.output_dir})
+    named = f"evaluation-{found.dataset}" + ("" if cfg.split == "eval" else f"-{cfg.split}")
+    folder = Path(cfg.model) / named if cfg.output_dir is None else Path(cfg.output_dir)
+    text = f"{_summary(found)}\n{places(_write(found, data, folder))}"
+    return Report(text, {**data, "output_dir": folder})
 
 
 def _summary(found: Evaluation) -> str:
     top5 = "" if found.top5 is None else f", top-5 {found.top5:.2f} %"
     worst = sorted(found.classes, key=lambda one: one.accuracy)[:_SHOWN]
-    return (
+    lines = (
         f"top-1 {found.accuracy:.2f} %{top5} of {found.images:,} images "
-        f"({found.dataset} {found.split})\n"
-        f"calibration error {found.calibration_error:.4f} (expected, 15 bins)\n"
-        f"worst classes: {', '.join(f'{one.name} {one.accuracy:.1f} %' for one in worst)}\n"
-        f"{found.images_per_second:,.1f} images/s (batches of {found.batch_size}, {found.device})"
+        f"({found.dataset} {found.split}, classes matched by {found.matched_by})",
+        f"calibration error {found.calibration_error:.4f} (expected, 15 bins)",
+        f"worst classes: {', '.join(f'{one.name} {one.accuracy:.1f} %' for one in worst)}",
+        f"{found.images_per_second:,.1f} images/s (batches of {found.batch_size}, {found.device}, "
+        f"{found.dtype}; the network alone)",
     )
+    return "\n".join(wrapped(line, indent="  ") for line in lines)
 
 
 def _write(found: Evaluation, data: dict[str, Any], folder: Path) -> dict[str, Path]:

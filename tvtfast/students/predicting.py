@@ -15,11 +15,12 @@ from torch import Tensor
 from tvtfast.common import checks
 from tvtfast.common.foreign import BadFileError
 from tvtfast.common.machine import as_device
-from tvtfast.data import eval_transform, read_image
+from tvtfast.data import read_image
 from tvtfast.data.folders import find_images
 from tvtfast.data.pixels import image_suffixes
 from tvtfast.data.report import listed
 from tvtfast.models import Student, load_student
+from tvtfast.students.inputs import input_transform
 
 logger = logging.getLogger("tvtfast.data")
 
@@ -95,7 +96,7 @@ def _predictions(
     on_unreadable: Callable[[Path, Exception], None] | None,
 ) -> Iterator[Prediction]:
     card, module = student.card, student.module.to(device)
-    transform = eval_transform(card.img_size[0], card.normalization)
+    transform = input_transform(card)
     for start in range(0, len(paths), batch_size):
         part: list[tuple[Path, Tensor]] = []
         for path in paths[start : start + batch_size]:

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 
 _NAMED = 40
 """Classes up to which every row and column has its name."""
+_LONGEST = 18
+"""Letters of a name beyond which its end is left out."""
 _NUMBERED = 12
 """Classes up to which every cell has its number."""
 
 
 def confusion_figure(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Figure:
     """Shares of the images of a class (row) that were taken for a class (column).
+
+    The row of a class without images is hatched.
 
     Args:
         confusion: Counts ``[K, K]``.
@@ -32,13 +36,17 @@ def confusion_figure(confusion: npt.NDArray[Any], classes: Sequence[str]) -> Fig
     count = len(classes)
     if confusion.shape != (count, count):
         raise ValueError(f"confusion is {confusion.shape} and there are {count} classes")
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    sizes = confusion.sum(axis=1)
+    shares = confusion / np.maximum(sizes, 1)[:, None]
     figure = new_figure(6.4, 5.6)
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    for row in np.flatnonzero(sizes == 0):
+        axes.axhspan(row - 0.5, row + 0.5, facecolor="none", edgecolor=MUTED, hatch="///")
     if count <= _NAMED:
-        axes.set_xticks(range(count), classes, rotation=90)
-        axes.set_yticks(range(count), classes)
+        names = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in classes]
+        axes.set_xticks(range(count), names, rotation=90, parse_math=False)
+        axes.set_yticks(range(count), names, parse_math=False)
     if count <= _NUMBERED:
         for row, column in np.argwhere(confusion > 0):
             ink = "white" if shares[row, column] > 0.5 else INK
