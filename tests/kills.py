@@ -205,7 +205,8 @@ def contents(folder: Path) -> dict[str, Any]:
 def content(path: Path) -> Any:
     """What is to be equal of a file: every byte, but for what tells how long something took.
 
-    ``run.json``: settings and status. ``log.csv``, ``last.pt``: all but the column ``seconds``.
+    ``run.json``: settings and status. ``log.csv``, ``last.pt``: all but what was
+    measured.
     ``scores.sqlite``: all but ``seconds``. ``report.html`` and ``timings.png`` show seconds, and
     are there.
     """
@@ -229,8 +230,11 @@ def content(path: Path) -> Any:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+_MEASURED = ("seconds", "images_per_second", "peak_host_mib")
+
+
 def _without_seconds(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "seconds"}
+    return {name: value for name, value in row.items() if name not in _MEASURED}
 
 
 def _plain(value: Any) -> Any:

@@ -46,17 +46,17 @@ def scripted(monkeypatch):
     """Trainings whose accuracies are given, one per evaluation; what was evaluated is kept."""
     evaluated = []
 
-    def script(*accuracies):
-        left = list(accuracies)
+    def script(*found):
+        left = list(found)
 
-        def accuracy(self, model, batches):
+        def accuracies(self, model, batches):
             evaluated.append({n: t.clone() for n, t in model.state_dict().items()})
             found = left.pop(0)
             if found is None:
                 raise KeyboardInterrupt
-            return found
+            return {"accuracy": found}
 
-        monkeypatch.setattr(Trainer, "_accuracy", accuracy)
+        monkeypatch.setattr(Trainer, "_accuracies", accuracies)
         return evaluated
 
     return script

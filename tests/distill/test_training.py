@@ -35,8 +35,13 @@ def test_a_student_learns_from_its_teacher(finished):
         "classification",
         "guidance",
         "accuracy",
+        "top5",
         "seconds",
+        "images_per_second",
+        "peak_host_mib",
     }
+    assert first["accuracy"] <= first["top5"] <= 100
+    assert first["images_per_second"] > 0 and 50 < first["peak_host_mib"] < 1e5
     assert first["lr"] < 5e-4 and last["lr"] < max(row["lr"] for row in finished.history)
     assert finished.held_out_accuracy == max(row["accuracy"] for row in finished.history)
 
@@ -82,8 +87,9 @@ def test_killed_and_continued_is_the_same_to_the_bit(
     kill_once(process, (folder / "last.pt").exists, delay=delay)
     continued = small.train(folder, epochs=8)
     assert_same(last_weights(folder), last_weights(long.folder))
+    measured = ("seconds", "images_per_second", "peak_host_mib")
     without_time = [
-        [{n: v for n, v in row.items() if n != "seconds"} for row in run.history]
+        [{n: v for n, v in row.items() if n not in measured} for row in run.history]
         for run in (continued, long)
     ]
     assert without_time[0] == without_time[1]
@@ -402,3 +408,28 @@ def test_a_compiled_training_has_the_losses_of_the_plain_one(small, tmp_path):
     compiled = small.train(tmp_path / "compiled", **common, compile=True)
     for row, expected in zip(compiled.history, plain.history, strict=True):
         assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+
+
+def test_the_state_goes_when_a_training_ends(small, tmp_path):
+    ended = small.train(tmp_path / "x", plain=True, epochs=2, keep_state=False)
+    assert not (tmp_path / "x" / "last.pt").exists()
+    before = {path: path.stat().st_mtime_ns for path in ended.folder.iterdir()}
+    again = small.train(tmp_path / "x", plain=True, epochs=2, keep_state=False)
+    assert again.history == ended.history
+    assert {path: path.stat().st_mtime_ns for path in ended.folder.iterdir()} == before
+    with pytest.raises(OtherRunError, match=r"of 2 epochs that has ended; its state \(last.pt"):
+        small.train(tmp_path / "x", plain=True, epochs=3)
+    with pytest.raises(OtherRunError, match="lr was"):
+        small.train(tmp_path / "x", plain=True, epochs=3, lr=1e-3)
+
+
+def test_a_training_goes_on_to_more_epochs(small, tmp_path, caplog):
+    short = small.train(tmp_path / "x", plain=True, epochs=2)
+    longer = small.train(tmp_path / "x", plain=True, epochs=4)
+    assert "the training of 2 epochs" in caplog.text and "from epoch 3 on" in caplog.text
+    assert longer.history[:2] == short.history and len(longer.history) == 4
+    assert longer.history[2]["lr"] > short.history[1]["lr"]
+    assert longer.student.card.recipe["continued"] == [{"after": 2, "epochs": 2}]
+    assert longer.student.card.recipe["epochs"] == 4
+    with pytest.raises(OtherRunError, match="epochs was 4, now 3"):
+        small.train(tmp_path / "x", plain=True, epochs=3)

@@ -54,6 +54,7 @@ def train(folder: Any, *, plain: bool = False, **changes: Any) -> TrainedStudent
         recipe=Recipe(**RECIPE | recipe),
         how=Distillation(**how) if how else None,
         device=changes.pop("device", "cpu"),
+        keep_state=changes.pop("keep_state", True),
         **options | changes,
     )
 

@@ -68,6 +68,7 @@ def train(folder: Any, **changes: Any) -> FinishedTraining:
         output_dir=folder,
         recipe=Recipe(**RECIPE | recipe),
         device=changes.pop("device", "cpu"),
+        keep_state=changes.pop("keep_state", True),
         **OPTIONS | changes,
     )
 

@@ -233,6 +233,12 @@ def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
         "--device", type=str | None, default=None, help="default the GPU, else CPU"
     )
     training.add_argument(
+        "--keep-state",
+        type=bool,
+        default=False,
+        help="keep last.pt when the training has ended, so that it can go on to more epochs",
+    )
+    training.add_argument(
         "--tensorboard", type=bool, default=False, help="write TensorBoard's event files, too"
     )
 
@@ -289,6 +295,7 @@ def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) ->
         "seed": cfg.seed,
         "device": cfg.device,
         "tensorboard": cfg.tensorboard,
+        "keep_state": cfg.keep_state,
         "progress": not cfg.quiet,
     }
 

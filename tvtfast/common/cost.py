@@ -80,7 +80,7 @@ class Meter:
             wall_seconds=before.wall_seconds + seconds,
             core_hours=before.core_hours + (0.0 if used_gpu else hours * self._threads),
             gpu_hours=before.gpu_hours + (hours if used_gpu else 0.0),
-            host_memory=_most(before.host_memory, _resident_peak()),
+            host_memory=_most(before.host_memory, resident_peak()),
             gpu_memory=_most(before.gpu_memory, device_peak() if used_gpu else None),
             threads=self._threads,
             processes=processes,
@@ -92,7 +92,8 @@ def _most(*values: int | None) -> int | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _resident_peak() -> int | None:
+def resident_peak() -> int | None:
+    """Most bytes that this process had resident; ``None`` where the system does not tell."""
     try:
         import resource
     except ImportError:  # Windows

@@ -86,6 +86,7 @@ def distill(
     workers: int = 0,
     progress: bool = False,
     tensorboard: bool = False,
+    keep_state: bool = False,
     **model_options: Any,
 ) -> TrainedStudent:
     """Train a student on a data set, guided by a teacher, or plainly.
@@ -126,6 +127,8 @@ def distill(
         workers: Processes that load images; the result does not depend on it.
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
+        keep_state: Keep ``last.pt`` when the training has ended; the same call with more epochs
+            then goes on from it, under the learning rates of that many.
         **model_options: ``img_size``, ``patch_size``, ``drop_path_rate`` and so on
             (`tvtfast.spaces.ModelOptions`) of an architecture; those of ``best.json`` otherwise. Of
             a model of timm these three, of a module ``img_size`` alone.
@@ -201,7 +204,7 @@ def distill(
         )
 
         def write(weights: nn.Module, kept: Kept) -> None:
-            recorded = {**known, "epoch": kept.epoch}
+            recorded = {**known, **kept.course}
             card = replace(trained.card, recipe=recorded, **kept.accuracies)
             save_student(folder.path, weights, card)
 
@@ -217,6 +220,7 @@ def distill(
             workers=workers,
             progress=progress,
             tensorboard=tensorboard,
+            keep_state=keep_state,
         ).run()
         processes.wait()
     best = load_student(

@@ -48,6 +48,7 @@ def train_teacher(
     workers: int = 0,
     progress: bool = False,
     tensorboard: bool = False,
+    keep_state: bool = False,
 ) -> Teacher:
     """Train a ConvNet from scratch and keep its best weights as a teacher folder.
 
@@ -72,6 +73,8 @@ def train_teacher(
         workers: Processes that load images; the result does not depend on it.
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
+        keep_state: Keep ``last.pt`` when the training has ended; the same call with more epochs
+            then goes on from it, under the learning rates of that many.
 
     Raises:
         ValueError: An unknown name, or a number out of range.
@@ -128,6 +131,7 @@ def train_teacher(
             workers=workers,
             progress=progress,
             tensorboard=tensorboard,
+            keep_state=keep_state,
         ).run()
         processes.wait()
     return load_teacher(folder.path)

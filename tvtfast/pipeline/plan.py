@@ -81,6 +81,7 @@ class Plan:
             "device": self.device,
             "workers": self.workers,
             "progress": self.progress,
+            "keep_state": True,
         }
 
     def settings(self) -> dict[str, Any]:

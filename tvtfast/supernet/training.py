@@ -84,6 +84,7 @@ def train_superformer(
     workers: int = 0,
     progress: bool = False,
     tensorboard: bool = False,
+    keep_state: bool = False,
     **model_options: Any,
 ) -> FinishedTraining:
     """Train all candidates of a space at once: each step one random subnet on shared weights.
@@ -123,6 +124,8 @@ def train_superformer(
         workers: Processes that load images; the result does not depend on it.
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
+        keep_state: Keep ``last.pt`` when the training has ended; the same call with more epochs
+            then goes on from it, under the learning rates of that many.
         **model_options: ``img_size``, ``patch_size``, ``in_chans`` (`tvtfast.spaces.ModelOptions`).
 
     Raises:
@@ -204,7 +207,7 @@ def train_superformer(
         def write(weights: nn.Module, kept: Kept) -> None:
             described = replace(
                 card,
-                recipe={**known, "epoch": kept.epoch},
+                recipe={**known, **kept.course},
                 steps_per_choice=objective.tally.steps,
                 **kept.accuracies,
             )
@@ -222,6 +225,7 @@ def train_superformer(
             workers=workers,
             progress=progress,
             tensorboard=tensorboard,
+            keep_state=keep_state,
             keep_last=True,
         ).run()
         processes.wait()

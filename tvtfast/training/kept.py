@@ -22,11 +22,19 @@ class Kept:
         epoch: After which epoch they were, counted from 1.
         held_out_accuracy: Top-1 accuracy in percent of the held-out images; ``None`` without.
         accuracy: That of the test images; ``None`` until the training has ended.
+        continued: ``after`` which epoch a training of how many ``epochs`` went on to more.
     """
 
     epoch: int
     held_out_accuracy: float | None
     accuracy: float | None = None
+    continued: tuple[Mapping[str, int], ...] = ()
+
+    @property
+    def course(self) -> Mapping[str, Any]:
+        """What of the training's course a card's recipe says."""
+        more = {"continued": [dict(one) for one in self.continued]} if self.continued else {}
+        return {"epoch": self.epoch, **more}
 
     @property
     def accuracies(self) -> Mapping[str, Any]:

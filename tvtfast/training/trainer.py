@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from tvtfast.common.cost import resident_peak
+from tvtfast.common.fallbacks import logger
+from tvtfast.common.memory import device_peak
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data import Splits, VisionDataset
 from tvtfast.training.kept import Keeper, Kept
@@ -29,6 +32,7 @@ from tvtfast.training.stochastic_depth import StochasticDepth
 from tvtfast.training.summary import EpochLog
 from tvtfast.training.training_folder import TrainingError, TrainingFolder
 
+_TOP = 5
 _CHECK_STEPS = 16
 """Steps between two looks at the loss, each of which waits for the device."""
 
@@ -53,6 +57,7 @@ class Trainer:
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
         keep_last: Keep the weights of the last epoch, whether it was the best or not.
+        keep_state: Keep the state when the training has ended, for more epochs later.
     """
 
     objective: Objective
@@ -67,6 +72,7 @@ class Trainer:
     progress: bool = False
     tensorboard: bool = False
     keep_last: bool = False
+    keep_state: bool = False
 
     def run(self) -> list[dict[str, float]]:
         """Train to the last epoch; one row per epoch, as in the log.
@@ -83,6 +89,10 @@ class Trainer:
 
     def _run(self) -> list[dict[str, float]]:
         recipe, team = self.recipe, self.team
+        ended = self.folder.ended(self.keeper)
+        team.wait()
+        if ended is not None and len(ended) == recipe.epochs:
+            return ended
         batches, sampler = training_batches(
             self.splits.train,
             recipe=recipe,
@@ -93,7 +103,17 @@ class Trainer:
         )
         depth = StochasticDepth(self.objective.model, self.seed, team)
         state = _State(self.objective, recipe, team.device, len(sampler), depth)
-        state.restore(self.folder.load())
+        state.restore(found := self.folder.load())
+        if found is not None and state.continues(found["settings"].get("epochs")) and team.leads:
+            logger.warning(
+                "the training of %s epochs in %s goes on to %d: its state under the learning rates "
+                "of %d epochs, from epoch %d on",
+                found["settings"]["epochs"],
+                self.folder.path,
+                recipe.epochs,
+                recipe.epochs,
+                state.epoch + 1,
+            )
         is_done = state.epoch == recipe.epochs and self.keeper.is_tested()
         team.wait()
         if not is_done:
@@ -103,6 +123,8 @@ class Trainer:
                 if state.epoch < recipe.epochs:
                     self._train(state, batches, sampler)
                 self._test(state)
+                if team.leads and not self.keep_state:
+                    self.folder.drop_state()
         return state.history
 
     def _evaluated(self, images: VisionDataset) -> DataLoader[Any]:
@@ -132,8 +154,10 @@ class Trainer:
             while state.epoch < recipe.epochs:
                 begin = time.perf_counter()
                 sampler.epoch = state.epoch
+                images = sampler.step_images * len(sampler)
                 with self._tokens(state.epoch), state.depth.applied():
                     losses = self._epoch(wrapped, state, batches, log)
+                trained = time.perf_counter() - begin
                 row = {
                     "epoch": state.epoch + 1,
                     "lr": max(group["lr"] for group in state.optimizer.param_groups),
@@ -141,6 +165,8 @@ class Trainer:
                     **self._dilation(state.epoch),
                     **self._held_out_accuracy(state.model, evaluated),
                     "seconds": round(time.perf_counter() - begin, 3),
+                    "images_per_second": round(images / trained, 1),
+                    **_peak(team.device),
                 }
                 state.finish_epoch(row)
                 if team.leads:
@@ -168,7 +194,7 @@ class Trainer:
         epoch = state.epoch
         if not self.keep_last and self.splits.held_out is not None:
             epoch = 1 + max(range(state.epoch), key=lambda one: state.history[one]["accuracy"])
-        return Kept(epoch, accuracies[epoch - 1])
+        return Kept(epoch, accuracies[epoch - 1], continued=tuple(state.continued))
 
     def _test(self, state: _State) -> None:
         """Write how good the kept weights are on the test images."""
@@ -176,7 +202,7 @@ class Trainer:
         if kept.epoch != state.epoch:
             self.team.wait()
             self.keeper.restore(state.model)
-        accuracy = self._accuracy(state.model, self._evaluated(self.splits.test))
+        accuracy = self._accuracies(state.model, self._evaluated(self.splits.test))["accuracy"]
         if self.team.leads:
             with self.folder.writing(state.epoch):
                 self.keeper.write(state.model, replace(kept, accuracy=accuracy))
@@ -184,7 +210,7 @@ class Trainer:
     def _held_out_accuracy(
         self, model: nn.Module, batches: DataLoader[Any] | None
     ) -> dict[str, float]:
-        return {} if batches is None else {"accuracy": self._accuracy(model, batches)}
+        return {} if batches is None else self._accuracies(model, batches)
 
     def _epoch(
         self,
@@ -241,21 +267,25 @@ class Trainer:
         return dict(zip(names, values.sum(dim=0).tolist(), strict=True))
 
     @torch.no_grad()
-    def _accuracy(self, model: nn.Module, batches: DataLoader[Any]) -> float:
-        """Top-1 accuracy in percent over all images of the team."""
+    def _accuracies(self, model: nn.Module, batches: DataLoader[Any]) -> dict[str, float]:
+        """Top-1 accuracy in percent over all images of the team, and top-5 of more classes."""
         training = model.training
         model.eval()
         self.team.copy_from_leader(model.buffers())
         device = self.team.device
-        counts = torch.zeros(2, dtype=torch.float64, device=device)
+        counts = torch.zeros(3, dtype=torch.float64, device=device)
+        classes = self.splits.train.num_classes
         for images, labels in batches:
             with _autocast(device, self.recipe):
-                predicted = model(images.to(device, non_blocking=True)).argmax(dim=1)
-            counts[0] += (predicted == labels.to(device, non_blocking=True)).sum()
-            counts[1] += len(labels)
+                logits = model(images.to(device, non_blocking=True))
+            truth = labels.to(device, non_blocking=True)
+            counts[0] += (logits.argmax(dim=1) == truth).sum()
+            counts[1] += (logits.topk(min(_TOP, classes)).indices == truth[:, None]).sum()
+            counts[2] += len(labels)
         model.train(training)
-        hits, images_seen = self.team.sum(counts).tolist()
-        return float(100 * hits / images_seen)
+        first, among, seen = self.team.sum(counts).tolist()
+        found = {"accuracy": float(100 * first / seen)}
+        return found | {"top5": float(100 * among / seen)} if classes > _TOP else found
 
 
 class _State:
@@ -282,6 +312,7 @@ class _State:
         self.ema = None if recipe.ema is None else _average(objective.model, recipe.ema)
         self.epoch = 0
         self.history: list[dict[str, float]] = []
+        self.continued: list[dict[str, int]] = []
 
     @property
     def model(self) -> nn.Module:
@@ -336,6 +367,7 @@ class _State:
         return {
             "epoch": self.epoch,
             "history": self.history,
+            "continued": self.continued,
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -354,6 +386,22 @@ class _State:
         if state["drifted"] is not None and self.objective.guide is not None:
             self.objective.guide.module.load_state_dict(state["drifted"])
         self.epoch, self.history = state["epoch"], state["history"]
+        self.continued = state.get("continued", [])
+
+    def continues(self, epochs: int | None) -> bool:
+        """Note, and say, whether the state is of a training of fewer epochs."""
+        if epochs is None or epochs >= self.recipe.epochs:
+            return False
+        self.continued = [*self.continued, {"after": self.epoch, "epochs": epochs}]
+        return True
+
+
+def _peak(device: torch.device) -> dict[str, float]:
+    """The most memory of this process so far, in MiB, under a name that says which."""
+    on_gpu = device.type == "cuda"
+    peak = device_peak() if on_gpu else resident_peak()
+    name = "peak_gpu_mib" if on_gpu else "peak_host_mib"
+    return {} if peak is None else {name: round(peak / 2**20, 1)}
 
 
 def _average(model: nn.Module, decay: float) -> Any:

@@ -14,8 +14,9 @@ from typing import Any
 from tvtfast.common.files import FullDiskError, write_durably
 from tvtfast.common.foreign import reading
 from tvtfast.common.identity import Identity
-from tvtfast.common.run_folder import OtherRunError, RunFolder, RunRecord
+from tvtfast.common.run_folder import OtherRunError, RunFolder, RunRecord, read_record
 from tvtfast.models import CheckpointError
+from tvtfast.training.kept import Keeper
 from tvtfast.training.sealed_file import load_sealed, save_sealed
 
 LAST = "last.pt"
@@ -28,7 +29,7 @@ class TrainingError(RuntimeError):
 
 
 class TrainingFolder:
-    """The state after the last epoch (``last.pt``), and ``log.csv``.
+    """The state after the last epoch (``last.pt``, while a training runs), and ``log.csv``.
 
     ``last.pt`` is one file, so that weights, optimiser and history always belong together, and
     every file takes the place of the one before it at once: whenever the process dies, the folder
@@ -62,15 +63,56 @@ class TrainingFolder:
         leads: bool = True,
     ) -> None:
         self.settings = dict(settings)
-        self._identity = Identity(command, settings)
-        self._run = RunFolder(
-            given,
-            self._identity,
-            holds=lambda path: (path / LAST).exists() or (path / weights).exists(),
-            recorded=lambda path: _recorded(path, weights),
-            leads=leads,
-        )
+        longer = ("epochs",) if (Path(given) / LAST).exists() else ()
+        self._identity = Identity(command, settings, growing=longer)
+        try:
+            self._run = RunFolder(
+                given,
+                self._identity,
+                holds=lambda path: (path / LAST).exists() or (path / weights).exists(),
+                recorded=lambda path: _recorded(path, weights),
+                leads=leads,
+            )
+        except OtherRunError as error:
+            self._explain(Path(given), error)
+            raise
         self.path = self._run.path
+
+    def _explain(self, path: Path, error: OtherRunError) -> None:
+        """Say it where more epochs are all that is other, and the state is gone."""
+        record = read_record(path)
+        longer = Identity(self._identity.command, self.settings, growing=("epochs",))
+        if record is None or self._identity.growing or longer.differences(record["settings"]):
+            return
+        epochs, wanted = record["settings"]["epochs"], self.settings["epochs"]
+        raise OtherRunError(
+            f"{path} holds a training of {epochs} epochs that has ended; its state ({LAST}) was "
+            f"not kept, so it cannot go on to {wanted}; train with keep_state=True (--keep-state "
+            "true) where that may be wanted, or choose another output folder"
+        ) from error
+
+    def ended(self, keeper: Keeper) -> list[dict[str, float]] | None:
+        """The log of a training that has ended and kept no state.
+
+        Raises:
+            CheckpointError: The log is damaged.
+        """
+        path = self.path / LOG
+        if (self.path / LAST).exists() or not path.exists() or not keeper.is_tested():
+            return None
+        advice = "it was damaged after it was written. Restore a copy, or remove the folder"
+        with (
+            reading(path, "the log of a training", advice=advice, error=CheckpointError),
+            open(path, encoding="utf-8", newline="") as text,
+        ):
+            return [
+                {name: _number(value) for name, value in row.items() if value != ""}
+                for row in csv.DictReader(text, strict=True)
+            ]
+
+    def drop_state(self) -> None:
+        """Remove the state of a training that has ended."""
+        (self.path / LAST).unlink(missing_ok=True)
 
     def claimed(self) -> AbstractContextManager[RunRecord]:
         """Train: nobody else does, see `tvtfast.common.run_folder.RunFolder.claimed`."""
@@ -166,9 +208,15 @@ def _plain(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return plain
 
 
+def _number(text: str) -> float:
+    """A cell as the number that was written."""
+    return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
 def _csv(history: list[dict[str, float]]) -> str:
     lines = io.StringIO()
-    writer = csv.DictWriter(lines, fieldnames=list(history[0]), lineterminator="\n")
+    names = list(dict.fromkeys(name for row in history for name in row))
+    writer = csv.DictWriter(lines, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     return lines.getvalue()
