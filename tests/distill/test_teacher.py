@@ -87,7 +87,6 @@ def test_teachers_that_cannot_be(small, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     (
-        ({"optimizer": "lion"}, "allowed: adamw, sgd"),
         ({"dtype": "float8"}, "allowed: float32"),
         ({"augmentation": "mixup"}, "allowed: strong, weak, light, none"),
         ({"epochs": 0}, "epochs is 0; give a whole number of at least 1"),
