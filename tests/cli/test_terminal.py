@@ -251,3 +251,16 @@ def test_json_has_no_nan():
     given = {"a": float("nan"), "b": [np.float32(1.5), float("inf")], 3: np.int64(2), "c": None}
     assert plain(given) == {"a": None, "b": [1.5, None], "3": 2, "c": None}
     json.dumps(plain(given), allow_nan=False)
+
+
+def test_of_several_processes_the_first_speaks(tmp_path, monkeypatch, capsys):
+    wrong = ["score", "--space", "nowhere", "--arch", "x"]
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    monkeypatch.setenv("RANK", "0")
+    assert main(wrong) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("tvtfast: error:") and not (tmp_path / "error.json").exists()
+    monkeypatch.setenv("RANK", "1")
+    assert main(wrong) == 2
+    assert capsys.readouterr().err == ""
+    assert "neither an existing file" in (tmp_path / "error.json").read_text()

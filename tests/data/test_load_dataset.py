@@ -26,7 +26,7 @@ def test_every_known_set_is_listed() -> None:
     assert available() == tuple(DATASETS)
     assert set(available()) == {
         *("digits", "cifar10", "cifar100", "flowers102"),
-        *("chaoyang", "tiny-imagenet", "imagefolder", "npz"),
+        *("chaoyang", "tiny-imagenet", "imagenet", "imagefolder", "npz"),
     }
     for info in DATASETS.values():
         assert info.train_split in info.splits

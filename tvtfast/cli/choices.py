@@ -45,6 +45,7 @@ DATA_SETS = (
     "flowers102",
     "chaoyang",
     "tiny-imagenet",
+    "imagenet",
     "npz",
     "imagefolder",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -85,9 +86,20 @@ def _run(arguments: list[str]) -> int:
         raise
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         message = str(error) if parser is None else parser.in_flags(str(error))
-        print(f"tvtfast: error: {message}", file=sys.stderr)
+        _tell(message, error)
         return 2
     return 0
+
+
+def _tell(message: str, error: Exception) -> None:
+    """One line; of several processes the first prints it, and the others hand theirs to
+    ``torchrun``, which shows the error of the process that failed first."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"tvtfast: error: {message}", file=sys.stderr)
+        return
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    get_error_handler().record_exception(error)
 
 
 def _complete(parser: Parser, name: str) -> Parser:

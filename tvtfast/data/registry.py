@@ -22,6 +22,7 @@ from tvtfast.data.readers.cifar import (
 from tvtfast.data.readers.digits import read_digits
 from tvtfast.data.readers.flowers import FLOWERS_LAYOUT, read_flowers102
 from tvtfast.data.readers.imagefolder import read_imagefolder
+from tvtfast.data.readers.imagenet import read_imagenet
 from tvtfast.data.readers.npz import read_npz
 from tvtfast.data.readers.tiny_imagenet import TINY_IMAGENET_LAYOUT, read_tiny_imagenet
 
@@ -38,7 +39,7 @@ class DatasetInfo:
         eval_split: The split accuracies are reported on.
         own_splits: Splits to train on and to choose by, where it brings both; a folder may lack
             the second.
-        layout: How it lies on disk; ``None`` where it has no folder of its own.
+        layout: What tells its folder from others; ``None`` where nothing does.
         spellings: Other names it goes by.
     """
 
@@ -73,6 +74,13 @@ _INFOS = (
         eval_split="val",
         layout=TINY_IMAGENET_LAYOUT,
         spellings=("tiny-imagenet-200",),
+    ),
+    DatasetInfo(
+        "imagenet",
+        read_imagenet,
+        splits=("train", "val"),
+        eval_split="val",
+        spellings=("imagenet1k", "ilsvrc2012"),
     ),
     DatasetInfo(
         "imagefolder",
