@@ -154,10 +154,10 @@ def page(rows: Sequence[Row], options: argparse.Namespace) -> str:
             "the DeiT-like ViT of equal size trained by the same recipe (for TVT with the same "
             "teacher). Accuracies are those of",
             "the test images, read once per network; epochs and candidates were chosen by "
-            "held-out images. Spaces: "
-            + ", ".join(f"{space} for {system}" for system, space in SPACES.items())
-            + ". Mean ± sample",
-            "standard deviation over seeds; the difference is paired.",
+            "held-out images. Spaces:",
+            ", ".join(f"{space} for {system}" for system, space in SPACES.items())
+            + ". Mean ± sample standard deviation over seeds;",
+            "the difference is paired.",
             "",
             "```",
             command,
