@@ -185,8 +185,8 @@ def test_a_factory_makes_proxies_from_an_argument(monkeypatch):
         proxies.register(proxies.Proxy("constant", lambda inputs: 0.0))
 
 
-def test_baselines_are_what_spaces_count():
-    assert proxies.BASELINES == spaces.METRICS
+def test_baselines_are_what_spaces_count_and_macs_are_half_of_one():
+    assert (*proxies.BASELINES, "macs") == spaces.METRICS
     assert set(COUNTS) == set(spaces.METRICS)
 
 
