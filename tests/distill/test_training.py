@@ -397,13 +397,15 @@ def test_a_step_in_parts_mixes_the_whole_batch(small, tmp_path):
 def test_what_a_recipe_and_a_student_cannot_share(small, tmp_path):
     with pytest.raises(ValueError, match="mixup and CutMix mix images; leave one of them out"):
         small.train(tmp_path, offline=True, mixup=0.8)
+    with pytest.raises(ValueError, match="compile=True: a compiled step beside a teacher"):
+        small.train(tmp_path, compile=True)
     with pytest.raises(ValueError, match="drop_path_rate cannot be set for a module"):
         small.train(tmp_path, student=torch.nn.Linear(1, 1), plain=True, drop_path=0.1)
 
 
 @pytest.mark.slow
 def test_a_compiled_training_has_the_losses_of_the_plain_one(small, tmp_path):
-    common = {"epochs": 2, "optimizer": "sgd", "lr": 0.02}
+    common = {"epochs": 2, "optimizer": "sgd", "lr": 0.02, "plain": True, "drop_path_rate": 0.5}
     plain = small.train(tmp_path / "plain", **common)
     compiled = small.train(tmp_path / "compiled", **common, compile=True)
     for row, expected in zip(compiled.history, plain.history, strict=True):

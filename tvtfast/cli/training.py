@@ -214,7 +214,10 @@ def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
     )
     training.add_argument("--dtype", type=str, default=recipe.dtype, help=", ".join(DTYPES))
     training.add_argument(
-        "--compile", type=bool, default=recipe.compile, help="compile with torch.compile"
+        "--compile",
+        type=bool,
+        default=recipe.compile,
+        help="compile with torch.compile; without teacher",
     )
     training.add_argument(
         "--channels-last",

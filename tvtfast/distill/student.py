@@ -153,6 +153,11 @@ def distill(
         )
     if recipe.drop_path is not None:
         model_options = {"drop_path_rate": recipe.drop_path, **model_options}
+    if recipe.compile and how.needs_teacher:
+        raise ValueError(
+            "compile=True: a compiled step beside a teacher does not train the student (its "
+            "gradients are lost); leave compile out, or train plainly (guidance and logits none)"
+        )
     if recipe.mixes and how.offline:
         raise ValueError(
             "offline=True keeps the teacher's features of whole images, and mixup and CutMix mix "

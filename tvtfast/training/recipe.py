@@ -65,7 +65,7 @@ class Recipe:
             throughout.
         accumulate: Parts that the images of a step are computed in, one after the other, for less
             memory.
-        compile: Compile network and loss with ``torch.compile``.
+        compile: Compile network and loss with ``torch.compile``; only without a teacher.
         channels_last: Hold images and convolutions with channels last in memory.
 
     Raises:
