@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pandas as pd
 import pytest
@@ -347,3 +348,14 @@ def test_tables_are_written_with_status_and_reason(run, archs, tmp_path):
         assert frame["weight_norm_status"].tolist() == ["ok", "ok"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scores.csv", "scores.parquet"]
     assert table.to_pandas() is not table.to_pandas()
+
+
+def test_a_table_knows_the_features_of_its_candidates():
+    space = spaces.get("pit")
+    archs = space.sample(3, 0)
+    table = tvtfast.score([*archs, nn.Linear(2, 2)], space=space, proxies=("params",))
+    assert [dict(row) for _, row in table.features[:3].iterrows()] == list(
+        map(space.features, archs)
+    )
+    assert table.features.iloc[3].isna().all()
+    assert pickle.loads(pickle.dumps(table)).features.equals(table.features)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from json.encoder import encode_basestring_ascii
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tvtfast.models import FeatureFn, UnsupportedModelError, build
 from tvtfast.scoring.cells import canonical
 from tvtfast.spaces import ModelOptions, Space
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Candidate(Protocol):
@@ -128,6 +131,19 @@ def outside_notes(population: Iterable[Candidate]) -> tuple[str, ...]:
     archs = [one for one in population if isinstance(one, ArchCandidate)]
     note = archs[0].space.note_outside(one.source for one in archs) if archs else ""
     return (note,) if note else ()
+
+
+def features_of(population: Iterable[Candidate]) -> pd.DataFrame:
+    """Features of architectures in closed form, one row per candidate; NaN for modules."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            one.space.features_of(one.source) if isinstance(one, ArchCandidate) else {}
+            for one in population
+        ],
+        dtype="float64",
+    )
 
 
 def as_candidates(

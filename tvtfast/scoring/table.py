@@ -57,6 +57,8 @@ class ScoreTable:
         notes: What is to be known about the candidates, such as that a search of their space would
             not propose some of them.
         reference: Scores that combined ones are relative to, if they are, see `Scorer`.
+        features: Depth, width and their like in closed form (`tvtfast.spaces.Space.features`): one
+            row per candidate, one float64 column per feature, NaN for modules.
         determined_by: Per proxy all that its values depend on beside the candidate, as plain JSON
             values; empty where that was not told.
     """
@@ -76,6 +78,7 @@ class ScoreTable:
         notes: Sequence[str] = (),
         reference: ScoreTable | None = None,
         determined_by: Mapping[str, Mapping[str, Any]] | None = None,
+        features: Callable[[], pd.DataFrame] | None = None,
     ) -> None:
         self._made: Frames | None = Frames(values, status, reasons)
         self._make: Callable[[], Frames] | None = None
@@ -88,6 +91,7 @@ class ScoreTable:
         self.fallbacks, self.notes = tuple(fallbacks), tuple(notes)
         self.reference = reference
         self.determined_by = dict(determined_by or {})
+        self._features = features
 
     @classmethod
     def when_asked(
@@ -127,6 +131,13 @@ class ScoreTable:
     def reasons(self) -> pd.DataFrame:
         """Per candidate and proxy what happened; empty where the status is ``ok``."""
         return self._frames.reasons
+
+    @cached_property
+    def features(self) -> pd.DataFrame:
+        """See the attributes of the class."""
+        import pandas as pd
+
+        return pd.DataFrame(index=range(len(self))) if self._features is None else self._features()
 
     @cached_property
     def violations(self) -> pd.Series[float]:

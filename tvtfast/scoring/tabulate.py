@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tvtfast.proxies import CombinedProxy, Proxy, macs_of
-from tvtfast.scoring.candidates import Candidate, outside_notes
+from tvtfast.scoring.candidates import Candidate, features_of, outside_notes
 from tvtfast.scoring.cells import STATUSES, Cell, value_of
 from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.identity import determined_by
@@ -64,6 +64,7 @@ def tabulate(
         notes=outside_notes(ledger.population),
         reference=reference,
         determined_by=determined_by(setup),
+        features=partial(features_of, ledger.population),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.features import block_features, by_block
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.soundness import check_count, check_counts, not_searched
@@ -251,6 +252,14 @@ class AsViTSpace(Space[AsViTArch]):
         topology = self._from_values(values)
         width = max(size.width, topology.stage_heads[0])
         return replace(topology, depths=size.depths, width=width)
+
+    def _features(self, arch: AsViTArch) -> dict[str, float]:
+        return block_features(
+            width=by_block(arch.depths, arch.widths),
+            num_heads=by_block(arch.depths, arch.stage_heads),
+            mlp_ratio=by_block(arch.depths, arch.expansions),
+            split=by_block(arch.depths, arch.splits),
+        ) | {"kernel": sum(arch.kernels) / len(arch.kernels)}
 
     def _span(self, metric: str, options: ModelOptions) -> Window:
         """Given the head count, a stage costs what its own decisions say, so both ends are found

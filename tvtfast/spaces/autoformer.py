@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.features import block_features
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import real, shown, whole
 from tvtfast.spaces.skeletons import Skeleton
@@ -262,6 +263,13 @@ class AutoFormerSpace(Space[AutoFormerArch]):
     ) -> tuple[Step, Step]:
         return _block_steps(
             block, dim, heads, ratio, first.grid, first.prefix_tokens, self.relative_position
+        )
+
+    def _features(self, arch: AutoFormerArch) -> dict[str, float]:
+        return block_features(
+            width=(arch.hidden_dim,) * arch.depth,
+            num_heads=arch.num_heads,
+            mlp_ratio=arch.mlp_ratio,
         )
 
     def largest(self) -> Iterator[AutoFormerArch]:

@@ -19,6 +19,7 @@ from tvtfast.spaces.constraints import (
     describe_windows,
     parse_constraints,
 )
+from tvtfast.spaces.features import field_features
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.plain import plain, plain_fields, read_json, types_of, whole
@@ -463,6 +464,23 @@ class Space(ABC, Generic[A]):
     ) -> int:
         """Multiply-adds of one image, half of `flops`: what most papers call FLOPs."""
         return self._macs(self.decode(arch), ModelOptions.of(img_size=img_size, **options))
+
+    def features(self, arch: A | Mapping[str, Any] | str) -> dict[str, float]:
+        """Numbers of an architecture in closed form, by name, the same names for all of a space.
+
+        The spaces of this package have ``depth``, the number of blocks, and of ``width`` (embedding
+        width), ``num_heads``, ``mlp_ratio`` and what else their blocks differ in the mean over
+        blocks, and the sum as ``<name>_sum``. Default: the fields of the architecture, tuples of
+        numbers by mean and sum.
+        """
+        return self._features(self.decode(arch))
+
+    def features_of(self, arch: A) -> dict[str, float]:
+        """`features` of an architecture that was decoded already, which is not checked again."""
+        return self._features(arch)
+
+    def _features(self, arch: A) -> dict[str, float]:
+        return field_features(arch)
 
     def flops_of(self, arch: A, options: ModelOptions) -> int:
         """`flops` of an architecture that was decoded already, which is not checked again."""

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.features import block_features, by_block
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.soundness import WIDEST, check_count, check_counts, not_searched
@@ -170,6 +171,14 @@ class PiTSpace(Space[PiTArch]):
     def _span(self, metric: str, options: ModelOptions) -> Window:
         values = [self._measure(metric, arch, options) for arch in self._all()]
         return min(values), max(values)
+
+    def _features(self, arch: PiTArch) -> dict[str, float]:
+        blocks = sum(arch.depth)
+        return block_features(
+            width=by_block(arch.depth, arch.widths),
+            num_heads=by_block(arch.depth, arch.num_heads),
+            mlp_ratio=(arch.mlp_ratio,) * blocks,
+        ) | {"head_dim": float(arch.base_dim)}
 
     def _steps(self, arch: PiTArch, options: ModelOptions) -> tuple[Step, ...]:
         grids, widths, prefix = stage_grids(options), arch.widths, options.num_prefix_tokens

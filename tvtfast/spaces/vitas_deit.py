@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.features import block_features
 from tvtfast.spaces.options import SOFTMAX_SCALES, ModelOptions
 from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.slices import Axis, Genes, Layout, Piece, layer_pieces
@@ -389,6 +390,14 @@ class VitasDeitSpace(Space[VitasDeitArch]):
                 "a smaller one"
             )
         return side
+
+    def _features(self, arch: VitasDeitArch) -> dict[str, float]:
+        return block_features(
+            width=(arch.embed_dim,) * arch.depth,
+            num_heads=arch.num_heads,
+            mlp_ratio=tuple(mlp / arch.embed_dim for mlp in arch.mlp_dim),
+            qkv_dim=arch.qkv_dim,
+        ) | {"patch_size": float(arch.patch_size)}
 
     def _steps(self, arch: VitasDeitArch, options: ModelOptions) -> tuple[Step, ...]:
         side, prefix = self.patch_pixels(arch.patch_size, options), options.num_prefix_tokens

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from tvtfast.spaces.base import Space, take
 from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.features import block_features, by_block
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
 from tvtfast.spaces.slices import Axis, Genes, Layout, Piece, layer_pieces
@@ -325,6 +326,16 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
                 * (stage.slots if pick else 1)
                 for stage, kind in zip(self.stages, kinds, strict=True)
             ],
+        )
+
+    def _features(self, arch: VitasTwinsArch) -> dict[str, float]:
+        widths = by_block(arch.depth, arch.embed_dim)
+        return block_features(
+            width=widths,
+            num_heads=arch.num_heads,
+            mlp_ratio=tuple(mlp / dim for mlp, dim in zip(arch.mlp_dim, widths, strict=True)),
+            qkv_dim=arch.qkv_dim,
+            global_attention=tuple(float(kind == "global") for kind in arch.attention),
         )
 
     def _steps(self, arch: VitasTwinsArch, options: ModelOptions) -> tuple[Step, ...]:
