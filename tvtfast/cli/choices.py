@@ -6,14 +6,23 @@ A test holds each of these equal to the table it stands for.
 from __future__ import annotations
 
 PROXIES = (
+    "attention_entropy",
+    "az_expressivity",
+    "az_nas",
+    "az_progressivity",
+    "az_trainability",
     "curvature",
+    "dss",
     "flops",
     "gauss_length",
+    "head_similarity",
     "inherited_accuracy",
+    "jacob_cov",
     "latency",
     "latency_spread",
     "length_distortion",
     "macs",
+    "naswot",
     "ntk_condition",
     "params",
     "peak_memory",
@@ -23,6 +32,7 @@ PROXIES = (
     "relation_ickd",
     "relation_nst",
     "relation_rkd_angle",
+    "swap",
     "teacher_aware",
     "throughput",
     "throughput_spread",
@@ -30,7 +40,7 @@ PROXIES = (
     "weight_norm",
 )
 """`tvtfast.proxies.available`."""
-METHODS = ("minmax_sum", "rank_sum", "zscore_sum", "product")
+METHODS = ("minmax_sum", "rank_sum", "zscore_sum", "product", "log_rank_sum")
 """`tvtfast.scoring.ranking.METHODS`."""
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 """`tvtfast.scoring.inputs.DTYPES`."""

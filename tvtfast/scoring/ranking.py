@@ -40,13 +40,21 @@ def _zscore_sum(frame: pd.DataFrame, scale: Scale) -> pd.Series[float]:
 
 
 def _rank_sum(frame: pd.DataFrame, scale: Scale) -> pd.Series[float]:
-    """The average rank that a value has, or would have, among all."""
+    return _ranks(frame, scale).sum(axis=1)
+
+
+def _log_rank_sum(frame: pd.DataFrame, scale: Scale) -> pd.Series[float]:
+    return np.log(_ranks(frame, scale) / len(scale.everyone)).sum(axis=1)
+
+
+def _ranks(frame: pd.DataFrame, scale: Scale) -> pd.DataFrame:
+    """The average rank that a value has, or would have, among all; 1 is the lowest."""
     ranks = frame.copy()
     for column in frame:
         among = np.sort(scale.everyone[column].to_numpy())
         below, not_above = (among.searchsorted(frame[column], side) for side in ("left", "right"))
         ranks[column] = (below + not_above + 1) / 2
-    return ranks.sum(axis=1)
+    return ranks
 
 
 def _product(frame: pd.DataFrame, scale: Scale) -> pd.Series[float]:
@@ -74,6 +82,7 @@ _METHODS: Mapping[str, Callable[[pd.DataFrame, Scale], pd.Series[float]]] = {
     "rank_sum": _rank_sum,
     "zscore_sum": _zscore_sum,
     "product": _product,
+    "log_rank_sum": _log_rank_sum,
 }
 METHODS = tuple(_METHODS)
 
@@ -96,7 +105,9 @@ def combine(
         higher_is_better: Direction of each column.
         method: ``minmax_sum`` (each column scaled to 0..1, added), ``rank_sum`` (average ranks,
             added), ``zscore_sum`` (standardised, added), ``product`` (scaled to 0..1, multiplied),
-            or a function of the oriented frame that returns one value per row.
+            ``log_rank_sum`` (logarithms of average ranks over the number of candidates, added, so
+            that one low rank weighs more than several high ones; AZ-NAS, CVPR 2024), or a function
+            of the oriented frame that returns one value per row.
         partial: Which entries are estimates, of candidates that went out of a race. They take no
             part in scaling, and a row with one stays below every row without.
         reference: Scores of other candidates, with the same columns; scales and ranks are theirs,
