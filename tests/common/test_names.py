@@ -49,7 +49,7 @@ def test_a_message_says_what_was_given_what_is_known_and_what_may_be_meant():
         (lambda: tvtfast.Scoring(protocol="papr"), "paper"),
         (lambda: tvtfast.spaces.ModelOptions.of(imgsize=32), "img_size"),
         (lambda: Recipe(augmentation="strng"), "strong"),
-        (lambda: Recipe(optimizer="adam"), "adamw"),
+        (lambda: Recipe(optimizer="adamwe"), "adamw"),
         (lambda: Distillation(guidance="linea"), "linear"),
         (lambda: check_method("minmax"), "minmax_sum"),
         (lambda: tvtfast.kernels.use_backend("natve").__enter__(), "native"),

@@ -40,6 +40,7 @@ def train(small, folder, tokens=None, *, guided=True, **changes):
         recipe=Recipe(**recipe | changes),
         device="cpu",
         img_size=32,
+        keep_state=True,
     )
 
 

@@ -76,6 +76,7 @@ def train(teacher, folder, **how):
         small("train", "some"),
         teacher,
         test=small("test", "some"),
+        search_split=0,
         space=SPACE,
         output_dir=folder,
         how=Distillation(**how),

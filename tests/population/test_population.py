@@ -232,7 +232,7 @@ def test_bad_input_is_refused():
     archs = spaces.get("autoformer-tiny").sample(1, 0)
     with pytest.raises(ValueError, match="at least one architecture"):
         Population([], space="autoformer-tiny")
-    with pytest.raises(ValueError, match="hidden_dim is 7"):
+    with pytest.raises(ValueError, match="hidden_dim 7 does not split"):
         Population(
             [{"hidden_dim": 7, "depth": 1, "mlp_ratio": [4], "num_heads": [3]}],
             space="autoformer-tiny",
