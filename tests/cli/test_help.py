@@ -19,6 +19,7 @@ LIGHT = ("search", "score", "predict", "evaluate", "export", "correlate", "info"
 
 def test_help_lists_what_there_is():
     assert proxies.available() == choices.PROXIES
+    assert tuple(proxies.GROUPS) == choices.PROXY_GROUPS
     assert tuple(METHODS) == choices.METHODS
     assert tuple(DTYPES) == choices.DTYPES
     assert choices.PROTOCOLS == PROTOCOLS

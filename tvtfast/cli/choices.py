@@ -13,11 +13,15 @@ PROXIES = (
     "az_trainability",
     "curvature",
     "dss",
+    "fisher",
     "flops",
     "gauss_length",
+    "grad_norm",
+    "grasp",
     "head_similarity",
     "inherited_accuracy",
     "jacob_cov",
+    "l2_norm",
     "latency",
     "latency_spread",
     "length_distortion",
@@ -26,20 +30,26 @@ PROXIES = (
     "ntk_condition",
     "params",
     "peak_memory",
+    "plain",
     "relation_batch_similarity",
     "relation_cc",
     "relation_distance",
     "relation_ickd",
     "relation_nst",
     "relation_rkd_angle",
+    "snip",
     "swap",
+    "synflow",
     "teacher_aware",
     "throughput",
     "throughput_spread",
     "tvt",
     "weight_norm",
+    "zico",
 )
 """`tvtfast.proxies.available`."""
+PROXY_GROUPS = ("zero-cost",)
+"""`tvtfast.proxies.GROUPS`."""
 METHODS = ("minmax_sum", "rank_sum", "zscore_sum", "product", "log_rank_sum")
 """`tvtfast.scoring.ranking.METHODS`."""
 DTYPES = ("float32", "bfloat16", "float16", "float64")

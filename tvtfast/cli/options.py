@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast import spaces
-from tvtfast.cli.choices import DATA_SETS, DTYPES, METHODS, PROTOCOLS, PROXIES
+from tvtfast.cli.choices import DATA_SETS, DTYPES, METHODS, PROTOCOLS, PROXIES, PROXY_GROUPS
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.superformers import INHERITED, inherited_accuracy
 from tvtfast.cli.teachers import add_teacher_options, given_teacher, say
@@ -76,7 +76,8 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
         type=str,
         nargs="+",
         default=[],
-        help=f"{', '.join(PROXIES)}; default {' '.join(_TVT)}, "
+        help=f"{', '.join(PROXIES)}; or a group of them: {', '.join(PROXY_GROUPS)}; default "
+        f"{' '.join(_TVT)}, "
         + ", ".join(f"{' '.join(own)} in {space}" for space, own in _OF_SPACE.items()),
     )
     scores.add_argument("--seed", type=int, default=0, help="seed of images, draws and weights")
@@ -87,15 +88,17 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
     parser.choices |= {
         "space": spaces.available(),
         "data_set": DATA_SETS,
-        "proxies": PROXIES,
+        "proxies": (*PROXIES, *PROXY_GROUPS),
         "dtype": DTYPES,
         "protocol": PROTOCOLS,
     }
 
 
 def choose_proxies(cfg: Namespace) -> None:
-    """Name the proxies that suit the space, where no flag names any."""
-    cfg.proxies = list(cfg.proxies or _OF_SPACE.get(cfg.space, _TVT))
+    """Name the proxies that suit the space, where no flag names any, and the members of groups."""
+    from tvtfast.proxies import expand_groups
+
+    cfg.proxies = list(expand_groups(cfg.proxies or _OF_SPACE.get(cfg.space, _TVT)))
 
 
 def add_rank_option(parser: Parser) -> None:

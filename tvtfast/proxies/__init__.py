@@ -6,6 +6,7 @@ from tvtfast.proxies.base import (
     CombinedProxy,
     Proxy,
     ProxyInputs,
+    UndeclaredInputError,
     UndefinedScoreError,
     available,
     beside_later,
@@ -18,29 +19,41 @@ from tvtfast.proxies.complexity import BASELINES, macs_of
 from tvtfast.proxies.constrained import constrained_proxies
 from tvtfast.proxies.dss import dss
 from tvtfast.proxies.factory import ProxyFactory
+from tvtfast.proxies.fisher import fisher
+from tvtfast.proxies.grad_norm import grad_norm
+from tvtfast.proxies.grasp import grasp
+from tvtfast.proxies.groups import GROUPS, expand_groups
 from tvtfast.proxies.inherited_accuracy import (
     HARDLY_TRAINED,
     INHERITED_ACCURACY,
     TRAINED_STEPS,
 )
 from tvtfast.proxies.jacob_cov import jacob_cov
+from tvtfast.proxies.l2_norm import L2_NORM
 from tvtfast.proxies.latency import latency, latency_spread
 from tvtfast.proxies.length_distortion import curvature, gauss_length, length_distortion
+from tvtfast.proxies.loss_gradients import LayerGradient, LossGradients, loss_gradients
 from tvtfast.proxies.naswot import naswot
 from tvtfast.proxies.ntk import ntk_condition, ntk_gram
 from tvtfast.proxies.peak_memory import peak_memory
+from tvtfast.proxies.plain import plain
 from tvtfast.proxies.relations import RELATIONS
+from tvtfast.proxies.snip import snip
 from tvtfast.proxies.swap import swap
+from tvtfast.proxies.synflow import synflow
 from tvtfast.proxies.teacher_aware import TEACHER_AWARE, teacher_aware
 from tvtfast.proxies.throughput import THROUGHPUT, THROUGHPUT_SPREAD
 from tvtfast.proxies.tvt import TVT
 from tvtfast.proxies.weight_norm import WEIGHT_NORM, weight_norm
+from tvtfast.proxies.zico import zico
 
 __all__ = [
     "AZ_NAS",
     "BASELINES",
+    "GROUPS",
     "HARDLY_TRAINED",
     "INHERITED_ACCURACY",
+    "L2_NORM",
     "RELATIONS",
     "TEACHER_AWARE",
     "THROUGHPUT",
@@ -49,9 +62,12 @@ __all__ = [
     "TVT",
     "WEIGHT_NORM",
     "CombinedProxy",
+    "LayerGradient",
+    "LossGradients",
     "Proxy",
     "ProxyFactory",
     "ProxyInputs",
+    "UndeclaredInputError",
     "UndefinedScoreError",
     "attention_entropy",
     "available",
@@ -62,22 +78,33 @@ __all__ = [
     "constrained_proxies",
     "curvature",
     "dss",
+    "expand_groups",
+    "fisher",
+    "gauss_length",
     "gauss_length",
     "get",
+    "get",
+    "grad_norm",
+    "grasp",
     "head_similarity",
     "jacob_cov",
     "latency",
     "latency_spread",
     "length_distortion",
+    "loss_gradients",
     "macs_of",
     "made_later",
     "naswot",
     "ntk_condition",
     "ntk_gram",
     "peak_memory",
+    "plain",
     "register",
     "resolve",
+    "snip",
     "swap",
+    "synflow",
     "teacher_aware",
     "weight_norm",
+    "zico",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from tvtfast.common.names import unknown
 from tvtfast.models import FeatureFn, SpatialFeatures
 from tvtfast.proxies.factory import ProxyFactory
+from tvtfast.proxies.groups import GROUPS, expand_groups
+from tvtfast.proxies.loss_gradients import LossGradients
 
 NEEDS = ("weights", "images", "labels", "teacher", "gradients")
 
@@ -19,10 +22,17 @@ class UndefinedScoreError(ArithmeticError):
     """A score has no value for a candidate; recorded with status ``nan`` and this reason."""
 
 
+class UndeclaredInputError(RuntimeError):
+    """A proxy reads an input that its ``needs`` does not declare."""
+
+
 class ProxyInputs(Protocol):
     """One candidate as a proxy sees it. Everything is made on first use and shared by all proxies.
 
-    A proxy may read only what it declares in ``needs``; the score store relies on that.
+    A proxy may read only what it declares in ``needs``, since scores are stored by that: anything
+    else raises `UndeclaredInputError`. It may change weights, modes and hooks of the module: the
+    next proxy finds them as they were. It may not change images, labels or the teacher's features.
+    What it draws from PyTorch's global generator follows from seed, candidate and its own name.
     """
 
     @property
@@ -63,7 +73,16 @@ class ProxyInputs(Protocol):
 
     @property
     def features(self) -> SpatialFeatures:
-        """Last-block features of the batch. Needs ``weights`` and ``images``."""
+        """Last-block features of the batch, without history. Needs ``weights`` and ``images``."""
+
+    @property
+    def gradients(self) -> LossGradients:
+        """Gradients of the cross entropy of the batch, one backward pass for all proxies. Needs
+        ``weights``, ``images``, ``labels`` and ``gradients``."""
+
+    def running(self) -> AbstractContextManager[Tensor]:
+        """The mode and number format of the candidates, for a forward pass of the module inside;
+        gives the images on its device. Needs ``weights`` and ``images``."""
 
     def teacher_map(self, size: tuple[int, int]) -> Tensor:
         """Attention map of the teacher's last stage at a size, ``[B, H*W]``. Needs ``teacher``."""
@@ -186,6 +205,8 @@ def register(
     Raises:
         ValueError: The name is taken, or a part of a combined proxy is unknown or a factory.
     """
+    if proxy.name in GROUPS:
+        raise ValueError(f"{proxy.name!r} is a group of proxies; choose another name")
     if proxy.name in _proxies:
         raise ValueError(f"a proxy named {proxy.name!r} is registered already; choose another name")
     if isinstance(proxy, CombinedProxy):
@@ -211,7 +232,7 @@ def available() -> tuple[str, ...]:
 
 
 def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
-    """The proxy of a name; a proxy passes through.
+    """The proxy of a name; a proxy passes through. A group is no proxy, see `resolve`.
 
     A factory is named with its argument, ``name:argument``: ``inherited_accuracy:runs/super``. It
     makes a proxy anew every time.
@@ -224,6 +245,10 @@ def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
         return name
     if not isinstance(name, str):
         raise ValueError(unknown("proxy", name, available(), also="a proxy of your own"))
+    if name in GROUPS:
+        raise ValueError(
+            f"{name!r} is a group of proxies ({', '.join(GROUPS[name])}); name one of them here"
+        )
     found = _proxies.get(name)
     if found is None:
         head, _, argument = name.partition(":")
@@ -253,6 +278,8 @@ def resolve(
 ) -> tuple[tuple[Proxy, ...], tuple[CombinedProxy, ...]]:
     """Split names into proxies of one candidate, parts included and each once, and combinations.
 
+    The name of a group (`tvtfast.proxies.GROUPS`) stands for its members.
+
     Raises:
         ValueError: An unknown name, no name at all, a factory without its argument or with two, or
             a combination of combinations.
@@ -260,7 +287,7 @@ def resolve(
     single: dict[str, Proxy] = {}
     combined: dict[str, CombinedProxy] = {}
     met: set[str] = set()
-    for name in [names] if isinstance(names, str) else names:
+    for name in expand_groups(names):
         if isinstance(name, str):
             if name in met:
                 continue

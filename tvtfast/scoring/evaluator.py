@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import time
@@ -12,13 +11,13 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-import torch
 
 from tvtfast.common.memory import is_out_of_memory
 from tvtfast.proxies import Proxy, UndefinedScoreError
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
 from tvtfast.scoring.cells import Cell
 from tvtfast.scoring.failures import ScoringError, failure_cell, may_fall_back
+from tvtfast.scoring.frame import SpoiledInputsError, frame
 from tvtfast.scoring.inputs import CandidateInputs, Conditions, View
 from tvtfast.scoring.joint import JointScorer, joint_candidates, scorable_jointly, scores_of_many
 from tvtfast.scoring.ledger import Ledger, Task, value_cell
@@ -149,8 +148,10 @@ class Evaluator:
             return left
         started = time.perf_counter()
         try:
-            with _grad_mode(proxy):
-                values = proxy.compute_draws(draws)
+            with frame(proxy, draws) as seen:
+                values = proxy.compute_draws(seen)
+        except SpoiledInputsError:
+            raise
         except UndefinedScoreError:
             return left
         except Exception as error:
@@ -166,8 +167,10 @@ class Evaluator:
     def _evaluate(self, proxy: Proxy, inputs: CandidateInputs) -> Cell:
         started = time.perf_counter()
         try:
-            with _grad_mode(proxy):
-                value = float(proxy.compute(inputs))
+            with frame(proxy, [inputs]) as (seen,):
+                value = float(proxy.compute(seen))
+        except SpoiledInputsError:
+            raise
         except Exception as error:
             return self._failure(inputs, proxy, error, time.perf_counter() - started)
         cell = value_cell(value, time.perf_counter() - started)
@@ -213,7 +216,3 @@ class Evaluator:
             if not self.may_enter(cell):
                 label = ledger.population[row].label
                 raise ScoringError(f"{label}, {proxy.name}: {cell.reason}")
-
-
-def _grad_mode(proxy: Proxy) -> contextlib.AbstractContextManager[object]:
-    return contextlib.nullcontext() if "gradients" in proxy.needs else torch.no_grad()

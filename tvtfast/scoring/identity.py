@@ -47,7 +47,7 @@ def shared_fields(setup: Setup, proxy: Proxy, seed: int) -> dict[str, Any]:
         fields["depends_on"] = dict(proxy.depends_on())
     if "weights" in proxy.needs:
         fields["init_seed"] = seed
-    if "images" in proxy.needs and setup.batch is not None:
+    if proxy.needs & {"images", "labels"} and setup.batch is not None:
         normalization = setup.batch.normalization
         fields["batch"] = [
             setup.batch.fingerprint,

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from tvtfast.data import FrozenBatch
 from tvtfast.models import FeatureFn, SpatialFeatures, last_features, temporary_mode
+from tvtfast.proxies import LossGradients, loss_gradients
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
+from tvtfast.scoring.module_state import ModuleState
 
 DTYPES = {
     "float32": torch.float32,
@@ -23,6 +25,10 @@ DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
+
+
+_OF_WEIGHTS = frozenset({"features", "gradients"})
+"""Inputs that are computed with the weights, and kept."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,10 @@ class TeacherMaps:
             self._maps[size] = self.features.attention_map(size)
         return self._maps[size]
 
+    def made(self) -> Iterable[Tensor]:
+        """The maps that are there."""
+        return self._maps.values()
+
 
 @dataclass(frozen=True)
 class View:
@@ -60,13 +70,52 @@ class View:
     batch: FrozenBatch | None
     teacher: TeacherMaps | None
 
+    def shared(self) -> Iterator[tuple[str, Tensor]]:
+        """All tensors, by the name of the input."""
+        if self.batch is not None:
+            yield "images", self.batch.images
+            if self.batch.labels is not None:
+                yield "labels", self.batch.labels
+        if self.teacher is not None:
+            yield "teacher_features", self.teacher.features.x
+            yield from (("teacher_map", one) for one in self.teacher.made())
+
+
+class Kept(NamedTuple):
+    """A tensor that proxies read and may not change.
+
+    Args:
+        name: Of the input.
+        tensor: The tensor.
+        version: Of the moment it was made or first watched; ``None`` where it counts none.
+    """
+
+    name: str
+    tensor: Tensor
+    version: int | None
+
+    @classmethod
+    def of(cls, name: str, tensor: Tensor) -> Kept:
+        return cls(name, tensor, None if tensor.is_inference() else tensor._version)
+
+    @property
+    def changed(self) -> bool:
+        """Whether it was written to since."""
+        return self.version is not None and self.tensor._version != self.version
+
 
 class CandidateInputs:
-    """`tvtfast.proxies.ProxyInputs` of one candidate with one weight draw."""
+    """`tvtfast.proxies.ProxyInputs` of one candidate with one weight draw.
+
+    Attributes:
+        kept: Tensors that were computed and that all proxies read.
+    """
 
     def __init__(self, candidate: Candidate, seed: int, view: View, conditions: Conditions) -> None:
-        self.candidate, self._seed = candidate, seed
-        self._view, self._conditions = view, conditions
+        self.candidate, self.draw = candidate, seed
+        self.view, self._conditions = view, conditions
+        self._state: ModuleState | None = None
+        self.kept: list[Kept] = []
 
     @property
     def arch(self) -> Any:
@@ -80,14 +129,14 @@ class CandidateInputs:
     def flops(self) -> int:
         with temporary_mode(self.candidate.source, training=False):
             return self.candidate.flops(
-                None if self._view.batch is None else self._on_device(self.images)
+                None if self.view.batch is None else self._on_device(self.images)
             )
 
     @cached_property
     def seed(self) -> int:
         if self._conditions.paper:
-            return mixed_seed(self._seed, self.candidate.label)
-        return self._seed
+            return mixed_seed(self.draw, self.candidate.label)
+        return self.draw
 
     @property
     def img_size(self) -> tuple[int, int]:
@@ -97,8 +146,18 @@ class CandidateInputs:
     def feature_fn(self) -> FeatureFn | None:
         return self.candidate.feature_fn
 
-    @cached_property
+    @property
     def module(self) -> nn.Module:
+        self._note_state()
+        return self._module
+
+    def _note_state(self) -> None:
+        """Before a proxy has the module, or runs it."""
+        if self._state is None:
+            self._state = ModuleState(self._module)
+
+    @cached_property
+    def _module(self) -> nn.Module:
         module = self.candidate.module(self.seed, self._conditions.device)
         if not isinstance(self.candidate, ArchCandidate):
             return copy.deepcopy(module) if self._conditions.paper else module
@@ -106,42 +165,84 @@ class CandidateInputs:
 
     @property
     def images(self) -> Tensor:
-        assert self._view.batch is not None
-        return self._view.batch.images
+        assert self.view.batch is not None
+        return self.view.batch.images
 
     @property
     def labels(self) -> Tensor:
-        assert self._view.batch is not None and self._view.batch.labels is not None
-        return self._view.batch.labels
+        assert self.view.batch is not None and self.view.batch.labels is not None
+        return self.view.batch.labels
 
-    @cached_property
-    def features(self) -> SpatialFeatures:
-        module, conditions = self.module, self._conditions
+    def running(self) -> contextlib.AbstractContextManager[Tensor]:
+        self._note_state()
+        return self._running()
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[Tensor]:
+        conditions = self._conditions
         images = self._on_device(self.images)
         dtype = DTYPES[conditions.dtype]
         half = dtype in (torch.bfloat16, torch.float16)
         if dtype == torch.float64 and isinstance(self.candidate, ArchCandidate):
             images = images.double()
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(temporary_mode(module, training=conditions.paper))
-            stack.enter_context(_seeded(self._seed, self.candidate.label, images.device))
-            stack.enter_context(torch.autocast(images.device.type, dtype, enabled=half))
-            return last_features(module, images, feature_fn=self.candidate.feature_fn)
+        with (
+            temporary_mode(self._module, training=conditions.paper),
+            seeded(self.draw, self.candidate.label, images.device),
+            torch.autocast(images.device.type, dtype, enabled=half),
+        ):
+            yield images
+
+    @cached_property
+    def features(self) -> SpatialFeatures:
+        with torch.no_grad(), self._running() as images:
+            found = last_features(self._module, images, feature_fn=self.candidate.feature_fn)
+        self.kept.append(Kept.of("features", found.x))
+        return found
+
+    @cached_property
+    def gradients(self) -> LossGradients:
+        with self._running() as images:
+            found = loss_gradients(self._module, images, self.labels)
+        self.kept += [Kept.of("gradients", layer.gradient) for layer in found.layers]
+        return found
 
     @property
     def teacher_features(self) -> SpatialFeatures:
-        assert self._view.teacher is not None
-        features = self._view.teacher.features
+        assert self.view.teacher is not None
+        features = self.view.teacher.features
         return replace(features, x=features.x.to(self.features.x.device))
 
     @property
     def teacher_size(self) -> tuple[int, int]:
-        assert self._view.teacher is not None
-        return self._view.teacher.features.size
+        assert self.view.teacher is not None
+        return self.view.teacher.features.size
 
     def teacher_map(self, size: tuple[int, int]) -> Tensor:
-        assert self._view.teacher is not None
-        return self._view.teacher.at(size).to(self.features.x.device)
+        assert self.view.teacher is not None
+        return self.view.teacher.at(size).to(self.features.x.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the candidate runs."""
+        if isinstance(self.candidate.source, nn.Module):
+            parameter = next(self.candidate.source.parameters(), None)
+            return self._conditions.device if parameter is None else parameter.device
+        return self._conditions.device
+
+    @property
+    def made(self) -> frozenset[str]:
+        """Which of the inputs that depend on the weights are there."""
+        return frozenset(_OF_WEIGHTS.intersection(self.__dict__))
+
+    def put_back(self, made: frozenset[str]) -> None:
+        """Put the module back, if a proxy had it; what was made of changed weights is dropped.
+
+        Args:
+            made: What was there before.
+        """
+        if self._state is not None and self._state.restore():
+            for name in self.made - made:
+                del self.__dict__[name]
 
     def _on_device(self, images: Tensor) -> Tensor:
         if isinstance(self.candidate.source, nn.Module):
@@ -151,7 +252,7 @@ class CandidateInputs:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int, label: str, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, label: str, device: torch.device) -> Iterator[None]:
     """Key stochastic layers by seed and candidate; leave the global generators alone."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(mixed_seed(seed, label))

@@ -18,7 +18,9 @@ from tvtfast.population import Population, WeightBank
 from tvtfast.proxies import Proxy
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
 from tvtfast.scoring.cells import Cell
+from tvtfast.scoring.declared import DeclaredInputs
 from tvtfast.scoring.failures import failure_cell
+from tvtfast.scoring.frame import SpoiledInputsError, unchanged
 from tvtfast.scoring.inputs import DTYPES, Conditions, TeacherMaps, View
 from tvtfast.scoring.ledger import value_cell
 from tvtfast.spaces import Space, Step
@@ -64,6 +66,13 @@ class FeaturesView:
     def teacher_map(self, size: tuple[int, int]) -> Tensor:
         assert self.teacher is not None
         return self.teacher.at(size)[self.shown]
+
+    def shared(self) -> Iterator[tuple[str, Tensor]]:
+        """The tensors that all proxies read, by the name of the input."""
+        yield "features", self.features.x
+        yield "images", self.images
+        if self.teacher is not None:
+            yield from (("teacher_map", one) for one in self.teacher.made())
 
 
 class JointScorer:
@@ -158,8 +167,10 @@ class JointScorer:
 
 def _image_scores(proxy: Proxy, view: FeaturesView) -> npt.NDArray[np.float64]:
     """Scores of every image ``[K, B]``."""
-    # the protocol promises more than a proxy with per_image may read
-    scores: Tensor = proxy.per_image(view)  # type: ignore[misc, arg-type]
+    assert proxy.per_image is not None
+    with unchanged(proxy, view.shared()):
+        # the protocol promises more than a proxy with per_image may read
+        scores = proxy.per_image(DeclaredInputs(view, proxy))
     return scores.double().cpu().numpy()
 
 
@@ -169,7 +180,7 @@ def _mean_cells(proxy: Proxy, view: FeaturesView) -> list[Cell]:
     try:
         return [value_cell(float(value), 0.0) for value in _image_scores(proxy, view).mean(axis=1)]
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or isinstance(error, SpoiledInputsError):
             raise
         if len(view.features.x) == 1:
             return [failure_cell(error, 0.0)]
@@ -192,7 +203,7 @@ def scores_of_many(
 def step_values(proxy: Proxy, steps: Sequence[Step], bank: WeightBank) -> list[float]:
     """Summands of a proxy that is a sum over layers."""
     assert proxy.per_step is not None
-    return [float(proxy.per_step(StepView(step, bank))) for step in steps]
+    return [float(proxy.per_step(DeclaredInputs(StepView(step, bank), proxy))) for step in steps]
 
 
 def weight_bank(

@@ -14,7 +14,7 @@ from tvtfast.common import checks
 from tvtfast.common.machine import parse_device
 from tvtfast.data import FrozenBatch, VisionDataset
 from tvtfast.models import FeatureFn, Teacher
-from tvtfast.proxies import CombinedProxy, Proxy
+from tvtfast.proxies import CombinedProxy, Proxy, expand_groups
 from tvtfast.scoring.inputs import DTYPES
 from tvtfast.scoring.store import ScoreStore
 from tvtfast.spaces import Constraints, Space
@@ -31,8 +31,8 @@ class Scoring:
 
     Args:
         space: The space of the architectures, or its name.
-        proxies: Names (`tvtfast.proxies.available`) or proxies. Parameter count and FLOPs are
-            always scored too.
+        proxies: Names (`tvtfast.proxies.available`), groups of names (`tvtfast.proxies.GROUPS`) or
+            proxies. Parameter count and FLOPs are always scored too.
         teacher: See `tvtfast.load_teacher`; needed by teacher-aware proxies.
         images: ``[B, 3, H, W]`` float, normalised for the student; or a frozen batch, the path of a
             saved one, a data set or its name. Needed by proxies that look at images.
@@ -91,12 +91,13 @@ class Scoring:
         checks.choice("on_error", self.on_error, ON_ERROR)
         checks.choice("protocol", self.protocol, PROTOCOLS)
         draws = checks.whole("init_seeds", self.init_seeds, least=1)
-        given = {"init_seeds": draws, "seed": checks.seed(self.seed, draws=draws)}
+        given: dict[str, Any] = {"init_seeds": draws, "seed": checks.seed(self.seed, draws=draws)}
+        given["proxies"] = expand_groups(self.proxies)
         for name in ("batch_size", "memory"):
             if getattr(self, name) is not None:
                 given[name] = checks.whole(name, getattr(self, name), least=1)
-        for name, number in given.items():
-            object.__setattr__(self, name, number)
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
         if self.device is not None:
             parse_device(self.device)
 
