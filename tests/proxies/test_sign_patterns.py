@@ -116,3 +116,20 @@ def test_every_space_is_served_and_modes_stay():
         module.train()
         assert score(module, batch) > 0
         assert all(part.training for part in module.modules())
+
+
+def test_linear_regions_are_the_distinct_codes():
+    """Few units for many images."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2), nn.GELU())
+    batch = torch.randn(50, 3, 2, 2)
+    distinct = len({tuple(row) for row in codes(module, batch).tolist()})
+    assert 1 < distinct < 50 and proxies.linear_regions(module, batch).item() == distinct
+
+
+def test_a_region_for_every_image_is_no_score():
+    with pytest.raises(UndefinedScoreError, match="every one of the 3 images lies in a linear"):
+        proxies.linear_regions(candidate(), images(3))
+    batch = images(3)
+    batch[2] = batch[0]
+    assert proxies.linear_regions(candidate(), batch).item() == 2

@@ -25,9 +25,12 @@ PROXIES = (
     "latency",
     "latency_spread",
     "length_distortion",
+    "linear_regions",
     "macs",
+    "meco",
     "naswot",
     "ntk_condition",
+    "ntk_trace",
     "params",
     "peak_memory",
     "plain",
@@ -45,6 +48,7 @@ PROXIES = (
     "throughput_spread",
     "tvt",
     "weight_norm",
+    "zen",
     "zico",
 )
 """`tvtfast.proxies.available`."""

@@ -32,9 +32,12 @@ from tvtfast.proxies.jacob_cov import jacob_cov
 from tvtfast.proxies.l2_norm import L2_NORM
 from tvtfast.proxies.latency import latency, latency_spread
 from tvtfast.proxies.length_distortion import curvature, gauss_length, length_distortion
+from tvtfast.proxies.linear_regions import linear_regions
 from tvtfast.proxies.loss_gradients import LayerGradient, LossGradients, loss_gradients
+from tvtfast.proxies.meco import meco
 from tvtfast.proxies.naswot import naswot
 from tvtfast.proxies.ntk import ntk_condition, ntk_gram
+from tvtfast.proxies.ntk_trace import ntk_trace
 from tvtfast.proxies.peak_memory import peak_memory
 from tvtfast.proxies.plain import plain
 from tvtfast.proxies.relations import RELATIONS
@@ -45,6 +48,7 @@ from tvtfast.proxies.teacher_aware import TEACHER_AWARE, teacher_aware
 from tvtfast.proxies.throughput import THROUGHPUT, THROUGHPUT_SPREAD
 from tvtfast.proxies.tvt import TVT
 from tvtfast.proxies.weight_norm import WEIGHT_NORM, weight_norm
+from tvtfast.proxies.zen import zen
 from tvtfast.proxies.zico import zico
 
 __all__ = [
@@ -81,8 +85,6 @@ __all__ = [
     "expand_groups",
     "fisher",
     "gauss_length",
-    "gauss_length",
-    "get",
     "get",
     "grad_norm",
     "grasp",
@@ -91,12 +93,15 @@ __all__ = [
     "latency",
     "latency_spread",
     "length_distortion",
+    "linear_regions",
     "loss_gradients",
     "macs_of",
     "made_later",
+    "meco",
     "naswot",
     "ntk_condition",
     "ntk_gram",
+    "ntk_trace",
     "peak_memory",
     "plain",
     "register",
@@ -106,5 +111,6 @@ __all__ = [
     "synflow",
     "teacher_aware",
     "weight_norm",
+    "zen",
     "zico",
 ]

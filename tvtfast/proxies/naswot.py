@@ -6,10 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
-from tvtfast.proxies.sign_patterns import sign_patterns
-
-_EXACT = 1 << 22
-"""Units that are counted at a time; whole numbers up to 2^24 are exact in fp32."""
+from tvtfast.proxies.sign_patterns import agreements
 
 
 def naswot(module: nn.Module, images: Tensor) -> Tensor:
@@ -36,16 +33,7 @@ def naswot(module: nn.Module, images: Tensor) -> Tensor:
 
     Source: Mellor et al., "Neural Architecture Search without Training", ICML 2021.
     """
-    size = (len(images), len(images))
-    kernel = torch.zeros(size, dtype=torch.float64, device=images.device)
-
-    def see(active: Tensor) -> None:
-        for part in active.split(_EXACT, dim=1):
-            signs = 2 * part.float() - 1
-            agreeing = ((signs @ signs.T).double() + part.shape[1]) / 2
-            kernel.add_(agreeing.to(kernel.device))
-
-    sign_patterns(module, images, see)
+    kernel = agreements(module, images)
     sign, log_determinant = torch.linalg.slogdet(kernel)
     equal = (kernel == kernel.diagonal()[:, None]).sum() > len(images)
     if equal or not sign:

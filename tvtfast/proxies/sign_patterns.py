@@ -18,6 +18,8 @@ _RECTIFIERS = {
     *(F.gelu, F.silu, F.mish, F.elu, F.celu, F.selu, F.leaky_relu, F.hardswish, F.relu6),
 }
 """Functions that let positive numbers pass and hold negative ones back."""
+_EXACT = 1 << 22
+"""Units that are counted at a time; whole numbers up to 2^24 are exact in fp32."""
 
 
 def sign_patterns(module: nn.Module, images: Tensor, see: Callable[[Tensor], None]) -> None:
@@ -42,6 +44,22 @@ def sign_patterns(module: nn.Module, images: Tensor, see: Callable[[Tensor], Non
             f"{type(module).__name__} called no ReLU, GELU, SiLU or the like on a batch of "
             f"{len(images)}, so no unit is active or not"
         )
+
+
+def agreements(module: nn.Module, images: Tensor) -> Tensor:
+    """How many units are both active or both inactive for two images, fp64 ``[B, B]``, exact.
+
+    The diagonal is the number of units. Arguments and errors are those of `sign_patterns`.
+    """
+    counts = torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
+
+    def see(active: Tensor) -> None:
+        for part in active.split(_EXACT, dim=1):
+            signs = 2 * part.float() - 1
+            counts.add_(((signs @ signs.T).double() + part.shape[1]).to(counts.device) / 2)
+
+    sign_patterns(module, images, see)
+    return counts
 
 
 class _Rectifiers(TorchFunctionMode):

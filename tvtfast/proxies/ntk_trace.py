@@ -1,0 +1,65 @@
+"""Size of the neural tangent kernel: how fast an untrained network would learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from tvtfast.models import FeatureFn
+from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
+from tvtfast.proxies.ntk import ntk_gram
+
+
+def ntk_trace(
+    module: nn.Module | Sequence[nn.Module],
+    images: Tensor,
+    *,
+    method: str | None = None,
+    feature_fn: FeatureFn | None = None,
+) -> Tensor:
+    r"""Root of the mean trace of the neural tangent kernel of a batch.
+
+    .. math:: \sqrt{\mathrm{tr}(K) / B}
+
+    for the kernel of `tvtfast.proxies.ntk_gram`, whose arguments and errors these are: the root
+    mean square length of an image's gradient of the summed pooled feature. NASI takes the gradient
+    of a loss instead, which needs labels.
+
+    Returns:
+        Scalar, fp64, without history, or ``[R]`` for a sequence of modules; higher is better.
+        Deterministic.
+
+    Raises:
+        UndefinedScoreError: The kernel of a single module holds NaN or infinite values.
+
+    Source: Shu et al., "NASI: Label- and Data-agnostic Neural Architecture Search at
+    Initialization", ICLR 2022.
+    """
+    products = ntk_gram(module, images, method=method, feature_fn=feature_fn)
+    score = products.diagonal(dim1=-2, dim2=-1).mean(dim=-1).sqrt()
+    if isinstance(module, nn.Module) and not score.isfinite():
+        raise UndefinedScoreError("the neural tangent kernel holds NaN or infinite values")
+    return score
+
+
+def _compute(inputs: ProxyInputs) -> float:
+    return ntk_trace(inputs.module, inputs.images, feature_fn=inputs.feature_fn).item()
+
+
+def _compute_draws(draws: Sequence[ProxyInputs]) -> list[float]:
+    values: list[float] = ntk_trace(
+        [inputs.module for inputs in draws], draws[0].images, feature_fn=draws[0].feature_fn
+    ).tolist()
+    return values
+
+
+register(
+    Proxy(
+        "ntk_trace",
+        _compute,
+        needs=frozenset({"weights", "images", "gradients"}),
+        description="root of the mean trace of the neural tangent kernel (NASI, ICLR 2022)",
+        compute_draws=_compute_draws,
+    )
+)
