@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from scipy import stats
 
@@ -65,6 +66,20 @@ def agreement(scores: list[npt.NDArray[np.float64]]) -> str:
     return ", ".join(f"{tau:.2f}" for tau in taus)
 
 
+def print_coefficients(frame: pd.DataFrame, name: str, title: str) -> None:
+    """A row per accuracy, a column per proxy, depth and width among them."""
+    means = ~frame["proxy"].str.endswith("_sum")
+    proxies = list(frame.loc[means, "proxy"].unique())
+    print(f"\n{title}\n\n| accuracy | {' | '.join(proxies)} |\n|{' --- |' * (len(proxies) + 1)}")
+    for truth, group in frame[means].groupby("truth", sort=False):
+        columns = [group[f"{name}{end}"] for end in ("", "_low", "_high")]
+        cells = [
+            "none" if np.isnan(value) else f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
+            for value, low, high in zip(*columns, strict=True)
+        ]
+        print(f"| {truth} | {' | '.join(cells)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.ranking", description=__doc__)
     parser.add_argument("--images", type=Path, required=True, help="CIFAR-100 as .npz")
@@ -91,14 +106,8 @@ def main() -> None:
     own = [independent(archs, seed, **arguments) for seed in range(2)]
     print(f"| {name} | independent | {agreement(own)} |", flush=True)
     frame = tvtfast.correlate(tables[0], rows.drop(columns="arch"), n_resamples=1000)
-    proxies = list(tables[0].higher_is_better)
-    print(f"\n| accuracy | {' | '.join(proxies)} |\n|{' --- |' * (len(proxies) + 1)}")
-    for truth, group in frame.groupby("truth", sort=False):
-        cells = [
-            f"{row.tau:+.2f} [{row.tau_low:+.2f}, {row.tau_high:+.2f}]"
-            for row in group.itertuples()
-        ]
-        print(f"| {truth} | {' | '.join(cells)} |")
+    print_coefficients(frame, "tau", "Kendall tau-b")
+    print_coefficients(frame, "tau_given_params", "Kendall's partial tau given params")
 
 
 if __name__ == "__main__":

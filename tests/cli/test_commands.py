@@ -133,8 +133,12 @@ def test_correlate_prints_baselines_beside_the_proxy(tmp_path, teacher, capsys):
         "kd_acc",
     ):
         assert word in out
+    for word in ("given params, depth", "of possible", "top 10", "s per candidate", "depth"):
+        assert word in out
+    assert "no draw_tau of params, flops" in out and "one weight draw" in out
     frame = pd.read_csv(tmp_path / "out" / "correlations.csv")
-    assert len(frame) == 4 * 2
+    assert (frame["kind"] != "feature").sum() == 4 * 2
+    assert len(frame) == (4 + len(space.features(space.sample(1)[0]))) * 2
     assert frame.query("proxy == 'params'")["tau"].tolist()[0] == pytest.approx(
         -frame.query("proxy == 'params'")["tau"].tolist()[1]
     )

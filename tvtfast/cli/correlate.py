@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from tvtfast.scoring import Truth
 
 _ALWAYS = ("weight_norm",)
-_STATISTICS = {"tau": "Kendall tau-b", "rho": "Spearman", "r": "Pearson"}
+_RANKED = {
+    "tau": "tau",
+    "tau_given_params": "given params",
+    "tau_given_params_depth": "given params, depth",
+}
+_LEGEND = """In brackets 95 % bootstrap intervals; those of all coefficients: correlations.csv.
+gain: accuracy of the best by the score among the candidates with 85 to 100 % of a
+limit in parameters, less their mean; mean over the windows of all limits that hold
+5 candidates or more. top k: share of the true k best among the k best by score."""
 
 _DEFAULT_SPACE = "autoformer-tiny"
 
@@ -35,7 +44,8 @@ _EXAMPLES = (
 def parser() -> Parser:
     """Flags of the command."""
     parser = Parser(
-        "Judge proxies by how they rank architectures of known accuracy.",
+        "Judge proxies by architectures of known accuracy: how they rank them, what that adds to "
+        "the size, what choosing by them gains inside a budget, and what they cost.",
         _EXAMPLES,
     )
     add_scoring_options(parser, f"that of the truth, else {_DEFAULT_SPACE}")
@@ -64,10 +74,15 @@ def parser() -> Parser:
 
 
 def run(cfg: Namespace, parser: Parser) -> Report:
-    """Score the architectures of the truth, and tell how well every proxy ranks them."""
+    """Score the architectures of the truth, and tell what every proxy is worth there."""
     from tvtfast.data import VisionDataset
     from tvtfast.data.draw import default_batch_size
-    from tvtfast.report import write_correlation_report
+    from tvtfast.report import (
+        missing_values,
+        nothing_beyond_size,
+        size_warning,
+        write_correlation_report,
+    )
     from tvtfast.scoring import correlate, load_truth, score
     from tvtfast.scoring.store import STORE
 
@@ -109,17 +124,16 @@ def run(cfg: Namespace, parser: Parser) -> Report:
             "protocol": cfg.protocol,
         },
     )
-    text = [
-        f"{title} with 95 % bootstrap interval, {len(table)} architectures\n"
-        + lines(_pivot(agreement, statistic, measured.count()))
-        for statistic, title in _STATISTICS.items()
-    ]
-    text += _undefined(agreement)
+    warning = size_warning(agreement)
+    missing = [wrapped(line, indent="  ") for line in missing_values(agreement)]
+    text = [wrapped(warning)] * bool(warning) + [_LEGEND, *_tables(agreement)]
+    text += ["\n".join(missing)] * bool(missing) + [wrapped(warning)] * bool(warning)
     data = {
         "run_dir": folder,
         "space": cfg.space,
         "candidates": len(table),
         "correlations": agreement.to_dict("records"),
+        "nothing_beyond_size": nothing_beyond_size(agreement),
         "report": page,
         "left_out": list(truth.left_out),
         "fallbacks": [str(one) for one in table.fallbacks],
@@ -144,26 +158,46 @@ def _take_stated(cfg: Namespace, truth: Truth) -> list[str]:
     return remarks
 
 
-def _undefined(agreement: pd.DataFrame) -> list[str]:
-    """Why there are coefficients without a value."""
-    missing = agreement[agreement["reason"] != ""]
+def _tables(agreement: pd.DataFrame) -> list[str]:
+    """Two tables per column of truth, a row per proxy, and one of what proxies cost."""
+    text = []
+    for truth, rows in agreement.groupby("truth", sort=False):
+        known = int(rows["n"].max())
+        ranked = _by_proxy(rows, {title: _intervals(rows, name) for name, title in _RANKED.items()})
+        k = int(rows["precision_k"].iloc[0])
+        title = f"{truth}, {known} architectures: Kendall tau-b, alone and with size held fixed"
+        gained = {
+            "Spearman": _numbers(rows, "rho", "+.3f"),
+            "Pearson": _numbers(rows, "r", "+.3f"),
+            "gain": _numbers(rows, "gain", "+.2f"),
+            "of possible": _numbers(rows, "gain_share", "+.0%"),
+            "windows": _numbers(rows, "windows", "d"),
+            f"top {k}": _numbers(rows, "precision", ".2f"),
+        }
+        text += [f"{title}\n{lines(ranked)}", f"{truth}\n{lines(_by_proxy(rows, gained))}"]
+    once = agreement.drop_duplicates("proxy")
+    cost = {
+        "s per candidate": _numbers(once, "seconds", ".3g"),
+        "weight draws": _numbers(once, "draws", "d"),
+        "tau of two draws": _numbers(once, "draw_tau", "+.3f"),
+    }
+    return [*text, f"Cost, and agreement between weight draws\n{lines(_by_proxy(once, cost))}"]
+
+
+def _by_proxy(rows: pd.DataFrame, shown: Mapping[str, list[str]]) -> pd.DataFrame:
+    """Columns of text, a row per proxy."""
+    import pandas as pd
+
+    return pd.DataFrame(shown, index=rows["proxy"].tolist())
+
+
+def _intervals(rows: pd.DataFrame, name: str) -> list[str]:
+    columns = [rows[f"{name}{end}"] for end in ("", "_low", "_high")]
     return [
-        "\n".join(
-            wrapped(f"no value of {row['proxy']} and {row['truth']}: {row['reason']}", indent="  ")
-            for _, row in missing.iterrows()
-        )
-    ] * bool(len(missing))
-
-
-def _pivot(agreement: pd.DataFrame, statistic: str, known: pd.Series[int]) -> pd.DataFrame:
-    columns = [agreement[f"{statistic}{end}"] for end in ("", "_low", "_high")]
-    shown = [
         "nan" if math.isnan(value) else f"{value:+.3f} [{low:+.2f}, {high:+.2f}]"
         for value, low, high in zip(*columns, strict=True)
     ]
-    wide = agreement.assign(shown=shown).pivot(index="truth", columns="proxy", values="shown")
-    wide = wide[list(dict.fromkeys(agreement["proxy"]))].loc[
-        list(dict.fromkeys(agreement["truth"]))
-    ]
-    wide.insert(0, "n", known[wide.index])
-    return wide
+
+
+def _numbers(rows: pd.DataFrame, name: str, form: str) -> list[str]:
+    return ["nan" if math.isnan(value) else format(value, form) for value in rows[name].tolist()]

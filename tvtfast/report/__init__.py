@@ -6,6 +6,7 @@ pandas and NumPy values. matplotlib is imported by the first figure, never by im
 package, and pyplot is never touched.
 """
 
+from tvtfast.report.baselines import nothing_beyond_size, size_warning
 from tvtfast.report.content import AttentionPanel, RaceTable, SearchReport
 from tvtfast.report.correlation_report import write_correlation_report
 from tvtfast.report.cost import cost_facts
@@ -20,7 +21,9 @@ from tvtfast.report.figures.search import (
     timings_figure,
 )
 from tvtfast.report.figures.training import accuracy_figure, superformer_figure
+from tvtfast.report.figures.window_gain import window_gain_figure
 from tvtfast.report.growth_report import GrowthReport, PickedModel, write_growth_report
+from tvtfast.report.missing import missing_values
 from tvtfast.report.run_content import RunReport, StageSection, TrainedNetwork
 from tvtfast.report.run_report import write_run_report
 from tvtfast.report.search_report import write_search_report
@@ -41,12 +44,16 @@ __all__ = [
     "cost_facts",
     "front_figure",
     "growth_figure",
+    "missing_values",
+    "nothing_beyond_size",
     "score_distributions_figure",
     "score_vs_params_figure",
+    "size_warning",
     "superformer_figure",
     "tau_figure",
     "timings_figure",
     "trace_figure",
+    "window_gain_figure",
     "write_correlation_report",
     "write_growth_report",
     "write_run_report",

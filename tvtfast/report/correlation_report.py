@@ -8,16 +8,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from tvtfast.report.baselines import BASELINES, ordered_proxies, verdicts
+from tvtfast.report.baselines import baselines, ordered_proxies, size_warning, verdicts
 from tvtfast.report.content import check_candidates
 from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
+from tvtfast.report.figures.window_gain import window_gain_figure
 from tvtfast.report.files import write_files
 from tvtfast.report.html import picture, render
+from tvtfast.report.missing import REASONED, missing_values
 
-_COEFFICIENTS = tuple(
-    name for key in ("tau", "rho", "r") for name in (key, f"{key}_low", f"{key}_high")
+_COEFFICIENTS = ("tau", "tau_given_params", "tau_given_params_depth", "rho", "r")
+_JUDGED = ("gain", "gain_share", "windows", "precision", "precision_k")
+_COST = ("seconds", "draws", "draw_tau")
+_COLUMNS = (
+    *("proxy", "truth", "kind", "n"),
+    *(f"{name}{end}" for name in _COEFFICIENTS for end in ("", "_low", "_high")),
+    *_JUDGED,
+    *_COST,
+    *("reason", *(f"{name}_reason" for name in REASONED)),
 )
-_COLUMNS = ("proxy", "truth", "n", *_COEFFICIENTS)
 
 
 def write_correlation_report(
@@ -28,20 +36,20 @@ def write_correlation_report(
     title: str,
     settings: Mapping[str, str],
 ) -> Path:
-    """Write ``correlation.html``, one self-contained page, with ``scatter.png`` and ``tau.png``.
+    """Write ``correlation.html``, one self-contained page, with ``scatter.png``, ``tau.png`` and
+    ``gain.png``.
 
-    The scores ``params``, ``flops`` and ``weight_norm`` are baselines: drawn and tabulated apart,
-    and what the best proxy is held against.
+    Counts, features and ``weight_norm`` are baselines: drawn and tabulated apart, and what the best
+    proxy is held against.
 
     Args:
         folder: Where to write; made where needed. Earlier files in it are replaced as a whole, or
             kept when writing fails.
-        frame: One row per candidate, one float column per proxy.
+        frame: One row per candidate, one float column per proxy, at least those that are no
+            features.
         truth: Accuracy columns in percent, or other columns, same index; NaN where a candidate was
             not trained.
-        correlations: One row per proxy and truth column: ``proxy``, ``truth``, ``n`` and
-            Kendall's ``tau``, Spearman's ``rho`` and Pearson's ``r``, each with ``_low`` and
-            ``_high``; oriented so that positive is good; perhaps ``reason``, why there is none.
+        correlations: One row per proxy and truth column, as `tvtfast.correlate` gives them.
         title: Heading of the page.
         settings: What was measured (data, protocol, seeds, ...).
 
@@ -55,6 +63,7 @@ def write_correlation_report(
     pictures = {
         "scatter": picture(correlation_scatter_figure(frame, truth, correlations)),
         "tau": picture(tau_figure(correlations)),
+        "gain": picture(window_gain_figure(correlations)),
     }
     page = render(
         "correlation.html.j2",
@@ -63,7 +72,10 @@ def write_correlation_report(
         pictures=pictures,
         count=len(frame),
         proxies=ordered_proxies(correlations),
-        baselines=BASELINES,
+        baselines=baselines(correlations),
+        warning=size_warning(correlations),
+        costs=correlations.drop_duplicates("proxy").to_dict("records"),
+        missing=missing_values(correlations),
         known={
             str(name): int(truth[name].notna().sum()) for name in correlations["truth"].unique()
         },
@@ -82,7 +94,8 @@ def _check(frame: pd.DataFrame, truth: pd.DataFrame, correlations: pd.DataFrame)
         raise ValueError(
             f"correlations has columns {list(correlations.columns)}; add the missing {missing}"
         )
-    check_candidates(frame, tuple(correlations["proxy"].unique()))
+    scored = correlations.loc[correlations["kind"] != "feature", "proxy"]
+    check_candidates(frame, tuple(scored.unique()))
     if not truth.index.equals(frame.index):
         raise ValueError(
             f"truth has {len(truth)} rows whose index differs from that of the {len(frame)} "

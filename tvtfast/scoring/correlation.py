@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tvtfast.common import checks
 from tvtfast.common.accuracies import is_accuracy
 from tvtfast.data.truth_file import ARCH
+from tvtfast.scoring.judging import COLUMNS, Judge
+from tvtfast.spaces import COUNTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from tvtfast.scoring.table import ScoreTable
-
-_STATISTICS = ("tau", "rho", "r")
-_LEAST = 3
-"""Candidates that a coefficient is told of."""
 
 
 def correlate(
@@ -28,9 +27,14 @@ def correlate(
     confidence: float = 0.95,
     n_resamples: int = 500,
     seed: int = 0,
+    top_k: int = 10,
 ) -> pd.DataFrame:
-    """Agreement of every proxy, baselines included, with measured accuracy. Multiply-adds rank as
-    FLOPs do, and have rows of their own only where they were asked for.
+    """Judge every proxy by measured accuracy: how well it ranks, what it adds once the size is held
+    fixed, what choosing by it gains inside a budget, and what it costs.
+
+    Parameter count, FLOPs, and depth, width and their like (`ScoreTable.features`) have rows of
+    their own: the baselines that cost nothing. Multiply-adds rank as FLOPs do, and have rows only
+    where they were asked for.
 
     Args:
         table: Scores of a population.
@@ -43,14 +47,30 @@ def correlate(
         n_resamples: Bootstrap resamples of the candidates; all pairs of columns with as many
             values share them.
         seed: Seed of the resamples.
+        top_k: How many best candidates ``precision`` is about.
 
     Returns:
-        One row per proxy and accuracy: ``proxy, truth, n``, and for Kendall's tau-b (``tau``),
-        Spearman's ``rho`` and Pearson's ``r`` the value and the percentile bootstrap interval
-        (``tau_low``, ``tau_high``, ...), and ``reason``: why there is no value, or empty text.
-        Signs are such that positive means the proxy ranks well: proxies where lower is better are
-        negated. Candidates with a missing value are left out of ``n``, value and interval; fewer
-        than three, or no variation among them, leave NaN.
+        One row per proxy and accuracy: ``proxy``, ``truth``, ``kind`` (``score``, ``count`` or
+        ``feature``), ``n``, and
+
+        - Kendall's tau-b (``tau``), Spearman's ``rho`` and Pearson's ``r``, and Kendall's partial
+          tau given the parameter count (``tau_given_params``), and given that and the number of
+          blocks (``tau_given_params_depth``, see `tvtfast.scoring.partial.partial_tau`), each with
+          its percentile bootstrap interval (``tau_low``, ``tau_high``, ...);
+        - ``gain``: accuracy of the best score among the candidates with 85 to 100 % of a limit in
+          parameters, less their mean; mean over ``windows``, one per candidate's parameter count
+          with at least five candidates. ``gain_share``: the same as a share of what was possible;
+        - ``precision``: share of the ``precision_k`` truly best among as many best by score, which
+          is ``precision_k / n`` by chance;
+        - ``seconds``: what a candidate cost, over all weight draws; proxies that read the same
+          forward pass share its time;
+        - ``draw_tau``: tau-b between the scores of two weight draws, mean over all pairs of
+          ``draws``.
+
+        ``reason`` says why a row has no coefficient, ``<column>_reason`` the same of the others,
+        and is empty where there is one. Signs are such that positive means the proxy ranks well:
+        proxies where lower is better are negated. Candidates with a missing value are left out of
+        ``n``, value and interval; fewer than three, or no variation among them, leave NaN.
 
     Raises:
         ValueError: ``truth`` has another number of rows than the table, an architecture that is no
@@ -60,22 +80,39 @@ def correlate(
 
     values = table.to_pandas()
     measured = _measured(values, truth)
+    checks.whole("top_k", top_k, least=1)
     if not 0 < confidence < 1 or n_resamples < 1:
         raise ValueError(
             f"confidence={confidence}, n_resamples={n_resamples}; give a confidence between 0 and "
             "1 and at least one resample"
         )
+    features = {str(name): table.features[name].to_numpy() for name in table.features}
+    sizes = {name: table[name] for name in ("params",) if name in table.higher_is_better}
+    sizes |= {name: features[name] for name in ("depth",) if name in features}
+    judge = Judge(sizes, confidence, n_resamples, seed, top_k)
     rows = []
     for proxy, higher in table.higher_is_better.items():
         if proxy == "macs" and proxy not in table.scored:
             continue
-        scores = values[proxy].to_numpy("float64") * (1.0 if higher else -1.0)
-        for column, accuracies in measured.items():
-            rows.append(
-                {"proxy": proxy, "truth": column}
-                | _agreement(scores, accuracies, confidence, n_resamples, seed)
-            )
-    return pd.DataFrame(rows)
+        scores = table[proxy] * (1.0 if higher else -1.0)
+        of_proxy = {
+            "kind": "count" if proxy in COUNTS else "score",
+            **judge.cost(table.seconds.get(proxy)),
+            **judge.draws(table.draws.get(proxy), several=bool(table.draws)),
+        }
+        rows += [
+            {"proxy": proxy, "truth": column, **of_proxy, **judge.row(proxy, scores, column, y)}
+            for column, y in measured.items()
+        ]
+    closed = {"kind": "feature", **judge.cost(None, closed=True)}
+    closed |= judge.draws(None, several=True)
+    rows += [
+        {"proxy": name, "truth": column, **closed, **judge.row(name, feature, column, y)}
+        for name, feature in features.items()
+        if name not in table.higher_is_better
+        for column, y in measured.items()
+    ]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _measured(
@@ -132,50 +169,3 @@ def _numbers(column: str, cells: pd.Series[Any]) -> npt.NDArray[np.float64]:
             "not measured"
         )
     return numbers
-
-
-def _agreement(
-    scores: npt.NDArray[np.float64],
-    accuracies: npt.NDArray[np.float64],
-    confidence: float,
-    n_resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    valid = np.isfinite(scores) & np.isfinite(accuracies)
-    scores, accuracies = scores[valid], accuracies[valid]
-    n = len(scores)
-    result: dict[str, Any] = {"n": n}
-    point = _statistics(scores, accuracies)
-    drawn = np.full((1, len(_STATISTICS)), np.nan)
-    reason = _undefined(scores, accuracies)
-    if not reason:
-        resamples = np.random.default_rng(seed).integers(n, size=(n_resamples, n))
-        drawn = np.array([_statistics(scores[rows], accuracies[rows]) for rows in resamples])
-    tail = (1 - confidence) / 2
-    for column, name in enumerate(_STATISTICS):
-        finite = drawn[np.isfinite(drawn[:, column]), column]
-        low, high = np.quantile(finite, [tail, 1 - tail]) if len(finite) else (np.nan, np.nan)
-        result |= {name: point[column], f"{name}_low": float(low), f"{name}_high": float(high)}
-    return result | {"reason": reason}
-
-
-def _undefined(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> str:
-    """Why there is no coefficient; empty where there is one."""
-    if len(x) < _LEAST:
-        return f"{len(x)} candidates have score and accuracy, {_LEAST} are needed"
-    for what, values in (("scores", x), ("accuracies", y)):
-        if np.ptp(values) == 0:
-            return f"all {len(values)} {what} are equal"
-    return ""
-
-
-def _statistics(
-    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]
-) -> tuple[float, float, float]:
-    from scipy import stats
-
-    if _undefined(x, y):
-        return np.nan, np.nan, np.nan
-    tau = stats.kendalltau(x, y, method="asymptotic").statistic
-    rho = stats.spearmanr(x, y).statistic
-    return float(tau), float(rho), float(stats.pearsonr(x, y).statistic)

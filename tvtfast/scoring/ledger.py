@@ -32,6 +32,7 @@ class _Column:
         after: What is behind it.
         keys: Of the first of equal candidates, by row; ``None`` where a score cannot be stored.
         cells: Of the first of equal candidates, by row; a number is a cell with status ``ok``.
+        seconds: What a cell that is a number took; NaN where that is not known.
     """
 
     proxy: Proxy
@@ -40,6 +41,7 @@ class _Column:
     after: str
     keys: list[str | None]
     cells: list[Cell | float | None]
+    seconds: float = math.nan
 
     def text(self, candidate: str | None) -> str:
         """What the score of a candidate is stored under."""
@@ -171,6 +173,7 @@ class Ledger:
             seconds: What each took.
         """
         column = self._columns[proxy.name, seed]
+        column.seconds = seconds
         self._store.put_values(self._entered_values(column, rows, values), seconds)
 
     def _entered(self, done: Iterable[tuple[Task, Cell]]) -> Iterator[tuple[Entry, Cell]]:
@@ -223,6 +226,10 @@ class Ledger:
             cells = self._columns[proxy.name, seed].cells
             found.append([cell for first in self._first if (cell := cells[first]) is not None])
         return found
+
+    def seconds_of_values(self, proxy: Proxy) -> list[float]:
+        """What cells took that are numbers, per weight draw; NaN where that is not known."""
+        return [self._columns[proxy.name, seed].seconds for seed in self.seeds_of(proxy)]
 
 
 def value_cell(value: float, seconds: float) -> Cell:

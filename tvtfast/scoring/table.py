@@ -32,11 +32,15 @@ class Frames(NamedTuple):
         values: ``arch``, and one column per proxy.
         status: One column per proxy.
         reasons: One column per proxy.
+        draws: Per proxy with several weight draws the values of each, float64 ``[draws, n]``.
+        seconds: Per proxy what a candidate took, where that is known.
     """
 
     values: pd.DataFrame
     status: pd.DataFrame
     reasons: pd.DataFrame
+    draws: Mapping[str, npt.NDArray[np.float64]] = {}
+    seconds: Mapping[str, float] = {}
 
 
 class ScoreTable:
@@ -131,6 +135,19 @@ class ScoreTable:
     def reasons(self) -> pd.DataFrame:
         """Per candidate and proxy what happened; empty where the status is ``ok``."""
         return self._frames.reasons
+
+    @property
+    def draws(self) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Per proxy with several weight draws the values of each, float64 ``[draws, n]``, NaN where
+        there is none; the values of the table are their means."""
+        return self._frames.draws
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Per proxy what a candidate took in the mean, over all weight draws; NaN where that is not
+        known. Proxies that read the same forward pass share its time, and a combined one takes what
+        its parts took."""
+        return self._frames.seconds
 
     @cached_property
     def features(self) -> pd.DataFrame:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from tvtfast.proxies import CombinedProxy, Proxy, macs_of
 from tvtfast.scoring.candidates import Candidate, features_of, outside_notes
 from tvtfast.scoring.cells import STATUSES, Cell, value_of
@@ -79,6 +82,7 @@ class _Column:
 
     def __init__(self, ledger: Ledger, proxy: Proxy, count: Count) -> None:
         self._draws = ledger.cells(proxy)
+        self._seconds = ledger.seconds_of_values(proxy)
         self._put_off = [
             (row, partial(count, ledger.population[row], proxy))
             for row, cell in enumerate(self._draws[0])
@@ -98,6 +102,22 @@ class _Column:
     def values(self) -> list[float]:
         """One per candidate, NaN where there is none."""
         return [value_of(cell) + 0.0 for cell in self.cells()]  # as a mean, never -0.0
+
+    def seconds(self) -> float:
+        """What a candidate took in the mean, over all weight draws; NaN where that is not known."""
+        draws = zip(self._draws, self._seconds, strict=True)
+        took = [
+            cell.seconds if isinstance(cell, Cell) else of_values
+            for cells, of_values in draws
+            for cell in cells
+        ]
+        return math.fsum(took) / len(self._draws[0])
+
+    def draws(self) -> npt.NDArray[np.float64] | None:
+        """Values of every weight draw ``[draws, n]``, where there are several."""
+        if len(self._draws) == 1:
+            return None
+        return np.array([[value_of(cell) for cell in cells] for cells in self._draws])
 
     def deviations(self) -> list[float] | None:
         """Of the weight draws, where there are several."""
@@ -127,6 +147,13 @@ class _Macs:
         """One per candidate, NaN where there is none."""
         return [macs_of(value) for value in self._flops.values()]
 
+    def seconds(self) -> float:
+        """What counting the FLOPs took."""
+        return self._flops.seconds()
+
+    def draws(self) -> None:
+        """A count has none."""
+
     def deviations(self) -> None:
         """A count has none."""
 
@@ -148,12 +175,14 @@ def _frames(
     setup: Setup,
     reference: ScoreTable | None,
 ) -> Frames:
-    """Values, statuses and reasons."""
+    """All that the table knows of its cells."""
     import pandas as pd
 
     values: dict[str, list[str] | list[float]] = {"arch": labels}
     status: dict[str, list[str]] = {}
     reasons: dict[str, list[str]] = {}
+    draws: dict[str, npt.NDArray[np.float64]] = {}
+    seconds: dict[str, float] = {}
     for name, column in columns.items():
         cells = column.cells()
         values[name] = column.values()
@@ -162,17 +191,23 @@ def _frames(
         deviations = column.deviations()
         if deviations is not None:
             values[f"{name}_std"] = deviations
+        drawn = column.draws()
+        if drawn is not None:
+            draws[name] = drawn
+        seconds[name] = column.seconds()
     frame = pd.DataFrame(values)
     directions = {proxy.name: proxy.higher_is_better for proxy in setup.single}
     for combination in setup.combined:
         _combine(combination, frame, status, reasons, directions, reference)
+        seconds[combination.name] = math.fsum(seconds[part] for part in combination.parts)
     for name, bounds in setup.constraints.items():
         window = {name: bounds}
         for row, distance in enumerate(violations(frame, window)):
             if distance > 0 and status[name][row] == "ok":
                 status[name][row] = "infeasible"
                 reasons[name][row] = f"{frame[name][row]:g} and not {describe_windows(window)}"
-    return Frames(integer_columns(frame), pd.DataFrame(status), pd.DataFrame(reasons))
+    values_of = integer_columns(frame)
+    return Frames(values_of, pd.DataFrame(status), pd.DataFrame(reasons), draws, seconds)
 
 
 def _combine(
