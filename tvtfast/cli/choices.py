@@ -12,6 +12,7 @@ PROXIES = (
     "az_progressivity",
     "az_trainability",
     "curvature",
+    "diswot",
     "dss",
     "fisher",
     "flops",

@@ -13,6 +13,7 @@ from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.checkpoint import CheckpointError
 from tvtfast.models.cifar_resnet import CifarResNet
+from tvtfast.models.class_maps import class_map
 from tvtfast.models.features import (
     FeatureFn,
     SpatialFeatures,
@@ -55,6 +56,7 @@ __all__ = [
     "attention_stats",
     "blank",
     "build",
+    "class_map",
     "extract_features",
     "features_and_outputs",
     "jvp",

@@ -17,6 +17,7 @@ from tvtfast.proxies.base import (
 )
 from tvtfast.proxies.complexity import BASELINES, macs_of
 from tvtfast.proxies.constrained import constrained_proxies
+from tvtfast.proxies.diswot import diswot
 from tvtfast.proxies.dss import dss
 from tvtfast.proxies.factory import ProxyFactory
 from tvtfast.proxies.fisher import fisher
@@ -81,6 +82,7 @@ __all__ = [
     "beside_later",
     "constrained_proxies",
     "curvature",
+    "diswot",
     "dss",
     "expand_groups",
     "fisher",

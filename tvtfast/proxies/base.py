@@ -92,6 +92,11 @@ class ProxyInputs(Protocol):
         """Last-stage features of the teacher for the batch. Needs ``teacher``."""
 
     @property
+    def teacher_class_map(self) -> SpatialFeatures:
+        """Class map of the teacher for the batch, see `tvtfast.models.class_map`. Needs
+        ``teacher``."""
+
+    @property
     def teacher_size(self) -> tuple[int, int]:
         """Grid of the teacher's last stage. Needs ``teacher``."""
 

@@ -17,6 +17,7 @@ _NEEDED = {
     "gradients": ("weights", "images", "labels", "gradients"),
     "teacher_map": ("teacher",),
     "teacher_features": ("teacher",),
+    "teacher_class_map": ("teacher",),
     "teacher_size": ("teacher",),
 }
 """What a proxy declares to read an input; the others are free."""

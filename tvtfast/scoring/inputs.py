@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -47,10 +47,15 @@ class Conditions:
 
 
 class TeacherMaps:
-    """Attention maps of the teacher's last stage, each size computed once."""
+    """Attention maps of the teacher's last stage, each size computed once, and its class map.
 
-    def __init__(self, features: SpatialFeatures) -> None:
-        self.features = features
+    Args:
+        features: Of the last stage.
+        class_map: Makes the class map.
+    """
+
+    def __init__(self, features: SpatialFeatures, class_map: Callable[[], SpatialFeatures]) -> None:
+        self.features, self._class_map = features, class_map
         self._maps: dict[tuple[int, int], Tensor] = {}
 
     def at(self, size: tuple[int, int]) -> Tensor:
@@ -58,9 +63,20 @@ class TeacherMaps:
             self._maps[size] = self.features.attention_map(size)
         return self._maps[size]
 
+    @cached_property
+    def class_map(self) -> SpatialFeatures:
+        return self._class_map()
+
     def made(self) -> Iterable[Tensor]:
-        """The maps that are there."""
+        """The attention maps that are there."""
         return self._maps.values()
+
+    def shared(self) -> Iterator[tuple[str, Tensor]]:
+        """All tensors that are there, by the name of the input."""
+        yield "teacher_features", self.features.x
+        yield from (("teacher_map", one) for one in self.made())
+        if "class_map" in self.__dict__:
+            yield "teacher_class_map", self.class_map.x
 
 
 @dataclass(frozen=True)
@@ -77,8 +93,7 @@ class View:
             if self.batch.labels is not None:
                 yield "labels", self.batch.labels
         if self.teacher is not None:
-            yield "teacher_features", self.teacher.features.x
-            yield from (("teacher_map", one) for one in self.teacher.made())
+            yield from self.teacher.shared()
 
 
 class Kept(NamedTuple):
@@ -211,6 +226,12 @@ class CandidateInputs:
         assert self.view.teacher is not None
         features = self.view.teacher.features
         return replace(features, x=features.x.to(self.features.x.device))
+
+    @property
+    def teacher_class_map(self) -> SpatialFeatures:
+        assert self.view.teacher is not None
+        found = self.view.teacher.class_map
+        return replace(found, x=found.x.to(self.device))
 
     @property
     def teacher_size(self) -> tuple[int, int]:

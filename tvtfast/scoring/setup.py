@@ -6,6 +6,7 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,14 @@ from torch import Tensor
 from tvtfast import proxies as proxy_table
 from tvtfast.common.machine import as_device
 from tvtfast.data import FrozenBatch, VisionDataset, frozen_batch, load_dataset, resolve_images
-from tvtfast.models import FeatureFn, Teacher, extract_features, load_teacher
+from tvtfast.models import (
+    FeatureFn,
+    SpatialFeatures,
+    Teacher,
+    class_map,
+    extract_features,
+    load_teacher,
+)
 from tvtfast.proxies import BASELINES, CombinedProxy, Proxy
 from tvtfast.scoring.candidates import Candidate
 from tvtfast.scoring.inputs import Conditions, TeacherMaps, View, mixed_seed
@@ -226,7 +234,12 @@ def _teacher_maps(
             f"the features of teacher {teacher.name!r} hold NaN or infinite values; check its "
             "weights and the normalisation of the images"
         )
-    return TeacherMaps(features)
+    return TeacherMaps(features, partial(_class_map, teacher, batch))
+
+
+def _class_map(teacher: Teacher, batch: FrozenBatch) -> SpatialFeatures:
+    prepared = teacher.prepare(batch.images, batch.normalization)
+    return class_map(teacher.module, prepared, feature_fn=teacher.feature_fn)
 
 
 def _dataset_of(images: Images | None) -> VisionDataset | None:
