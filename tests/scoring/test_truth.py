@@ -139,12 +139,7 @@ def test_columns_of_truth(tmp_path):
     assert chosen.frame["loss"].tolist() == [-250.0, -251.0, -252.0, -253.0]
     for row in rows:
         del row["acc"]
-    assert list(tvtfast.load_truth(written(path, rows)).frame) == [
-        "arch",
-        "epochs",
-        "loss",
-        "img_size",
-    ]
+    assert list(tvtfast.load_truth(written(path, rows)).frame) == ["arch", "epochs", "loss"]
     with pytest.raises(ValueError, match="no column 'los'; it has .*; did you mean loss"):
         tvtfast.load_truth(path, columns=["los"])
     with pytest.raises(ValueError, match="line 2: teacher is 'resnet56'; allowed is a finite"):

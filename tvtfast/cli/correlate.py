@@ -55,8 +55,9 @@ def parser() -> Parser:
         type=str,
         required=True,
         help="CSV or JSON file with rows of arch and accuracies, such as 'tvtfast truth collect' "
-        "writes, or ViT-Bench-101: gt_autoformer.pth, gt_pit.pth; its columns space, img_size, "
-        "patch_size and num_classes stand for flags that are not given",
+        "writes, or ViT-Bench-101: gt_autoformer.pth, gt_pit.pth, or a JSON file of OoD-ViT-NAS; "
+        "its columns space, img_size, patch_size and num_classes stand for flags that are not "
+        "given",
     )
     parser.add_argument(
         "--columns",

@@ -17,12 +17,16 @@ import torch
 from tvtfast.common.accuracies import is_accuracy
 from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.common.names import did_you_mean
+from tvtfast.data.ood_vit_nas import is_ood_vit_nas, ood_vit_nas_sections
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ARCH, SPACE = "arch", "space"
 """Columns that say of what the others are."""
+
+STATED = ("data_set", "num_classes", "img_size", "patch_size")
+"""Columns that say how all architectures of a file were trained."""
 
 MAX_BYTES = 2**26
 """Largest truth file, also when it is unpacked."""
@@ -85,8 +89,8 @@ def read_sections(path: str | os.PathLike[str]) -> dict[str, list[Row]]:
 
     Args:
         path: A ``.csv`` file with a header; a ``.json`` file with a list of rows, alone or under
-            the key ``rows``, or with one list per section; or a ``.pth`` file of the same, read
-            with torch's safe loader.
+            the key ``rows``, with one list per section, or as OoD-ViT-NAS has them; or a ``.pth``
+            file of the same, read with torch's safe loader.
 
     Returns:
         Rows by section. What has no sections is one without a name (``""``).
@@ -110,6 +114,8 @@ def read_sections(path: str | os.PathLike[str]) -> dict[str, list[Row]]:
             content = torch.load(path, map_location="cpu", weights_only=True)
         else:
             content = json.loads(path.read_text(encoding="utf-8"))
+        if is_ood_vit_nas(content):
+            content = ood_vit_nas_sections(content)
         if isinstance(content, dict) and isinstance(content.get(_WHOLE), list):
             content = content[_WHOLE]
         sections = content if isinstance(content, dict) else {"": content}
@@ -124,7 +130,7 @@ def measured(rows: Sequence[Row], columns: Iterable[str] = ()) -> Measured:
     """What was measured of the architectures of some rows.
 
     Columns of truth are those that are named; else those whose names end in ``acc`` or
-    ``accuracy``; where there is none, all columns of numbers.
+    ``accuracy``; where there is none, all columns of numbers but those of `STATED`.
 
     Args:
         rows: At least one.
@@ -147,7 +153,9 @@ def measured(rows: Sequence[Row], columns: Iterable[str] = ()) -> Measured:
             f"{did_you_mean(unknown[0], candidates)}"
         )
     chosen = chosen or [name for name in candidates if is_accuracy(name)]
-    chosen = chosen or [name for name in candidates if _is_numeric(rows, name)]
+    chosen = chosen or [
+        name for name in candidates if name not in STATED and _is_numeric(rows, name)
+    ]
     if not chosen:
         raise BadFileError(
             f"{path} has no column of accuracies beside {ARCH!r}; it has "

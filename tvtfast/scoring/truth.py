@@ -11,15 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.foreign import BadFileError, reading
-from tvtfast.data.truth_file import ARCH, SPACE, Row, identities, measured, read_sections
+from tvtfast.data.truth_file import (
+    ARCH,
+    SPACE,
+    STATED,
+    Row,
+    identities,
+    measured,
+    read_sections,
+)
 from tvtfast.spaces import Space, reference, references, space_of
 from tvtfast.spaces import get as get_space
 
 if TYPE_CHECKING:
     import pandas as pd
-
-STATED = ("data_set", "num_classes", "img_size", "patch_size")
-"""Columns that say how all architectures of a file were trained, see `Truth.stated`."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class Truth:
         archs: The architectures, decoded, in file order.
         frame: The same rows: ``arch`` (canonical JSON), and float64 columns of truth, NaN where
             nothing was measured. `tvtfast.correlate` takes it.
-        stated: Those of `STATED` that the file has, with one value in all rows.
+        stated: Those of `tvtfast.data.truth_file.STATED` that the file has, with one value in all
+            rows.
         left_out: Rows and columns of the file that are not here, and why.
     """
 
@@ -52,11 +58,11 @@ def load_truth(
     """Read trained accuracies of architectures of any space.
 
     Args:
-        path: A ``.json`` file with a list of rows, alone or in an object with one list per space;
-            a ``.csv`` file with a header; or a ``.pth`` file of ViT-Bench-101, read with torch's
-            safe loader. A row has ``arch``, a dictionary, the string form of its space or the name
-            of a published model, columns of numbers, and perhaps ``space``. A cell that is
-            missing, null or empty was not measured.
+        path: A ``.json`` file with a list of rows, alone or in an object with one list per space,
+            or a file of OoD-ViT-NAS; a ``.csv`` file with a header; or a ``.pth`` file of
+            ViT-Bench-101, read with torch's safe loader. A row has ``arch``, a dictionary, the
+            string form of its space or the name of a published model, columns of numbers, and
+            perhaps ``space``. A cell that is missing, null or empty was not measured.
         space: The space, or its name; default the one that the file names, or that strings and
             names in it are of.
         default: The space of a file that names none, or this one among others.
