@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,6 +38,7 @@ def test_methods_by_hand():
         "rank_sum": [1 + 3, 2 + 1, 3 + 2],
         "product": [0, 0, 0.5],
         "zscore_sum": (stats.zscore(frame["a"]) + stats.zscore(frame["b"])).tolist(),
+        "log_rank_sum": [math.log(1 / 3), math.log(2 / 3 * 1 / 3), math.log(2 / 3)],
     }
     assert set(expected) == set(METHODS)
     for method, values in expected.items():
