@@ -14,6 +14,7 @@ import tvtfast
 from tvtfast import proxies, spaces
 from tvtfast.data import frozen_batch
 from tvtfast.models import CifarResNet, SpatialFeatures, last_features
+from tvtfast.scoring.candidates import ArchCandidate
 
 TINY, PIT = spaces.get("autoformer-tiny"), spaces.get("pit")
 DEFINED = [name for name in proxies.RELATIONS if name != "relation_ickd"]
@@ -101,6 +102,32 @@ def test_scores_are_the_definitions(space, patch, dtype, batch, teacher):
             value = table.to_pandas()[name][row]
             tolerance = 1e-3 if dtype == "float32" else 1e-6
             assert value == pytest.approx(expected, rel=tolerance), name
+
+
+def test_populations_share_their_forward_passes(batch, teacher, monkeypatch):
+    """No module is built, and each candidate has the scores it has alone."""
+
+    def refuse(*arguments):
+        raise AssertionError("a module was built")
+
+    monkeypatch.setattr(ArchCandidate, "module", refuse)
+    archs = PIT.sample(4, 0)
+    settings = {"space": PIT, "proxies": proxies.RELATIONS, "teacher": teacher, "images": batch}
+    frame = tvtfast.score(archs, patch_size=8, **settings).to_pandas()
+    assert frame[DEFINED].notna().all(axis=None)
+    for row, arch in enumerate(archs):
+        alone = tvtfast.score([arch], patch_size=8, **settings).to_pandas()
+        expected = frame[DEFINED].iloc[row].tolist()
+        assert alone[DEFINED].iloc[0].tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_score_of_features_that_reads_more_says_what_it_lacks(batch):
+    reads = proxies.Proxy(
+        "reads", lambda inputs: inputs.flops, needs=frozenset({"images"}), of_features=True
+    )
+    table = tvtfast.score(PIT.sample(2, 0), space=PIT, proxies=(reads,), images=batch, patch_size=8)
+    assert table.status["reads"].tolist() == ["error"] * 2
+    assert "'flops'" in table.reasons["reads"][0]
 
 
 def test_unequal_channels_are_unsupported_with_the_reason(batch, teacher):

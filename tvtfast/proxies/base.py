@@ -121,8 +121,9 @@ class StepInputs(Protocol):
 class Proxy:
     """A score of one untrained candidate.
 
-    ``compute`` says what it is for a single candidate. Where the score is a mean over images or a
-    sum over layers, say that too, and whole populations are scored at once, with equal results.
+    ``compute`` says what it is for a single candidate. Where the score is a mean over images, a sum
+    over layers or a function of the last features, say that too, and whole populations are scored
+    at once, with equal results.
 
     Args:
         name: Column name.
@@ -136,6 +137,8 @@ class Proxy:
         per_image: Score of every image, ``[*, B]``, from ``features`` of one candidate or of
             several ``[K, B, P+N, C]``; the score is its mean over images.
         per_step: Summand of one layer; the score is the sum over layers.
+        of_features: Whether ``compute`` reads of a candidate its ``features`` alone, beside images
+            and teacher, so that whole populations share their forward passes.
         compute_many: For a score of nothing but ``inputs.arch``: from several architectures of one
             space their scores by place, some at a time, as they are ready; ``compute`` is asked
             about those that it leaves out.
@@ -162,6 +165,7 @@ class Proxy:
     description: str = ""
     per_image: Callable[[ProxyInputs], Tensor] | None = None
     per_step: Callable[[StepInputs], float] | None = None
+    of_features: bool = False
     compute_many: Callable[[Sequence[Any]], Iterable[Mapping[int, float]]] | None = None
     compute_draws: Callable[[Sequence[ProxyInputs]], Sequence[float]] | None = None
     beside: tuple[Proxy, ...] = ()

@@ -46,7 +46,8 @@ def _register(
 ) -> str:
     needs = frozenset({"weights", "images", "teacher"})
     compute = _Likeness(distance, matrices)
-    return register(Proxy(name, compute, needs=needs, description=description)).name
+    proxy = Proxy(name, compute, needs=needs, description=description, of_features=True)
+    return register(proxy).name
 
 
 def _ickd(student: Tensor, teacher: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ class Evaluator:
                     if proxy.per_step is not None:
                         self._enter_sums(ledger, joint, rows, proxy, seed)
                 means = [proxy for proxy in proxies if proxy.per_step is None]
-                for found in joint.means(means) if means else ():
+                for found in joint.of_features(means) if means else ():
                     self._enter(ledger, [((rows[row], p, seed), cell) for row, p, cell in found])
             except Exception as error:
                 if not may_fall_back(error):

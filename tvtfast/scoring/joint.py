@@ -1,11 +1,11 @@
-"""Proxies that are sums over layers or means over images, for whole populations at once."""
+"""Proxies that are sums over layers or made of features, for whole populations at once."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from torch import Tensor
 from tvtfast.common.memory import is_out_of_memory
 from tvtfast.models import SpatialFeatures, parameter_rule
 from tvtfast.population import Population, WeightBank
-from tvtfast.proxies import Proxy
+from tvtfast.proxies import Proxy, ProxyInputs
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
 from tvtfast.scoring.cells import Cell
 from tvtfast.scoring.declared import DeclaredInputs
@@ -51,7 +51,8 @@ class StepView:
 
 @dataclass(frozen=True)
 class FeaturesView:
-    """What ``per_image`` may read of `tvtfast.proxies.ProxyInputs`, for several candidates."""
+    """What ``per_image`` may read of `tvtfast.proxies.ProxyInputs`, for several candidates; and
+    ``compute`` of a proxy that is made of features, for one."""
 
     features: SpatialFeatures
     images: Tensor
@@ -63,6 +64,12 @@ class FeaturesView:
         assert self.teacher is not None
         return self.teacher.features.size
 
+    @property
+    def teacher_features(self) -> SpatialFeatures:
+        assert self.teacher is not None
+        features = self.teacher.features
+        return replace(features, x=features.x[self.shown])
+
     def teacher_map(self, size: tuple[int, int]) -> Tensor:
         assert self.teacher is not None
         return self.teacher.at(size)[self.shown]
@@ -72,7 +79,7 @@ class FeaturesView:
         yield "features", self.features.x
         yield "images", self.images
         if self.teacher is not None:
-            yield from (("teacher_map", one) for one in self.teacher.made())
+            yield from self.teacher.shared()
 
 
 class JointScorer:
@@ -106,16 +113,16 @@ class JointScorer:
             **asdict(first.options),
         )
 
-    def means(self, proxies: Sequence[Proxy]) -> Iterator[list[tuple[int, Proxy, Cell]]]:
-        """Cells of all candidates with proxies that are means over images, some at a time, as they
-        are ready: row, proxy, cell."""
+    def of_features(self, proxies: Sequence[Proxy]) -> Iterator[list[tuple[int, Proxy, Cell]]]:
+        """Cells of all candidates with proxies that are means over images or made of features, some
+        at a time, as they are ready: row, proxy, cell."""
         assert self._view.batch is not None
         started = time.perf_counter()
         for found in self.population.features(self._view.batch.images):
             view = FeaturesView(
                 found.features, self._view.batch.images, slice(None), self._view.teacher
             )
-            of = {proxy: _mean_cells(proxy, view) for proxy in proxies}
+            of = {proxy: _feature_cells(proxy, view) for proxy in proxies}
             share = (time.perf_counter() - started) / (len(proxies) * sum(map(len, found.rows)))
             yield [
                 (row, proxy, cell._replace(seconds=share))
@@ -174,6 +181,30 @@ def _image_scores(proxy: Proxy, view: FeaturesView) -> npt.NDArray[np.float64]:
     return scores.double().cpu().numpy()
 
 
+def _feature_cells(proxy: Proxy, view: FeaturesView) -> list[Cell]:
+    """Cells of several candidates."""
+    if proxy.per_image is not None:
+        return _mean_cells(proxy, view)
+    return [_cell(proxy, replace(view, features=one)) for one in _apart(view.features)]
+
+
+def _cell(proxy: Proxy, view: FeaturesView) -> Cell:
+    """The cell of one candidate from its features."""
+    try:
+        with unchanged(proxy, view.shared()), torch.no_grad():
+            value = float(proxy.compute(cast(ProxyInputs, DeclaredInputs(view, proxy))))
+    except Exception as error:
+        if is_out_of_memory(error) or isinstance(error, SpoiledInputsError):
+            raise
+        return failure_cell(error, 0.0)
+    return value_cell(value, 0.0)
+
+
+def _apart(features: SpatialFeatures) -> list[SpatialFeatures]:
+    """Features of several candidates one by one, ``[B, P+N, C]`` each."""
+    return [replace(features, x=x) for x in features.x]
+
+
 def _mean_cells(proxy: Proxy, view: FeaturesView) -> list[Cell]:
     """Cells of several candidates. Where the proxy fails, every candidate is asked alone, on the
     features that are there, which tells whose cell has no value and why."""
@@ -225,7 +256,7 @@ def weight_bank(
 
 def scorable_jointly(proxy: Proxy) -> bool:
     """Whether a proxy can be computed for many candidates at once."""
-    return proxy.per_image is not None or proxy.per_step is not None
+    return proxy.per_image is not None or proxy.per_step is not None or proxy.of_features
 
 
 def joint_candidates(population: Sequence[Candidate]) -> dict[int, ArchCandidate]:
