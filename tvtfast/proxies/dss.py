@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tvtfast.models import UnsupportedModelError, temporary_mode
 from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
-from tvtfast.proxies.network import input_shape, like_weights, logits_of
+from tvtfast.proxies.network import ZERO_CLASSIFIER, input_shape, like_weights, logits_of
 from tvtfast.proxies.nuclear_norms import nuclear_norms
 
 _ATTENTION = {"attn", "attention", "self_attention", "self_attn"}
@@ -38,7 +38,8 @@ def dss(module: nn.Module, *, img_size: int | tuple[int, int]) -> Tensor:
 
     Raises:
         UnsupportedModelError: There are no attention weights, or no logits.
-        UndefinedScoreError: A gradient is NaN or infinite.
+        UndefinedScoreError: A gradient is NaN or infinite, or none reaches a weight, as in a
+            network whose classifier is initialised with zeros.
 
     Source: Zhou et al., "Training-free Transformer Architecture Search", CVPR 2022.
     """
@@ -65,7 +66,10 @@ def dss(module: nn.Module, *, img_size: int | tuple[int, int]) -> Tensor:
     diverse, salient = pairs[: len(attention)], pairs[len(attention) :]
     norms = nuclear_norms([matrix for pair in diverse for matrix in pair]).view(-1, 2)
     saliency = sum(((w * g).abs().double().sum() for w, g in salient), norms.new_zeros(()))
-    return norms.prod(dim=1).sum() + saliency
+    score = norms.prod(dim=1).sum() + saliency
+    if not score:
+        raise UndefinedScoreError(f"no gradient reaches a weight; {ZERO_CLASSIFIER}")
+    return score
 
 
 def _weights(module: nn.Module) -> tuple[list[str], list[str]]:

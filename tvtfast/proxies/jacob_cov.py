@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tvtfast import kernels
 from tvtfast.models import UnsupportedModelError, temporary_mode
 from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
-from tvtfast.proxies.network import like_weights, logits_of
+from tvtfast.proxies.network import ZERO_CLASSIFIER, like_weights, logits_of
 
 RIDGE = 1e-5
 
@@ -35,7 +35,8 @@ def jacob_cov(module: nn.Module, images: Tensor) -> Tensor:
 
     Raises:
         UnsupportedModelError: No logits, or no gradient reaches the images.
-        UndefinedScoreError: A gradient is constant over its image, NaN or infinite.
+        UndefinedScoreError: A gradient is constant over its image, NaN or infinite, or all are 0,
+            as in a network whose classifier is initialised with zeros.
 
     Source: Mellor et al., "Neural Architecture Search without Training", first version
     (arXiv 2006.04647v1); ``jacob_cov`` of Abdelfattah et al., "Zero-Cost Proxies for Lightweight
@@ -55,6 +56,8 @@ def jacob_cov(module: nn.Module, images: Tensor) -> Tensor:
     rows = gradients.flatten(1).double()
     rows = rows - rows.mean(dim=1, keepdim=True)
     lengths = rows.norm(dim=1, keepdim=True)
+    if not gradients.any():
+        raise UndefinedScoreError(f"all input gradients are 0; {ZERO_CLASSIFIER}")
     if not (lengths.isfinite().all() and lengths.all()):
         raise UndefinedScoreError(
             "input gradients have no correlation: one is constant over its image, NaN or infinite"

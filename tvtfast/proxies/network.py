@@ -9,6 +9,11 @@ from torch import Tensor, nn
 
 from tvtfast.models import CandidateModel, UnsupportedModelError
 
+ZERO_CLASSIFIER = (
+    "is the classifier initialised with zeros, as that of torchvision's ViT is? Draw its weights"
+)
+"""What to do where no gradient passes the logits."""
+
 
 def logits_of(module: nn.Module, output: Any) -> Tensor:
     """The logits ``[B, *]`` in what a network returned: a tensor, or an object with ``logits``.
