@@ -28,7 +28,9 @@ def study(proxies: dict[str, float], truths: list[str], n: int = 30) -> Study:
         | dict.fromkeys(COEFFICIENTS, tau)
         | {f"{key}_low": tau - 0.1 for key in COEFFICIENTS}
         | {f"{key}_high": tau + 0.1 for key in COEFFICIENTS}
-        | {"gain": 2 * tau, "gain_share": tau, "windows": 20, "precision": 0.3, "precision_k": 10}
+        | {"gain": 2 * tau, "gain_low": tau, "gain_high": 3 * tau}
+        | {"gain_share": tau, "gain_share_low": tau - 0.1, "gain_share_high": tau + 0.1}
+        | {"windows": 20, "precision": 0.3, "precision_k": 10}
         | {"seconds": 0.0123, "draws": 2, "draw_tau": 0.9, "reason": ""}
         | {f"{key}_reason": "" for key in REASONED}
         for name in truths

@@ -13,7 +13,7 @@ from scipy import stats
 import tvtfast
 from tvtfast.data import load_vit_bench
 from tvtfast.scoring.agreement import Sample
-from tvtfast.scoring.budget import precision, window_gain
+from tvtfast.scoring.budget import Windows, precision
 from tvtfast.scoring.partial import partial_tau
 from tvtfast.scoring.table import ScoreTable
 
@@ -129,6 +129,13 @@ def test_lower_is_better_is_the_same_question(columns):
     assert row_of(frame, "a").equals(row_of(frame, "b"))
 
 
+def window_gain(scores, accuracies, params):
+    """Gain, share, number of windows and reason, of the candidates themselves."""
+    windows = Windows(params, np.ones((1, len(params)), np.float32))
+    found = windows.gain("x", scores, "y", accuracies)
+    return found.gain[0], found.share[0], len(windows), found.reason
+
+
 def slow_gain(scores, accuracies, params):
     """In exact arithmetic, a window at a time."""
     gains, possible = [], []
@@ -163,10 +170,44 @@ def test_gains_at_the_ends():
     assert window_gain(accuracies, accuracies, params) == (2.0, 1.0, 1, "")
     assert window_gain(-accuracies, accuracies, params)[:2] == (-2.0, -1.0)
     assert window_gain(np.zeros(9), accuracies, params)[:2] == (0.0, 0.0)
-    few = window_gain(accuracies[3:], accuracies[3:], params[3:])
-    assert np.isnan(few.gain) and few.windows == 0 and "no limit has 5 candidates" in few.reason
-    flat = window_gain(accuracies, np.ones(9), params)
-    assert flat.gain == 0 and np.isnan(flat.share) and "accuracies are equal" in flat.reason
+    gain, _, windows, reason = window_gain(accuracies[3:], accuracies[3:], params[3:])
+    assert np.isnan(gain) and windows == 0 and "no limit has 5 candidates" in reason
+    gain, share, _, reason = window_gain(accuracies, np.ones(9), params)
+    assert gain == 0 and np.isnan(share) and "accuracies are equal" in reason
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_gains_of_resamples_are_those_of_their_rows(columns, tied):
+    """The windows stay; what a resample does not hold is not there, what it holds twice counts
+    twice."""
+    x, y, params, _ = columns
+    x = x if tied else x + np.arange(60) / 1000
+    drawn = np.random.default_rng(4).integers(60, size=(8, 60))
+    times = np.array([np.bincount(rows, minlength=60) for rows in drawn], np.float32)
+    windows = Windows(params, times)
+    found = windows.gain("x", x, "y", y)
+    for place, rows in enumerate(drawn):
+        gains, possible = [], []
+        for limit in np.unique(params):
+            inside = (params >= 0.85 * limit) & (params <= limit)
+            held = rows[inside[rows]]
+            if inside.sum() < 5 or not len(held):
+                continue
+            best = held[x[held] == x[held].max()]
+            gains.append(y[best].mean() - y[held].mean())
+            possible.append(y[held].max() - y[held].mean())
+        assert found.gain[place] == pytest.approx(np.mean(gains))
+        assert found.share[place] == pytest.approx(np.sum(gains) / np.sum(possible))
+
+
+def test_many_limits_are_taken_evenly():
+    params = np.linspace(100, 200, 400)
+    windows = Windows(params, np.ones((1, 400), np.float32))
+    assert len(windows) == 100
+    limits = [params[rows].max() for rows in windows._members]
+    assert limits[-1] == 200 and np.ptp(np.diff(limits)) < 0.6
+    found = windows.gain("x", params, "y", params)
+    assert found.share[0] == 1
 
 
 def test_precision_shares_places_among_equals():

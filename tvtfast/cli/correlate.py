@@ -170,7 +170,7 @@ def _tables(agreement: pd.DataFrame) -> list[str]:
         gained = {
             "Spearman": _numbers(rows, "rho", "+.3f"),
             "Pearson": _numbers(rows, "r", "+.3f"),
-            "gain": _numbers(rows, "gain", "+.2f"),
+            "gain": _intervals(rows, "gain", "+.2f"),
             "of possible": _numbers(rows, "gain_share", "+.0%"),
             "windows": _numbers(rows, "windows", "d"),
             f"top {k}": _numbers(rows, "precision", ".2f"),
@@ -192,10 +192,10 @@ def _by_proxy(rows: pd.DataFrame, shown: Mapping[str, list[str]]) -> pd.DataFram
     return pd.DataFrame(shown, index=rows["proxy"].tolist())
 
 
-def _intervals(rows: pd.DataFrame, name: str) -> list[str]:
+def _intervals(rows: pd.DataFrame, name: str, form: str = "+.3f") -> list[str]:
     columns = [rows[f"{name}{end}"] for end in ("", "_low", "_high")]
     return [
-        "nan" if math.isnan(value) else f"{value:+.3f} [{low:+.2f}, {high:+.2f}]"
+        "nan" if math.isnan(value) else f"{value:{form}} [{low:+.2f}, {high:+.2f}]"
         for value, low, high in zip(*columns, strict=True)
     ]
 

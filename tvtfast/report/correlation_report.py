@@ -17,11 +17,15 @@ from tvtfast.report.html import picture, render
 from tvtfast.report.missing import REASONED, missing_values
 
 _COEFFICIENTS = ("tau", "tau_given_params", "tau_given_params_depth", "rho", "r")
-_JUDGED = ("gain", "gain_share", "windows", "precision", "precision_k")
+_JUDGED = ("windows", "precision", "precision_k")
 _COST = ("seconds", "draws", "draw_tau")
 _COLUMNS = (
     *("proxy", "truth", "kind", "n"),
-    *(f"{name}{end}" for name in _COEFFICIENTS for end in ("", "_low", "_high")),
+    *(
+        f"{name}{end}"
+        for name in (*_COEFFICIENTS, "gain", "gain_share")
+        for end in ("", "_low", "_high")
+    ),
     *_JUDGED,
     *_COST,
     *("reason", *(f"{name}_reason" for name in REASONED)),

@@ -22,6 +22,10 @@ class Sample:
     products of matrices; a candidate is tied with itself. Coefficients are NaN where all values of
     a column are equal, in the resample or altogether.
 
+    Attributes:
+        times: How often every resample holds a candidate ``[1 + R, n]``, the candidates themselves
+            first.
+
     Args:
         n: Candidates.
         n_resamples: Resamples, which samples of as many candidates share.
@@ -33,33 +37,36 @@ class Sample:
         drawn += n * np.arange(n_resamples)[:, None]
         times = np.bincount(drawn.ravel(), minlength=n * n_resamples).reshape(n_resamples, n)
         # sums of these counts over one row of pairs are exact in fp32
-        self._times = np.vstack([np.ones((1, n)), times]).astype(np.float32)
+        self.times = np.vstack([np.ones((1, n)), times]).astype(np.float32)
         self._columns: dict[str, _Column] = {}
         self._taus: dict[tuple[str, str], Floats] = {}
 
     def add(self, name: str, values: Floats) -> None:
         """Add a column of finite values ``[n]``; one that is there stays."""
         if name not in self._columns:
-            self._columns[name] = _Column(values, self._times)
+            self._columns[name] = _Column(values, self.times)
+
+    def __getitem__(self, name: str) -> Floats:
+        return self._columns[name].values
 
     def tau(self, first: str, second: str) -> Floats:
         """Kendall's tau-b ``[1 + R]``."""
         key = (min(first, second), max(first, second))
         if key not in self._taus:
             x, y = (self._columns[name] for name in key)
-            self._taus[key] = _ratio(_concordant(x.values, y.values, self._times), x.pairs, y.pairs)
+            self._taus[key] = _ratio(_concordant(x.values, y.values, self.times), x.pairs, y.pairs)
         return self._taus[key]
 
     def rho(self, first: str, second: str) -> Floats:
         """Spearman's rho ``[1 + R]``."""
         x, y = self._columns[first], self._columns[second]
-        covered = (self._times * x.ranks * y.ranks).sum(axis=1)
+        covered = (self.times * x.ranks * y.ranks).sum(axis=1)
         return _ratio(covered, x.rank_squares, y.rank_squares)
 
     def r(self, first: str, second: str) -> Floats:
         """Pearson's r ``[1 + R]``."""
         x, y = self._columns[first], self._columns[second]
-        products = self._times @ (x.centred * y.centred) / len(x.values)
+        products = self.times @ (x.centred * y.centred) / len(x.values)
         found = _ratio(products - x.means * y.means, x.variances, y.variances)
         found[(x.pairs == 0) | (y.pairs == 0)] = np.nan
         return found

@@ -55,11 +55,12 @@ def correlate(
 
         - Kendall's tau-b (``tau``), Spearman's ``rho`` and Pearson's ``r``, and Kendall's partial
           tau given the parameter count (``tau_given_params``), and given that and the number of
-          blocks (``tau_given_params_depth``, see `tvtfast.scoring.partial.partial_tau`), each with
-          its percentile bootstrap interval (``tau_low``, ``tau_high``, ...);
+          blocks (``tau_given_params_depth``, see `tvtfast.scoring.partial.partial_tau`);
         - ``gain``: accuracy of the best score among the candidates with 85 to 100 % of a limit in
           parameters, less their mean; mean over ``windows``, one per candidate's parameter count
-          with at least five candidates. ``gain_share``: the same as a share of what was possible;
+          with at least five candidates. ``gain_share``: the same as a share of what was possible.
+          These and the coefficients have percentile bootstrap intervals (``tau_low``,
+          ``tau_high``, ...), with the windows as they are;
         - ``precision``: share of the ``precision_k`` truly best among as many best by score, which
           is ``precision_k / n`` by chance;
         - ``seconds``: what a candidate cost, over all weight draws; proxies that read the same

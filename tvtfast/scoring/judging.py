@@ -10,17 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tvtfast.scoring.agreement import Floats, Sample
-from tvtfast.scoring.budget import precision, window_gain
+from tvtfast.scoring.budget import Gain, Windows, precision
 from tvtfast.scoring.partial import Partial, partial_tau
 
 COEFFICIENTS = ("tau", "tau_given_params", "tau_given_params_depth", "rho", "r")
+_WITH_INTERVAL = (*COEFFICIENTS, "gain", "gain_share")
 COLUMNS = (
     "proxy",
     "truth",
     "kind",
     "n",
-    *(f"{name}{end}" for name in COEFFICIENTS for end in ("", "_low", "_high")),
-    *("gain", "gain_share", "windows", "precision", "precision_k"),
+    *(f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")),
+    *("windows", "precision", "precision_k"),
     *("seconds", "draws", "draw_tau", "reason"),
     *(f"{name}_reason" for name in ("tau_given_params", "tau_given_params_depth")),
     *(f"{name}_reason" for name in ("gain", "precision", "seconds", "draw_tau")),
@@ -54,6 +55,7 @@ class Judge:
         self._tails = [(1 - confidence) / 2, (1 + confidence) / 2]
         self._n_resamples, self._seed = n_resamples, seed
         self._samples: dict[bytes, Sample] = {}
+        self._windows: dict[bytes, Windows] = {}
 
     def row(self, proxy: str, scores: Floats, column: str, accuracies: Floats) -> dict[str, Any]:
         """All that depends on both columns.
@@ -71,10 +73,9 @@ class Judge:
         if reason:
             missing = ("tau_given_params", "tau_given_params_depth", "gain", "precision")
             nothing = Partial(np.full(2, np.nan), reason)
-            for name in COEFFICIENTS:
+            for name in _WITH_INTERVAL:
                 row |= self._with_interval(name, nothing.values)
-            row |= {"gain": np.nan, "gain_share": np.nan, "windows": 0}
-            row |= {"precision": np.nan, "precision_k": self._top_k}
+            row |= {"windows": 0, "precision": np.nan, "precision_k": self._top_k}
             return row | {f"{name}_reason": reason for name in missing}
         sample = self._sample(known)
         first, second = f"score {proxy}", f"truth {column}"
@@ -89,7 +90,7 @@ class Judge:
             found = self._given(sample, known, first, second, held)
             row |= self._with_interval(name, found.values)
             row[f"{name}_reason"] = found.reason
-        return row | self._gain(known, x, y) | self._precision(x, y)
+        return row | self._gain(sample, known, first, second) | self._precision(x, y)
 
     def _sample(self, known: npt.NDArray[np.bool_]) -> Sample:
         """The resamples of some candidates."""
@@ -125,13 +126,22 @@ class Judge:
         same = f"all {len(values)} candidates have the same {size}"
         return same if np.ptp(values) == 0 else ""
 
-    def _gain(self, known: npt.NDArray[np.bool_], x: Floats, y: Floats) -> dict[str, Any]:
-        if "params" not in self._sizes or not np.isfinite(self._sizes["params"][known]).all():
-            found: dict[str, Any] = {"gain": np.nan, "gain_share": np.nan, "windows": 0}
-            return found | {"gain_reason": self._unfit("params", known)}
-        gain = window_gain(x, y, self._sizes["params"][known])
-        found = {"gain": gain.gain, "gain_share": gain.share, "windows": gain.windows}
-        return found | {"gain_reason": gain.reason}
+    def _gain(
+        self, sample: Sample, known: npt.NDArray[np.bool_], first: str, second: str
+    ) -> dict[str, Any]:
+        params = self._sizes.get("params", np.full(len(known), np.nan))[known]
+        if not np.isfinite(params).all():
+            nothing = np.full(2, np.nan)
+            gain, windows = Gain(nothing, nothing, self._unfit("params", known)), 0
+        else:
+            key = known.tobytes()
+            if key not in self._windows:
+                self._windows[key] = Windows(params, sample.times)
+            x, y = sample[first], sample[second]
+            gain, windows = self._windows[key].gain(first, x, second, y), len(self._windows[key])
+        row: dict[str, Any] = {"windows": windows, "gain_reason": gain.reason}
+        row |= self._with_interval("gain", gain.gain)
+        return row | self._with_interval("gain_share", gain.share)
 
     def _precision(self, x: Floats, y: Floats) -> dict[str, Any]:
         k, n = self._top_k, len(x)

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def window_gain_figure(correlations: pd.DataFrame) -> Figure:
-    """Gain over the mean of a budget window by proxy, one panel per truth column, the share of the
-    possible gain beside every bar.
+    """Gain over the mean of a budget window by proxy with its interval, one panel per truth column,
+    the share of the possible gain beside every bar.
 
     Args:
         correlations: One row per proxy and truth column: ``proxy``, ``truth``, ``kind``, ``gain``,
-            ``gain_share`` and ``windows``.
+            ``gain_low``, ``gain_high`` and ``gain_share``.
     """
     proxies, free = ordered_proxies(correlations), baselines(correlations)
     truths = list(correlations["truth"].unique())
@@ -65,6 +65,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, proxies: list[str], free: list[str]) 
         color = MUTED if proxy in free else BLUE
         if pd.notna(row["gain"]):
             axes.barh(position, row["gain"], height=0.6, color=color)
+            axes.plot([row["gain_low"], row["gain_high"]], [position] * 2, color=INK, linewidth=1)
         axes.text(
             1.02,
             position,
