@@ -25,7 +25,15 @@ ALLOWED: dict[str, set[str]] = {
     "models": {"common", "initialization", "kernels", "spaces"},
     "population": {"common", "initialization", "kernels", "models", "spaces"},
     "proxies": {"common", "kernels", "models"},
-    "scoring": {"common", "data", "models", "population", "proxies", "spaces"},
+    "scoring": {
+        "common",
+        "data",
+        "initialization",
+        "models",
+        "population",
+        "proxies",
+        "spaces",
+    },
     "strategies": {"common", "spaces"},
     "report": {"common"},
     "searching": {

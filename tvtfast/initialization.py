@@ -9,6 +9,7 @@ number of threads or the order of calls. A narrow candidate is a slice of a wide
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -65,6 +66,10 @@ class ParameterInit:
     groups: int = 1
 
 
+Draw = Callable[[Tensor, str, int, ParameterInit], None]
+"""Draws a parameter in place, from its name, the seed and how."""
+
+
 @runtime_checkable
 class DeclaresInit(Protocol):
     """A module that states how the parameters of its subtree are drawn.
@@ -76,7 +81,7 @@ class DeclaresInit(Protocol):
     def parameter_init(self, name: str, owner: nn.Module) -> ParameterInit | None: ...
 
 
-def initialize_(module: M, seed: int = 0) -> M:
+def initialize_(module: M, seed: int = 0, *, draw: Draw | None = None) -> M:
     """Draw every parameter of ``module`` by its index, in place.
 
     The distribution of a parameter is what the closest enclosing module with a ``parameter_init``
@@ -93,6 +98,7 @@ def initialize_(module: M, seed: int = 0) -> M:
     Args:
         module: Any module, on any device, of any floating dtype.
         seed: Integer in ``[0, 2**64)``.
+        draw: Draws a parameter in place of `draw_`, with the same values.
 
     Returns:
         ``module`` itself.
@@ -101,7 +107,7 @@ def initialize_(module: M, seed: int = 0) -> M:
     `tvtfast.kernels.indexed_normal_`.
     """
     with torch.no_grad():
-        _initialize_subtree(module, "", seed, rule=None, rule_prefix="", done=set())
+        _initialize_subtree(module, "", seed, draw or draw_, rule=None, rule_prefix="", done=set())
     return module
 
 
@@ -109,6 +115,7 @@ def _initialize_subtree(
     module: nn.Module,
     prefix: str,
     seed: int,
+    draw: Draw,
     rule: DeclaresInit | None,
     rule_prefix: str,
     done: set[int],
@@ -121,11 +128,11 @@ def _initialize_subtree(
         done.add(id(parameter))
         name = prefix + short_name
         declared = rule.parameter_init(name[len(rule_prefix) :], module) if rule else None
-        draw_(parameter, name, seed, declared or framework_init(module, short_name, parameter))
+        draw(parameter, name, seed, declared or framework_init(module, short_name, parameter))
     if callable(reset := getattr(module, "reset_running_stats", None)):
         reset()
     for child_name, child in module.named_children():
-        _initialize_subtree(child, f"{prefix}{child_name}.", seed, rule, rule_prefix, done)
+        _initialize_subtree(child, f"{prefix}{child_name}.", seed, draw, rule, rule_prefix, done)
 
 
 def draw_(parameter: Tensor, name: str, seed: int, init: ParameterInit) -> None:

@@ -278,15 +278,15 @@ def test_candidates_are_scored_by_all_draws_at_once(widths, tmp_path):
 
 
 def test_a_broken_draw_of_a_candidate_is_recorded_as_such(monkeypatch, tmp_path):
-    original = candidates.build
+    original = candidates.initialize_
 
-    def broken(*args, seed, **kwargs):
-        module = original(*args, seed=seed, **kwargs)
+    def broken(module, seed, **kwargs):
+        original(module, seed, **kwargs)
         if seed == 1:
             module.merges[0].reduction.weight.detach().fill_(math.nan)
         return module
 
-    monkeypatch.setattr(candidates, "build", broken)
+    monkeypatch.setattr(candidates, "initialize_", broken)
     table = tvtfast.score(
         [SMALL],
         space="asvit",

@@ -91,7 +91,7 @@ def test_architectures_are_scored_without_building_them(run, archs, monkeypatch)
     def build(*arguments, **options):
         raise AssertionError("a module was built")
 
-    monkeypatch.setattr("tvtfast.scoring.candidates.build", build)
+    monkeypatch.setattr("tvtfast.scoring.candidates.blank", build)
     pd.testing.assert_frame_equal(values(run(archs)), expected)
 
 

@@ -27,6 +27,7 @@ from tvtfast.models.modes import IdentityNorms, temporary_mode
 from tvtfast.models.pit import PiT
 from tvtfast.models.registry import register_model
 from tvtfast.models.released_vitas import load_released_vitas
+from tvtfast.models.shared_draws import SharedDraws
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
 from tvtfast.models.tangents import jvp
 from tvtfast.models.teacher import Teacher
@@ -46,6 +47,7 @@ __all__ = [
     "IdentityNorms",
     "Link",
     "PiT",
+    "SharedDraws",
     "SpatialFeatures",
     "Student",
     "StudentCard",

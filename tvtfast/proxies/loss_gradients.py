@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +35,15 @@ class LayerGradient:
     weight: Tensor
     gradient: Tensor
     fisher: Tensor | None
+
+    @cached_property
+    def products(self) -> tuple[Tensor, Tensor]:
+        """Sum of the products of weights and gradients, and of their absolute values: fp64."""
+        products = self.weight * self.gradient
+        return (
+            products.sum(dtype=torch.float64),
+            torch.linalg.vector_norm(products, 1, dtype=torch.float64),
+        )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def plain(gradients: LossGradients) -> Tensor:
     Source: Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS", ICLR 2021; Mozer and
     Smolensky, "Skeletonization", NeurIPS 1988.
     """
-    return sum_over_layers(gradients, lambda layer: (layer.weight * layer.gradient).double().sum())
+    return sum_over_layers(gradients, lambda layer: layer.products[0])
 
 
 def _compute(inputs: ProxyInputs) -> float:

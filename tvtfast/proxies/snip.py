@@ -26,9 +26,7 @@ def snip(gradients: LossGradients) -> Tensor:
     Source: Lee et al., "SNIP: Single-shot Network Pruning based on Connection Sensitivity", ICLR
     2019; as a score Abdelfattah et al., ICLR 2021.
     """
-    return sum_over_layers(
-        gradients, lambda layer: (layer.weight * layer.gradient).abs().double().sum()
-    )
+    return sum_over_layers(gradients, lambda layer: layer.products[1])
 
 
 def _compute(inputs: ProxyInputs) -> float:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from tvtfast.models import FeatureFn, UnsupportedModelError, build
+from tvtfast.initialization import Draw, initialize_
+from tvtfast.models import FeatureFn, UnsupportedModelError, blank
 from tvtfast.scoring.cells import canonical
 from tvtfast.spaces import ModelOptions, Space
 
@@ -48,8 +49,14 @@ class Candidate(Protocol):
 
     def flops(self, images: Tensor | None) -> int: ...
 
-    def module(self, seed: int, device: torch.device) -> nn.Module:
-        """The candidate with its weights, on the device it is scored on."""
+    def module(self, seed: int, device: torch.device, draw: Draw | None = None) -> nn.Module:
+        """The candidate with its weights, on the device it is scored on.
+
+        Args:
+            seed: Of the weights.
+            device: Where an architecture is built.
+            draw: Draws them, see `tvtfast.initialize_`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +88,9 @@ class ArchCandidate:
     def flops(self, images: Tensor | None) -> int:
         return self.space.flops(self.source, **asdict(self.options))
 
-    def module(self, seed: int, device: torch.device) -> nn.Module:
-        return build(
-            self.source, space=self.space, seed=seed, device=device, **asdict(self.options)
-        )
+    def module(self, seed: int, device: torch.device, draw: Draw | None = None) -> nn.Module:
+        model = blank(self.source, space=self.space, **asdict(self.options))
+        return initialize_(model.to_empty(device=device), seed, draw=draw).eval()
 
 
 class _WholeModel:
@@ -122,7 +128,7 @@ class ModuleCandidate:
             self.source(images[:1])
         return counter.get_total_flops()
 
-    def module(self, seed: int, device: torch.device) -> nn.Module:
+    def module(self, seed: int, device: torch.device, draw: Draw | None = None) -> nn.Module:
         return self.source
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tvtfast.common.memory import is_out_of_memory
+from tvtfast.models import SharedDraws
 from tvtfast.proxies import Proxy, UndefinedScoreError
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
 from tvtfast.scoring.cells import Cell
@@ -111,14 +112,18 @@ class Evaluator:
                 ledger.note(what, "they are scored one by one", error)
 
     def score_one_by_one(self, ledger: Ledger) -> None:
-        """Score what is missing; the weight draws of a candidate at once where a proxy can."""
+        """Score what is missing; the weight draws of a candidate at once where a proxy can.
+
+        Weights that candidates share are drawn once, except under the protocol of unrelated ones.
+        """
+        draw_weights = None if self.conditions.paper else SharedDraws()
         for row, candidate in enumerate(ledger.population):
             tasks = list(ledger.missing([row]))
             if not tasks:
                 continue
             view = self.view_of(candidate)
             prepared = {
-                seed: CandidateInputs(candidate, seed, view, self.conditions)
+                seed: CandidateInputs(candidate, seed, view, self.conditions, draw_weights)
                 for _, _, seed in tasks
             }
             for proxy, group in itertools.groupby(tasks, key=itemgetter(1)):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tvtfast.data import FrozenBatch
+from tvtfast.initialization import Draw
 from tvtfast.models import FeatureFn, SpatialFeatures, last_features, temporary_mode
 from tvtfast.proxies import LossGradients, loss_gradients
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
@@ -122,13 +123,28 @@ class Kept(NamedTuple):
 class CandidateInputs:
     """`tvtfast.proxies.ProxyInputs` of one candidate with one weight draw.
 
+    Args:
+        candidate: The candidate.
+        seed: Of the weight draw.
+        view: What it is shown.
+        conditions: How it is run.
+        draw_weights: Draws the weights of an architecture, see `tvtfast.initialize_`.
+
     Attributes:
         kept: Tensors that were computed and that all proxies read.
     """
 
-    def __init__(self, candidate: Candidate, seed: int, view: View, conditions: Conditions) -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        seed: int,
+        view: View,
+        conditions: Conditions,
+        draw_weights: Draw | None = None,
+    ) -> None:
         self.candidate, self.draw = candidate, seed
         self.view, self._conditions = view, conditions
+        self._draw_weights = draw_weights
         self._state: ModuleState | None = None
         self.kept: list[Kept] = []
 
@@ -173,7 +189,7 @@ class CandidateInputs:
 
     @cached_property
     def _module(self) -> nn.Module:
-        module = self.candidate.module(self.seed, self._conditions.device)
+        module = self.candidate.module(self.seed, self._conditions.device, self._draw_weights)
         if not isinstance(self.candidate, ArchCandidate):
             return copy.deepcopy(module) if self._conditions.paper else module
         return module.double() if self._conditions.dtype == "float64" else module
