@@ -16,6 +16,7 @@ from tvtfast.proxies import UndefinedScoreError
 
 SPACE = spaces.get("autoformer-tiny")
 ARCH = SPACE.decode({"hidden_dim": 24, "depth": 2, "mlp_ratio": [2.0, 1.0], "num_heads": [2, 3]})
+OTHER = SPACE.decode({"hidden_dim": 36, "depth": 2, "mlp_ratio": [1.0, 2.0], "num_heads": [3, 2]})
 OPTIONS = {"img_size": 16, "patch_size": 8, "num_classes": 3}
 IMAGES = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 2, 1, 1, 0])
@@ -223,11 +224,15 @@ def test_every_kind_of_space_is_served(space):
 
 
 def test_a_group_stands_for_its_members():
-    table = run([ARCH], proxies=["zero-cost", "snip", "params"])
-    assert set(SLOW) <= set(proxies.GROUPS["zero-cost"]) <= set(proxies.available())
-    assert set(table.scored) == set(proxies.GROUPS["zero-cost"])
-    single, _ = proxies.resolve("zero-cost")
-    assert tuple(one.name for one in single) == proxies.GROUPS["zero-cost"]
+    members = proxies.GROUPS["zero-cost"]
+    assert set(SLOW) <= set(members) <= set(proxies.available())
+    single, combined = proxies.resolve("zero-cost")
+    assert set(members) <= {one.name for one in (*single, *combined)}
+    table = run([ARCH, OTHER], proxies=["zero-cost", "snip", "params"])
+    assert set(members) <= set(table.to_pandas().columns)
+    assert (table.status[list(SLOW)] == "ok").all(axis=None)
+    told = table.status[[name for name in members if name not in SLOW]]
+    assert told.isin(["ok", "nan"]).all(axis=None), table.reasons.iloc[0].to_dict()
     with pytest.raises(ValueError, match="'zero-cost' is a group of proxies"):
         proxies.get("zero-cost")
     with pytest.raises(ValueError, match="'zero-cost' is a group of proxies; choose another"):

@@ -9,21 +9,26 @@ T = TypeVar("T")
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "zero-cost": (
+        "az_nas",
         "dss",
         "fisher",
         "grad_norm",
         "grasp",
         "jacob_cov",
         "l2_norm",
+        "meco",
         "naswot",
+        "ntk_trace",
         "plain",
         "snip",
         "swap",
         "synflow",
+        "zen",
         "zico",
     ),
 }
-"""Members of every group; ``zero-cost`` are the scores that papers compare with."""
+"""Members of every group; ``zero-cost`` are the scores that papers compare with and that need no
+teacher."""
 
 
 def expand_groups(names: str | Iterable[T]) -> tuple[T | str, ...]:
