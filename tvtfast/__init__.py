@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tvtfast.models import Teacher, build, load_teacher
     from tvtfast.pipeline import run
     from tvtfast.scoring import (
+        Calibration,
         Scorer,
         ScoreStore,
         ScoreTable,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         ScoringError,
         StoreError,
         Truth,
+        calibrate,
         correlate,
         load_truth,
         rank,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from tvtfast.students import collect_truth, evaluate, export, predict
 
 __all__ = [
+    "Calibration",
     "FallbackError",
     "FallbackWarning",
     "InfeasibleError",
@@ -65,6 +68,7 @@ __all__ = [
     "Truth",
     "__version__",
     "build",
+    "calibrate",
     "collect_truth",
     "correlate",
     "data",
@@ -98,6 +102,7 @@ if os.path.isfile(os.path.join(os.path.dirname(__path__[0]), "csrc", "bindings.c
     __path__ = [*pkgutil.extend_path(__path__, __name__)]
 
 _HOMES = {
+    "Calibration": "scoring",
     "FallbackError": "common.fallbacks",
     "FallbackWarning": "common.fallbacks",
     "InfeasibleError": "spaces",
@@ -112,6 +117,7 @@ _HOMES = {
     "Teacher": "models",
     "Truth": "scoring",
     "build": "models",
+    "calibrate": "scoring",
     "collect_truth": "students",
     "correlate": "scoring",
     "evaluate": "students",

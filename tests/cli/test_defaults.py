@@ -42,6 +42,7 @@ GROWTH = tvtfast.growing.family._PUBLISHED
         ("search", SCORING | signature(tvtfast.search), {"proxies", "space", "objectives"}),
         ("score", SCORING | {"method": signature(tvtfast.rank)["method"]}, {"proxies", "space"}),
         ("correlate", SCORING, {"proxies", "space"}),
+        ("calibrate", SCORING | signature(tvtfast.calibrate), {"proxies", "space"}),
         (
             "grow",
             SCORING | signature(tvtfast.grow) | {"init_seeds": GROWTH.init_seeds},

@@ -144,6 +144,18 @@ def test_search_score_and_correlate(folder, space, capsys):
     printed([*judged, *options], capsys)
 
 
+def test_calibrate(folder, space, capsys):
+    rows = [
+        {"arch": space.to_dict(arch), "my_acc": 70.0 - index}
+        for index, arch in enumerate(space.sample(5, 0))
+    ]
+    (folder / "results.json").write_text(json.dumps(rows))
+    run = ["calibrate", "--trained", str(folder / "results.json"), "--space", space.name, *PIXELS]
+    options = ["--proxies", "weight_norm", "--population", "9", "--next", "2"]
+    found = printed([*run, *options, "--output-dir", str(folder / "calibrated")], capsys)
+    assert found["trained"] == 5 and len(found["next"]) == 2
+
+
 def test_scores_that_are_missing_have_a_status_and_a_reason(folder, space, capsys, monkeypatch):
     def failing(inputs):
         raise tvtfast.proxies.UndefinedScoreError("nothing to divide by")

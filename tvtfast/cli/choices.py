@@ -11,6 +11,7 @@ PROXIES = (
     "az_nas",
     "az_progressivity",
     "az_trainability",
+    "calibrated",
     "curvature",
     "diswot",
     "dss",

@@ -94,7 +94,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     cfg.space = truth.space.name
     measured = truth.frame.drop(columns="arch")
     remarks = [f"left out of {cfg.truth}: {what}" for what in truth.left_out]
-    remarks += _take_stated(cfg, truth)
+    remarks += take_stated(cfg, truth, cfg.truth)
     if not cfg.quiet:
         for remark in remarks:
             note(remark)
@@ -142,14 +142,20 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     return Report("\n\n".join([*text, places({"report": page})]), data)
 
 
-def _take_stated(cfg: Namespace, truth: Truth) -> list[str]:
-    """Score networks as they were trained, where no flag says otherwise; what to know of it."""
+def take_stated(cfg: Namespace, truth: Truth, path: str) -> list[str]:
+    """Score networks as they were trained, where no flag says otherwise; what to know of it.
+
+    Args:
+        cfg: The flags, which are set.
+        truth: What was trained.
+        path: Its file.
+    """
     taken = []
     for name in ("img_size", "patch_size", "num_classes"):
         if getattr(cfg, name) is None and isinstance(truth.stated.get(name), int):
             setattr(cfg, name, truth.stated[name])
             taken.append(f"--{name.replace('_', '-')} {truth.stated[name]}")
-    remarks = [f"as {cfg.truth} says: {' '.join(taken)}"] if taken else []
+    remarks = [f"as {path} says: {' '.join(taken)}"] if taken else []
     trained = truth.stated.get("data_set")
     if trained is not None and trained != Path(cfg.data_set).stem:
         remarks.append(

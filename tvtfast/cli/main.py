@@ -27,6 +27,7 @@ COMMANDS = {
     "predict": "classify images with a trained student",
     "truth": "collect the accuracies of trained students, for correlate",
     "correlate": "judge proxies by how they rank architectures of known accuracy",
+    "calibrate": "learn from a few trained architectures what all others can reach",
     "info": "show versions, machine, and which backend serves which operator",
 }
 

@@ -188,8 +188,8 @@ def grow(
     setup = scorer.setup
     if setup.combined:
         raise ValueError(
-            f"{setup.combined[0].name} is scaled over a population; grow by its parts, whose ranks "
-            "are added"
+            f"{setup.combined[0].name} is combined from other scores; grow by its parts, whose "
+            "ranks are added"
         )
     directions, options = setup.directions, asdict(setup.options)
     run = None

@@ -15,8 +15,10 @@ from tvtfast.proxies.base import (
     register,
     resolve,
 )
+from tvtfast.proxies.calibrated import CALIBRATED
 from tvtfast.proxies.complexity import BASELINES, macs_of
 from tvtfast.proxies.constrained import constrained_proxies
+from tvtfast.proxies.derived import DerivedProxy
 from tvtfast.proxies.diswot import diswot
 from tvtfast.proxies.dss import dss
 from tvtfast.proxies.factory import ProxyFactory
@@ -55,6 +57,7 @@ from tvtfast.proxies.zico import zico
 __all__ = [
     "AZ_NAS",
     "BASELINES",
+    "CALIBRATED",
     "GROUPS",
     "HARDLY_TRAINED",
     "INHERITED_ACCURACY",
@@ -67,6 +70,7 @@ __all__ = [
     "TVT",
     "WEIGHT_NORM",
     "CombinedProxy",
+    "DerivedProxy",
     "LayerGradient",
     "LossGradients",
     "Proxy",

@@ -203,12 +203,12 @@ class CombinedProxy:
     higher_is_better: bool = field(default=True, init=False)
 
 
-_proxies: dict[str, Proxy | CombinedProxy | ProxyFactory[Proxy]] = {}
+_proxies: dict[str, Proxy | CombinedProxy | ProxyFactory[Any]] = {}
 
 
 def register(
-    proxy: Proxy | CombinedProxy | ProxyFactory[Proxy],
-) -> Proxy | CombinedProxy | ProxyFactory[Proxy]:
+    proxy: Proxy | CombinedProxy | ProxyFactory[Any],
+) -> Proxy | CombinedProxy | ProxyFactory[Any]:
     """Add a proxy, a combination or a factory under its name.
 
     Raises:
@@ -263,7 +263,8 @@ def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
         head, _, argument = name.partition(":")
         factory = _proxies.get(head)
         if isinstance(factory, ProxyFactory):
-            return factory(argument)
+            made: Proxy | CombinedProxy = factory(argument)
+            return made
         raise ValueError(unknown("proxy", name, available()))
     return found("") if isinstance(found, ProxyFactory) else found
 
@@ -306,6 +307,7 @@ def resolve(
             _refuse_second(single.get(proxy.name), proxy)
             single[proxy.name] = proxy
             continue
+        _refuse_second(combined.get(proxy.name), proxy)
         combined[proxy.name] = proxy
         for part_name in proxy.parts:
             part = get(part_name)
@@ -319,7 +321,7 @@ def resolve(
     return tuple(single.values()), tuple(combined.values())
 
 
-def _refuse_second(first: Proxy | None, proxy: Proxy) -> None:
+def _refuse_second(first: Proxy | CombinedProxy | None, proxy: Proxy | CombinedProxy) -> None:
     """Of two proxies of one factory the second would replace the first."""
     if first not in (None, proxy) and isinstance(_proxies.get(proxy.name), ProxyFactory):
         raise ValueError(

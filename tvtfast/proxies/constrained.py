@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tvtfast.common.names import unknown
 from tvtfast.proxies.base import CombinedProxy, Proxy, available, get, resolve
+from tvtfast.proxies.derived import DerivedProxy
 
 
 def constrained_proxies(
@@ -31,6 +32,13 @@ def constrained_proxies(
         if name not in scored and head not in available():
             raise ValueError(unknown("constraint", name, dict.fromkeys((*scored, *available()))))
         proxy = scored.get(name) or get(name)
+        if isinstance(proxy, DerivedProxy):
+            if name in scored:
+                continue
+            raise ValueError(
+                f"constraint {name!r} is of a score that nobody asked for; score it with proxies=, "
+                f"and constrain {proxy.name!r}"
+            )
         if isinstance(proxy, CombinedProxy):
             raise ValueError(
                 f"constraint {name!r} is scaled over a population, so a window of it means "

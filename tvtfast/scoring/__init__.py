@@ -1,5 +1,6 @@
 """Scores of untrained candidates: candidates times proxies in, one table out."""
 
+from tvtfast.scoring.calibration import Calibration, calibrate
 from tvtfast.scoring.correlation import correlate
 from tvtfast.scoring.failures import ScoringError
 from tvtfast.scoring.ranking import rank
@@ -10,6 +11,7 @@ from tvtfast.scoring.table import ScoreTable
 from tvtfast.scoring.truth import Truth, load_truth
 
 __all__ = [
+    "Calibration",
     "ScoreStore",
     "ScoreTable",
     "Scorer",
@@ -17,6 +19,7 @@ __all__ = [
     "ScoringError",
     "StoreError",
     "Truth",
+    "calibrate",
     "correlate",
     "load_truth",
     "rank",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tvtfast.proxies import Proxy
+from tvtfast.proxies import CombinedProxy, DerivedProxy, Proxy
 from tvtfast.scoring.joint import step_values, weight_bank
 from tvtfast.scoring.setup import Setup
 from tvtfast.spaces import Step
@@ -32,8 +32,8 @@ def _additive_proxy(setup: Setup) -> Proxy:
     told = [
         proxy.name if proxy.per_step else f"{proxy.name} (not a sum over layers)"
         for proxy in scored
-    ] + [f"{proxy.name} (scaled over a population)" for proxy in setup.combined]
-    if len(told) > 1 or scored[0].per_step is None:
+    ] + [f"{proxy.name} ({_why_not(proxy)})" for proxy in setup.combined]
+    if len(told) > 1 or not scored or scored[0].per_step is None:
         raise ValueError(
             "the best architectures are found exactly for one proxy that is a sum over layers, "
             f"and the proxies are {', '.join(told)}; choose one alone, such as weight_norm, or "
@@ -45,3 +45,9 @@ def _additive_proxy(setup: Setup) -> Proxy:
             "choose protocol 'fixed', or another strategy"
         )
     return scored[0]
+
+
+def _why_not(proxy: CombinedProxy) -> str:
+    if isinstance(proxy, DerivedProxy):
+        return f"made of {', '.join(proxy.parts)}, and not a sum over layers"
+    return "scaled over a population"

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tvtfast.proxies import Proxy
+from tvtfast.proxies import DerivedProxy, Proxy
 from tvtfast.scoring.cells import canonical
 from tvtfast.scoring.setup import Setup
 
@@ -68,7 +68,8 @@ def determined_by(setup: Setup) -> dict[str, dict[str, Any]]:
         if "init_seed" in fields:
             fields["init_seed"] = list(seeds)
         found[proxy.name] = fields | options
-    return found
+    derived = [proxy for proxy in setup.combined if isinstance(proxy, DerivedProxy)]
+    return found | {proxy.name: dict(proxy.depends_on) for proxy in derived}
 
 
 def scoring_settings(setup: Setup) -> dict[str, Any]:
@@ -83,6 +84,11 @@ def scoring_settings(setup: Setup) -> dict[str, Any]:
             proxy.name: [proxy.version, dict(proxy.depends_on()) if proxy.depends_on else {}]
             for proxy in setup.single
             if proxy.name in setup.scored
+        }
+        | {
+            proxy.name: dict(proxy.depends_on)
+            for proxy in setup.combined
+            if isinstance(proxy, DerivedProxy)
         },
         "seed": setup.seeds[0],
         "init_seeds": len(setup.seeds),

@@ -38,6 +38,9 @@ def obstacle(setup: Setup, method: Method) -> str | None:
     if setup.constraints:
         names = ", ".join(setup.constraints)
         return f"constraints ({names}) are held against scores, not estimates"
+    derived = [proxy.name for proxy in setup.combined if proxy.name in scored]
+    if derived:
+        return f"{', '.join(derived)} is made of whole scores, and a race has estimates"
     if setup.conditions.paper:
         return "protocol 'paper' shows every candidate other images and other weights"
     if space is None or not space.has_steps or parameter_rule(space) is None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from tvtfast.common import checks
+from tvtfast.proxies import DerivedProxy
 from tvtfast.scoring.identity import determined_by
 from tvtfast.scoring.setup import Setup
 from tvtfast.scoring.table import ScoreTable
@@ -21,7 +22,8 @@ def reference_table(relative_to: RelativeTo, setup: Setup) -> ScoreTable | None:
     """
     if not isinstance(relative_to, ScoreTable):
         return None
-    parts = (part for combination in setup.combined for part in combination.parts)
+    scaled = (proxy for proxy in setup.combined if not isinstance(proxy, DerivedProxy))
+    parts = (part for combination in scaled for part in combination.parts)
     relative_to.refuse_other_scores(list(dict.fromkeys(parts)), determined_by(setup))
     return relative_to
 

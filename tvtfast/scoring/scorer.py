@@ -13,6 +13,7 @@ from tvtfast.common.progress import track
 from tvtfast.models import SpatialFeatures
 from tvtfast.scoring.additive import additive_values
 from tvtfast.scoring.candidates import as_candidates
+from tvtfast.scoring.derived import check_derived
 from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.identity import around_candidate
 from tvtfast.scoring.inputs import CandidateInputs
@@ -102,6 +103,7 @@ class Scorer:
         given = Scoring.of(scoring, **settings)
         with turn():
             self.setup = setup = set_up(given)
+        check_derived(setup)
         self._reference = reference_table(relative_to, setup)
         self._sample = reference_sample(relative_to, setup)
         self.evaluated = 0

@@ -23,7 +23,7 @@ from tvtfast.models import (
     extract_features,
     load_teacher,
 )
-from tvtfast.proxies import BASELINES, CombinedProxy, Proxy
+from tvtfast.proxies import BASELINES, CombinedProxy, DerivedProxy, Proxy
 from tvtfast.scoring.candidates import Candidate
 from tvtfast.scoring.inputs import Conditions, TeacherMaps, View, mixed_seed
 from tvtfast.scoring.settings import Images, Scoring
@@ -45,7 +45,8 @@ class Setup:
         single: Proxies of one candidate: baselines, those asked for, parts of combinations, what
             stands beside any of them, and what constraints need.
         combined: Proxies of a candidate within the population.
-        scored: Names of those of ``single`` that a ranking combines.
+        scored: Names of those that a ranking combines: of ``single``, and of ``combined`` where the
+            scale is fixed (`tvtfast.proxies.DerivedProxy`).
         deferred: Names of those of ``single`` that nobody asked for, and that a module is not
             given before somebody looks at them.
         constraints: Windows of scores.
@@ -85,7 +86,9 @@ class Setup:
     @property
     def directions(self) -> dict[str, bool]:
         """The proxies that are ranked, and whether higher is better."""
-        return {p.name: p.higher_is_better for p in self.single if p.name in self.scored}
+        known = {proxy.name: proxy.higher_is_better for proxy in self.single}
+        known |= {proxy.name: proxy.higher_is_better for proxy in self.combined}
+        return {name: known[name] for name in self.scored}
 
     def seeds_of(self, proxy: Proxy) -> range:
         """Weight draws that a proxy is averaged over."""
@@ -118,11 +121,8 @@ def set_up(scoring: Scoring) -> Setup:
     space = None if scoring.space is None else get_space(scoring.space)
     asked = [scoring.proxies] if isinstance(scoring.proxies, str) else list(scoring.proxies)
     single, combined = proxy_table.resolve([*BASELINES, *asked])
-    scored = (
-        tuple(proxy.name for proxy in single if proxy.name not in METRICS)
-        or tuple(name for name in METRICS if name in asked)
-        or BASELINES
-    )
+    ranked = _ranked(asked, single, combined)
+    scored = ranked or tuple(name for name in METRICS if name in asked) or BASELINES
     constraints = parse_windows(scoring.constraints)
     names = {proxy.name for proxy in single}
     beside = {other.name: other for proxy in single for other in proxy.beside}
@@ -172,6 +172,22 @@ def set_up(scoring: Scoring) -> Setup:
         feature_fn=scoring.feature_fn,
         view=View(batch, _teacher_maps(teacher, batch, conditions)),
         redraw_from=redraw_from,
+    )
+
+
+def _ranked(
+    asked: Sequence[Any], single: Sequence[Proxy], combined: Sequence[CombinedProxy]
+) -> tuple[str, ...]:
+    """Names of what a ranking combines: parts of a score of fixed scale stand for nothing of their
+    own, unless somebody asked for them."""
+    derived = [proxy for proxy in combined if isinstance(proxy, DerivedProxy)]
+    parts = {part for proxy in derived for part in proxy.parts}
+    parts -= {part for proxy in combined if proxy not in derived for part in proxy.parts}
+    parts -= {proxy if isinstance(proxy, str) else proxy.name for proxy in asked}
+    hidden = {*METRICS, *parts}
+    return (
+        *(proxy.name for proxy in single if proxy.name not in hidden),
+        *(proxy.name for proxy in derived),
     )
 
 

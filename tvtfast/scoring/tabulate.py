@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tvtfast.proxies import CombinedProxy, Proxy, macs_of
+from tvtfast.proxies import CombinedProxy, DerivedProxy, Proxy, macs_of
 from tvtfast.scoring.candidates import Candidate, features_of, outside_notes
 from tvtfast.scoring.cells import STATUSES, Cell, value_of
 from tvtfast.scoring.constraints import violations
+from tvtfast.scoring.derived import derive
 from tvtfast.scoring.identity import determined_by
 from tvtfast.scoring.ledger import DEFERRED, Ledger
 from tvtfast.scoring.race import RaceSummary
@@ -54,9 +55,8 @@ def tabulate(
     higher = {proxy.name: proxy.higher_is_better for proxy in setup.single}
     directions = {name: higher.get(name, True) for name in columns}
     directions |= {proxy.name: proxy.higher_is_better for proxy in setup.combined}
-    labels = [candidate.label for candidate in ledger.population]
     return ScoreTable.when_asked(
-        partial(_frames, labels, columns, setup, reference),
+        partial(_frames, ledger.population, columns, setup, reference),
         {name: column.values for name, column in columns.items()},
         candidates=[candidate.source for candidate in ledger.population],
         higher_is_better=directions,
@@ -170,7 +170,7 @@ def _with_macs(columns: dict[str, _Column]) -> dict[str, _Column | _Macs]:
 
 
 def _frames(
-    labels: list[str],
+    population: Sequence[Candidate],
     columns: Mapping[str, _Column | _Macs],
     setup: Setup,
     reference: ScoreTable | None,
@@ -178,7 +178,9 @@ def _frames(
     """All that the table knows of its cells."""
     import pandas as pd
 
-    values: dict[str, list[str] | list[float]] = {"arch": labels}
+    values: dict[str, list[str] | list[float]] = {
+        "arch": [candidate.label for candidate in population]
+    }
     status: dict[str, list[str]] = {}
     reasons: dict[str, list[str]] = {}
     draws: dict[str, npt.NDArray[np.float64]] = {}
@@ -198,7 +200,11 @@ def _frames(
     frame = pd.DataFrame(values)
     directions = {proxy.name: proxy.higher_is_better for proxy in setup.single}
     for combination in setup.combined:
-        _combine(combination, frame, status, reasons, directions, reference)
+        _take_statuses(combination, status, reasons)
+        if isinstance(combination, DerivedProxy):
+            derive(combination, frame, features_of(population), status, reasons)
+        else:
+            _combine(combination, frame, status, reasons, directions, reference)
         seconds[combination.name] = math.fsum(seconds[part] for part in combination.parts)
     for name, bounds in setup.constraints.items():
         window = {name: bounds}
@@ -218,7 +224,7 @@ def _combine(
     directions: dict[str, bool],
     reference: ScoreTable | None,
 ) -> None:
-    """Add the column of a combination."""
+    """Add the values of a combination, and why there are none."""
     import pandas as pd
 
     name, parts = combination.name, list(combination.parts)
@@ -229,22 +235,28 @@ def _combine(
     if why is not None:
         scaled[:] = math.nan
     frame[name] = scaled
-    worst = [
+    if why is not None:
+        reason = f"{' and '.join(parts)} cannot be combined: {why}; {ADVICE}"
+        for row, found in enumerate(status[name]):
+            if found in ("ok", "partial"):
+                status[name][row], reasons[name][row] = "unsupported", reason
+
+
+def _take_statuses(
+    combination: CombinedProxy, status: dict[str, list[str]], reasons: dict[str, list[str]]
+) -> None:
+    """Give a combination the worst status of its parts, and all their reasons."""
+    parts = combination.parts
+    status[combination.name] = [
         max(of_parts, key=STATUSES.index)
         for of_parts in zip(*(status[part] for part in parts), strict=True)
     ]
-    told = [
+    reasons[combination.name] = [
         "; ".join(
             f"{part}: {reason}" for part, reason in zip(parts, of_parts, strict=True) if reason
         )
         for of_parts in zip(*(reasons[part] for part in parts), strict=True)
     ]
-    if why is not None:
-        reason = f"{' and '.join(parts)} cannot be combined: {why}; {ADVICE}"
-        for row, found in enumerate(worst):
-            if found in ("ok", "partial"):
-                worst[row], told[row] = "unsupported", reason
-    status[name], reasons[name] = worst, told
 
 
 def _merge(cells: Sequence[Cell | float]) -> Cell:
