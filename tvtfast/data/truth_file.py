@@ -145,6 +145,11 @@ def measured(rows: Sequence[Row], columns: Iterable[str] = ()) -> Measured:
     path = rows[0].path
     there = list(dict.fromkeys(c for row in rows for c in row.cells))
     candidates = [name for name in there if name not in (ARCH, SPACE) and name]
+    unprintable = [name for name in candidates if not name.isprintable()]
+    if unprintable:
+        raise BadFileError(
+            f"{path}: {ascii(unprintable[0])} is no name of a column; give one of printable text"
+        )
     chosen = list(dict.fromkeys(columns))
     unknown = [name for name in chosen if name not in candidates]
     if unknown:
