@@ -70,6 +70,14 @@ def test_what_is_not_declared_is_refused_where_candidates_are_scored_together(ru
         assert f"reads inputs.{what} and does not declare" in reason
 
 
+def test_inputs_are_copied_and_keep_their_insides(run):
+    copied = Proxy("copied", lambda inputs: norm(copy.copy(inputs)), needs=WEIGHTS)
+    private = Proxy("private", lambda inputs: inputs._module, needs=frozenset())
+    table = run(proxies=["weight_norm", copied, private])
+    assert table.to_pandas()["copied"][0] == pytest.approx(table.to_pandas()["weight_norm"][0])
+    assert "inputs of a proxy have no _module" in table.reasons["private"][0]
+
+
 def test_a_score_of_labels_alone_is_stored_under_them(run, tmp_path):
     """It was the value of the labels that came first."""
     own = Proxy("own", lambda inputs: float(inputs.labels.sum()), needs=frozenset({"labels"}))

@@ -37,6 +37,8 @@ class DeclaredInputs:
         self._inputs, self._proxy = inputs, proxy
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"inputs of a proxy have no {name}")
         missing = [need for need in _NEEDED.get(name, ()) if need not in self._proxy.needs]
         if missing:
             declared = ", ".join(sorted(self._proxy.needs)) or "nothing"
