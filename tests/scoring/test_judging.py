@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import tvtfast
-from tvtfast.data import load_vit_bench
+from tvtfast.data import frozen_batch, load_vit_bench
 from tvtfast.scoring.agreement import Sample
 from tvtfast.scoring.budget import Windows, precision
 from tvtfast.scoring.partial import partial_tau
@@ -300,3 +300,21 @@ def test_partial_tau_by_hand():
     taus = {("x", "y"): 1 / 3, ("x", "z"): 0.0, ("y", "z"): -1 / 3}
     found = partial_tau(lambda a, b: np.array([taus[min(a, b), max(a, b)]]), "x", "y", "z")
     assert found.values[0] == pytest.approx((1 / 3) / np.sqrt(1 - 1 / 9)) and found.reason == ""
+
+
+def test_a_combination_has_the_draws_of_its_parts(teacher):
+    archs = SPACE.sample(5, 1)
+    arguments = {
+        "space": SPACE,
+        "proxies": ("tvt",),
+        "teacher": teacher,
+        "images": frozen_batch("digits", 2),
+        "patch_size": 16,
+    }
+    both = tvtfast.score(archs, **arguments, init_seeds=2)
+    single = [tvtfast.score(archs, **arguments, seed=seed)["tvt"] for seed in (0, 1)]
+    assert both.draws["tvt"] == pytest.approx(np.array(single))
+    found = row_of(tvtfast.correlate(both, {"acc": range(5)}, n_resamples=1), "tvt")
+    assert found["draws"] == 2 and found["draw_tau"] == pytest.approx(kendall(*single))
+    parts = ("teacher_aware", "weight_norm")
+    assert found["seconds"] == pytest.approx(sum(both.seconds[part] for part in parts))

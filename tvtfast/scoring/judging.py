@@ -179,7 +179,7 @@ class Judge:
         """
         if scores is None:
             reason = (
-                "it does not depend on the weight draw, or is combined of others"
+                "it does not depend on the weight draw"
                 if several
                 else "one weight draw; score with init_seeds of at least 2"
             )

@@ -32,7 +32,8 @@ class Frames(NamedTuple):
         values: ``arch``, and one column per proxy.
         status: One column per proxy.
         reasons: One column per proxy.
-        draws: Per proxy with several weight draws the values of each, float64 ``[draws, n]``.
+        draws: Per proxy with several weight draws the values of each, float64 ``[draws, n]``; of a
+            combined one the combination of each.
         seconds: Per proxy what a candidate took, where that is known.
     """
 
@@ -139,7 +140,8 @@ class ScoreTable:
     @property
     def draws(self) -> Mapping[str, npt.NDArray[np.float64]]:
         """Per proxy with several weight draws the values of each, float64 ``[draws, n]``, NaN where
-        there is none; the values of the table are their means."""
+        there is none. The values of the table are their means, those of a combined proxy the
+        combination of the means of its parts."""
         return self._frames.draws
 
     @property

@@ -31,6 +31,9 @@ _SEVERITY = {"ok": 0, "partial": 1} | dict.fromkeys(STATUSES[2:], 2)
 Count = Callable[[Candidate, Proxy], Cell]
 """Computes a score that was put off."""
 
+Make = Callable[["pd.DataFrame"], npt.ArrayLike]
+"""Makes a column of the columns of its parts."""
+
 
 def tabulate(
     ledger: Ledger,
@@ -201,10 +204,16 @@ def _frames(
     directions = {proxy.name: proxy.higher_is_better for proxy in setup.single}
     for combination in setup.combined:
         _take_statuses(combination, status, reasons)
+        parts = list(combination.parts)
         if isinstance(combination, DerivedProxy):
-            derive(combination, frame, features_of(population), status, reasons)
+            features = features_of(population)
+            derive(combination, frame, features, status, reasons)
+            make: Make = partial(_derived, combination, features)
         else:
-            _combine(combination, frame, status, reasons, directions, reference)
+            others = None if reference is None else reference.to_pandas()[parts].astype("float64")
+            make = _combine(combination, frame, status, reasons, directions, others)
+        if any(part in draws for part in parts):
+            draws[combination.name] = _of_every_draw(frame[parts], draws, make)
         seconds[combination.name] = math.fsum(seconds[part] for part in combination.parts)
     for name, bounds in setup.constraints.items():
         window = {name: bounds}
@@ -222,15 +231,18 @@ def _combine(
     status: dict[str, list[str]],
     reasons: dict[str, list[str]],
     directions: dict[str, bool],
-    reference: ScoreTable | None,
-) -> None:
-    """Add the values of a combination, and why there are none."""
+    others: pd.DataFrame | None,
+) -> Make:
+    """Add the values of a combination, and why there are none; how it is made of its parts."""
     import pandas as pd
 
     name, parts = combination.name, list(combination.parts)
     estimated = pd.DataFrame({part: status[part] for part in parts}) == "partial"
-    others = None if reference is None else reference.to_pandas()[parts].astype("float64")
-    scaled = combine(frame[parts], directions, combination.method, estimated, others)
+
+    def make(values: pd.DataFrame) -> pd.Series[float]:
+        return combine(values, directions, combination.method, estimated, others)
+
+    scaled = make(frame[parts])
     why = incomparable(frame[parts], others)
     if why is not None:
         scaled[:] = math.nan
@@ -240,6 +252,13 @@ def _combine(
         for row, found in enumerate(status[name]):
             if found in ("ok", "partial"):
                 status[name][row], reasons[name][row] = "unsupported", reason
+    return make
+
+
+def _derived(
+    proxy: DerivedProxy, features: pd.DataFrame, values: pd.DataFrame
+) -> npt.NDArray[np.float64]:
+    return proxy.derive({part: values[part].to_numpy("float64") for part in proxy.parts}, features)
 
 
 def _take_statuses(
@@ -257,6 +276,22 @@ def _take_statuses(
         )
         for of_parts in zip(*(reasons[part] for part in parts), strict=True)
     ]
+
+
+def _of_every_draw(
+    parts: pd.DataFrame,
+    draws: Mapping[str, npt.NDArray[np.float64]],
+    make: Make,
+) -> npt.NDArray[np.float64]:
+    """What is made of some columns, of every weight draw ``[draws, n]``; columns that do not depend
+    on it are the same in all."""
+    drawn = {str(part): draws[str(part)] for part in parts if part in draws}
+    number = len(next(iter(drawn.values())))
+    found = [
+        make(parts.assign(**{part: values[draw] for part, values in drawn.items()}))
+        for draw in range(number)
+    ]
+    return np.array(found, dtype=np.float64)
 
 
 def _merge(cells: Sequence[Cell | float]) -> Cell:
