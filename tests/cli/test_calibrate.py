@@ -67,6 +67,7 @@ def test_few_results_say_so(results, tmp_path, capsys):
         (["--column", "nothing"], "nothing"),
         (["--population", "0"], "--population is 0; give"),
         (["--next", "0"], "--next is 0; give"),
+        (["--next", "9", "--population", "8"], "--next is 9, and 8 of the drawn"),
         (["--proxies", "calibrated:runs/x"], "--proxies names calibrated:runs/x, made from"),
         (["--param-limits", "0.1"], "no architecture of 'autoformer-tiny' has params in"),
     ],

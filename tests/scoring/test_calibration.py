@@ -136,6 +136,17 @@ def test_intervals_cover():
     assert np.mean(widths) < 4 * np.std(accuracy)
 
 
+def test_intervals_of_few_are_wider():
+    table = population()
+    accuracy = accuracies(table, 0)
+    few, many = (tvtfast.calibrate(table, {i: accuracy[i] for i in range(n)}) for n in (4, 40))
+    for calibration, freedom in ((few, 3), (many, 39)):
+        middle = calibration.predict(table)
+        wide, narrow = (calibration.interval(table, c)[:, 1] - middle for c in (0.9, 0.5))
+        ratio = stats.t.ppf(0.95, freedom) / stats.t.ppf(0.75, freedom)
+        assert wide / narrow == pytest.approx(np.full(N, ratio))
+
+
 def test_predictions_depend_on_the_candidate_alone():
     """A table of some of the candidates gives them the values that they have among all."""
     whole = population()
@@ -336,7 +347,10 @@ def test_save_and_load(tmp_path):
         {"scale": -1.0},
         {"prior_alone": 2.0},
         {"trained": {"arch 1": None}},
+        {"trained": {"arch 1": 70.0}},
         {"set_aside": [1]},
+        {"set_aside": ["arch 100"]},
+        {"set_aside": ["arch 0", "arch 1", "arch 2", "arch 3"]},
         {"covariance": [[-1.0] * 5] * 5},
         {"columns": [{"name": "weight_norm", "kind": "code"}] * 4},
     ],

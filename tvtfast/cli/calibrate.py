@@ -127,6 +127,12 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     options = {name: arguments[name] for name in _OPTIONS if name in arguments}
     count = min(cfg.population, truth.space.size)
     drawn = truth.space.sample(count, cfg.seed, budget, **options)
+    fresh = len({*drawn} - {*truth.archs})
+    if fresh < cfg.next:
+        raise UsageError(
+            f"--next is {cfg.next}, and {fresh} of the drawn architectures were not trained; raise "
+            "--population, or widen the budget"
+        )
     population = [*dict.fromkeys([*truth.archs, *drawn])]
     folder.mkdir(parents=True, exist_ok=True)
     table = score(population, space=truth.space, store=folder / STORE, **arguments)

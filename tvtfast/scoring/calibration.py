@@ -127,6 +127,8 @@ class Calibration:
     def interval(self, table: ScoreTable, confidence: float = 0.9) -> Array:
         """Where a training of every candidate ends with a given probability.
 
+        Quantiles are those of Student's t: the spread of accuracies is that of few.
+
         Args:
             table: As for `predict`.
             confidence: That probability.
@@ -137,12 +139,13 @@ class Calibration:
         Raises:
             ValueError: As of `predict`, or a confidence that is not between 0 and 1.
         """
-        from scipy.special import ndtri
+        from scipy.special import stdtrit
 
         confidence = checks.real("confidence", confidence, above=0.0, below=1.0)
         rows = self._rows(self._scores_of(table), table.features)
         deviation = np.sqrt(self._variance(rows) + self.posterior.noise)
-        half = float(ndtri(0.5 + confidence / 2)) * deviation
+        freedom = len(self.trained) - len(self.set_aside) - 1
+        half = float(stdtrit(freedom, 0.5 + confidence / 2)) * deviation
         mean = rows @ self.posterior.mean
         return self.center + self.scale * np.column_stack([mean - half, mean + half])
 

@@ -17,7 +17,7 @@ from tvtfast.common.files import write_json
 from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.proxies import CALIBRATED, DerivedProxy
 from tvtfast.scoring.averaged_regression import Posterior
-from tvtfast.scoring.calibration import Calibration
+from tvtfast.scoring.calibration import LEAST, Calibration
 from tvtfast.scoring.calibration_columns import KINDS, Array, Column
 
 FILE = "calibration.json"
@@ -105,13 +105,16 @@ def _parsed(content: Any) -> Calibration:
         _share(content["prior_alone"]),
     )
     trained = {_text(arch): _number(value) for arch, value in content["trained"].items()}
+    set_aside = tuple(_text(arch) for arch in content["set_aside"])
+    if len(trained.keys() - set(set_aside)) < LEAST or not trained.keys() >= set(set_aside):
+        raise ValueError(f"it has fewer than {LEAST} trained, or set aside what was not")
     return Calibration(
         columns,
         posterior,
         _number(content["center"]),
         _positive(content["scale"]),
         trained,
-        tuple(_text(arch) for arch in content["set_aside"]),
+        set_aside,
         {_text(name): _mapping(by) for name, by in content["determined_by"].items()},
         tuple(_text(note) for note in content["notes"]),
     )
