@@ -3,9 +3,10 @@
 from tvtfast.common.memory import is_out_of_memory
 from tvtfast.population.bank import WeightBank
 from tvtfast.population.layers import Layer, register_layer
-from tvtfast.population.population import Population, PopulationFeatures
+from tvtfast.population.population import BlockFeatures, Population, PopulationFeatures
 
 __all__ = [
+    "BlockFeatures",
     "Layer",
     "Population",
     "PopulationFeatures",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,11 @@ from tvtfast.models import SpatialFeatures, parameter_rule
 from tvtfast.population.bank import WeightBank
 from tvtfast.population.engine import forward
 from tvtfast.population.memory import plan_memory
-from tvtfast.population.tree import Node, prefix_tree
+from tvtfast.population.tree import Node, block_ends, prefix_tree
 from tvtfast.population.workers import Workers
 from tvtfast.spaces import ModelOptions, Paths, Space
 from tvtfast.spaces import get as get_space
+from tvtfast.spaces.steps import TokenStep
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,24 @@ class PopulationFeatures:
     """
 
     rows: tuple[tuple[int, ...], ...]
+    features: SpatialFeatures
+
+
+@dataclass(frozen=True)
+class BlockFeatures:
+    """Outputs of one block of some candidates.
+
+    Args:
+        blocks: Per entry of the features, which block it is, from 0; ``None`` where candidates end
+            with no block.
+        rows: Per entry, the candidates that have it.
+        ended: Per entry, those of them whose last block it is.
+        features: Tokens ``[K, B, P+N, C]`` with their grid.
+    """
+
+    blocks: tuple[int | None, ...]
+    rows: tuple[tuple[int, ...], ...]
+    ended: tuple[tuple[int, ...], ...]
     features: SpatialFeatures
 
 
@@ -123,6 +142,11 @@ class Population:
         slice of every weight is measured once (`tvtfast.kernels.slice_norms`)."""
         return self.paths.total([sum(self.bank.norms(step)) for step in self.paths.steps])
 
+    def blocks(self, row: int) -> list[TokenStep]:
+        """The steps that the blocks of a candidate end with, first to last."""
+        nodes = [Node(-1, self.paths.steps[n]) for n in self.paths.index[row].tolist() if n >= 0]
+        return [cast(TokenStep, node.step) for node in block_ends(nodes)]
+
     def features(
         self, images: Tensor, rows: Sequence[int] | None = None
     ) -> Iterator[PopulationFeatures]:
@@ -141,21 +165,63 @@ class Population:
             MemoryError: Not even one candidate fits into ``memory``.
             RuntimeError: An allocation failed even so.
         """
+        for nodes, x in self._computed(images, rows, blocks=False):
+            found = PopulationFeatures(
+                tuple(tuple(node.candidates) for node in nodes), _features(nodes, x)
+            )
+            del x
+            yield found
+            del found  # or it would be held until the next
+
+    def block_features(
+        self, images: Tensor, rows: Sequence[int] | None = None
+    ) -> Iterator[BlockFeatures]:
+        """Outputs of every block, in the order they are ready: those of a candidate first to last.
+        What candidates have in common is computed and given once.
+
+        Args:
+            images: ``[B, C, H, W]``, normalised, on any device.
+            rows: Candidates to compute; default all.
+
+        Yields:
+            Features of nodes of one shape. They are freed when the next are asked for. Where an
+            allocation fails, blocks of candidates that had not ended come again.
+
+        Raises:
+            ValueError: As `features` does.
+            MemoryError, RuntimeError: As `features` does.
+        """
+        for nodes, x in self._computed(images, rows, blocks=True):
+            found = BlockFeatures(
+                tuple(node.block for node in nodes),
+                tuple(tuple(node.passing) for node in nodes),
+                tuple(tuple(node.candidates) for node in nodes),
+                _features(nodes, x),
+            )
+            del x
+            yield found
+            del found
+
+    def _computed(
+        self, images: Tensor, rows: Sequence[int] | None, *, blocks: bool
+    ) -> Iterator[tuple[Sequence[Node], Tensor]]:
+        """Nodes that are read, of one shape, and their activations."""
         self._check_images(images)
         images = images.to(self.device)
         remaining = dict.fromkeys(range(len(self)) if rows is None else rows)
-        root = prefix_tree(self.paths, list(remaining))
+        root = prefix_tree(self.paths, list(remaining), blocks=blocks)
         workers = Workers(self.device)
         plan = plan_memory(root, len(images), self.dtype, self.device, self.memory, workers.count)
         try:
             while remaining:
                 try:
                     for nodes, x in forward(root, images, self.bank, plan, workers):
-                        found = self._ended(nodes, x)
-                        yield found
-                        for row in itertools.chain.from_iterable(found.rows):
+                        kept = [row for row, node in enumerate(nodes) if node.is_read]
+                        read = [nodes[row] for row in kept]
+                        yield read, x if len(kept) == len(nodes) else x[kept]
+                        for row in itertools.chain.from_iterable(node.candidates for node in read):
                             del remaining[row]
-                        del x, found  # or they would be held until the next
+                        del x  # or it would be held until the next
                 except (RuntimeError, MemoryError) as error:
                     if plan.smallest or not is_out_of_memory(error):
                         raise
@@ -166,19 +232,10 @@ class Population:
                         plan.halved().tokens_per_call,
                         plan.tokens_per_call,
                     )
-                    plan, root = plan.halved(), prefix_tree(self.paths, list(remaining))
+                    plan = plan.halved()
+                    root = prefix_tree(self.paths, list(remaining), blocks=blocks)
         finally:
             workers.close()
-
-    def _ended(self, nodes: Sequence[Node], x: Tensor) -> PopulationFeatures:
-        kept = [row for row, node in enumerate(nodes) if node.candidates]
-        step: Any = nodes[0].step
-        return PopulationFeatures(
-            tuple(tuple(nodes[row].candidates) for row in kept),
-            SpatialFeatures(
-                x if len(kept) == len(nodes) else x[kept], step.grid, step.prefix_tokens
-            ),
-        )
 
     def _check_images(self, images: Tensor) -> None:
         wanted = (self.options.in_chans, *self.options.img_size)
@@ -187,3 +244,8 @@ class Population:
                 f"the population was made for images [B, {wanted[0]}, {wanted[1]}, {wanted[2]}], "
                 f"got {list(images.shape)}; make it with img_size=(height, width), or resize them"
             )
+
+
+def _features(nodes: Sequence[Node], x: Tensor) -> SpatialFeatures:
+    step: Any = nodes[0].step
+    return SpatialFeatures(x, step.grid, step.prefix_tokens)

@@ -51,7 +51,7 @@ class Wave:
         number: Number of the new wave.
         last_of_source: Whether nothing else is computed from the source.
         is_leaf: Whether nothing is computed from the new wave.
-        reads: Whether the nodes so far that candidates end with are read now. Everything must be
+        reads: Whether the nodes so far that are to be read are read now. Everything must be
             complete for it, so they wait for each other; but those that more is computed from do
             not wait, and are read before it is.
     """
@@ -66,8 +66,8 @@ class Wave:
 
     @property
     def has_ends(self) -> bool:
-        """Whether candidates end with one of the nodes."""
-        return any(node.candidates for node in self.nodes)
+        """Whether one of the nodes is read."""
+        return any(node.is_read for node in self.nodes)
 
 
 def schedule(root: Node, nodes_per_wave: int, ends_per_reading: int = 1) -> Iterator[Wave]:
@@ -92,7 +92,7 @@ def schedule(root: Node, nodes_per_wave: int, ends_per_reading: int = 1) -> Iter
         following = deque(_waves(nodes, nodes_per_wave))
         if following:
             stack.append((number, following))
-        ends = sum(bool(node.candidates) for node in nodes)
+        ends = sum(node.is_read for node in nodes)
         waiting += ends
         reads = waiting >= ends_per_reading or bool(ends and following) or not stack
         if reads:

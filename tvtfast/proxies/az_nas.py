@@ -6,7 +6,9 @@ method ``log_rank_sum`` of `tvtfast.rank`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +67,10 @@ def _entropy(features: SpatialFeatures, block: int) -> Tensor:
     return torch.special.entr(shares / shares.sum()).sum()
 
 
+def _block_entropy(inputs: ProxyInputs, block: int) -> float:
+    return _entropy(inputs.features, block).item()
+
+
 def az_expressivity(features: Sequence[SpatialFeatures]) -> Tensor:
     r"""Isotropy of the features, summed over blocks, :math:`\sum_l s_l` of `block_entropies`.
 
@@ -89,9 +95,13 @@ def az_progressivity(features: Sequence[SpatialFeatures]) -> Tensor:
     Source: As `az_expressivity`.
     """
     entropies = block_entropies(features)
+    return entropies.new_tensor(_least_growth(entropies.tolist()))
+
+
+def _least_growth(entropies: Sequence[float]) -> float:
     if len(entropies) < 2:
         raise UndefinedScoreError("progressivity compares blocks, and there is one alone")
-    return entropies.diff().min()
+    return min(after - before for before, after in pairwise(entropies))
 
 
 def az_trainability(
@@ -179,10 +189,8 @@ def _signs(features: SpatialFeatures, seed: int, block: int) -> Tensor:
 
 
 def _features(inputs: ProxyInputs) -> list[SpatialFeatures]:
-    module = inputs.module
-    shown = like_weights(module, inputs.images)
-    with temporary_mode(module, training=False), torch.no_grad():
-        return extract_features(module, shown, feature_fn=inputs.feature_fn)
+    with inputs.running() as images:
+        return extract_features(inputs.module, images, feature_fn=inputs.feature_fn)
 
 
 def _expressivity(inputs: ProxyInputs) -> float:
@@ -205,6 +213,8 @@ register(
         _expressivity,
         needs=frozenset({"weights", "images"}),
         description="isotropy of the features, summed over blocks (AZ-NAS, CVPR 2024)",
+        per_block=_block_entropy,
+        of_blocks=math.fsum,
     )
 )
 register(
@@ -213,6 +223,8 @@ register(
         _progressivity,
         needs=frozenset({"weights", "images"}),
         description="least growth of isotropy from block to block (AZ-NAS, CVPR 2024)",
+        per_block=_block_entropy,
+        of_blocks=_least_growth,
     )
 )
 register(

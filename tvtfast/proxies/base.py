@@ -139,6 +139,10 @@ class Proxy:
         per_step: Summand of one layer; the score is the sum over layers.
         of_features: Whether ``compute`` reads of a candidate its ``features`` alone, beside images
             and teacher, so that whole populations share their forward passes.
+        per_block: Value of one block, from ``features``, which are then its output, and its number
+            from 0; computed once for all candidates of a population that begin with the same
+            layers.
+        of_blocks: The score from the values of all blocks, first to last; goes with ``per_block``.
         compute_many: For a score of nothing but ``inputs.arch``: from several architectures of one
             space their scores by place, some at a time, as they are ready; ``compute`` is asked
             about those that it leaves out.
@@ -166,6 +170,8 @@ class Proxy:
     per_image: Callable[[ProxyInputs], Tensor] | None = None
     per_step: Callable[[StepInputs], float] | None = None
     of_features: bool = False
+    per_block: Callable[[ProxyInputs, int], float] | None = None
+    of_blocks: Callable[[Sequence[float]], float] | None = None
     compute_many: Callable[[Sequence[Any]], Iterable[Mapping[int, float]]] | None = None
     compute_draws: Callable[[Sequence[ProxyInputs]], Sequence[float]] | None = None
     beside: tuple[Proxy, ...] = ()
@@ -176,6 +182,10 @@ class Proxy:
         if foreign:
             raise ValueError(
                 f"proxy {self.name!r} needs {', '.join(foreign)}; known: {', '.join(NEEDS)}"
+            )
+        if (self.per_block is None) != (self.of_blocks is None):
+            raise ValueError(
+                f"proxy {self.name!r} has one of per_block and of_blocks; give both or neither"
             )
         if self.compute_many is not None and self.needs:
             raise ValueError(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from tvtfast.models import SpatialFeatures, extract_features, temporary_mode
+from tvtfast.models import SpatialFeatures, extract_features
 from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
-from tvtfast.proxies.network import at_least_single, like_weights
+from tvtfast.proxies.network import at_least_single
 
 
 def meco(features: Sequence[SpatialFeatures]) -> Tensor:
@@ -59,10 +60,12 @@ def _smallest(features: SpatialFeatures, block: int) -> Tensor:
 
 
 def _compute(inputs: ProxyInputs) -> float:
-    module = inputs.module
-    shown = like_weights(module, inputs.images)
-    with temporary_mode(module, training=False), torch.no_grad():
-        return meco(extract_features(module, shown, feature_fn=inputs.feature_fn)).item()
+    with inputs.running() as images:
+        return meco(extract_features(inputs.module, images, feature_fn=inputs.feature_fn)).item()
+
+
+def _per_block(inputs: ProxyInputs, block: int) -> float:
+    return _smallest(inputs.features, block).item()
 
 
 register(
@@ -71,5 +74,7 @@ register(
         _compute,
         needs=frozenset({"weights", "images"}),
         description="smallest eigenvalues of the correlations of channels (MeCo, NeurIPS 2023)",
+        per_block=_per_block,
+        of_blocks=math.fsum,
     )
 )

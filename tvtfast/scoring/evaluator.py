@@ -79,8 +79,13 @@ class Evaluator:
                 for proxy in proxies:
                     if proxy.per_step is not None:
                         self._enter_sums(ledger, joint, rows, proxy, seed)
-                means = [proxy for proxy in proxies if proxy.per_step is None]
-                for found in joint.of_features(means) if means else ():
+                others = [proxy for proxy in proxies if proxy.per_step is None]
+                blocks = [proxy for proxy in others if proxy.per_block is not None]
+                last = [proxy for proxy in others if proxy.per_block is None]
+                for found in itertools.chain(
+                    joint.of_features(last) if last else (),
+                    joint.of_blocks(blocks) if blocks else (),
+                ):
                     self._enter(ledger, [((rows[row], p, seed), cell) for row, p, cell in found])
             except Exception as error:
                 if not may_fall_back(error):

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from tvtfast.common.memory import is_out_of_memory
-from tvtfast.models import SpatialFeatures, parameter_rule
+from tvtfast.models import (
+    SpatialFeatures,
+    UnsupportedModelError,
+    blank,
+    extract_features,
+    parameter_rule,
+    temporary_mode,
+)
 from tvtfast.population import Population, WeightBank
 from tvtfast.proxies import Proxy, ProxyInputs
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
@@ -102,7 +109,7 @@ class JointScorer:
         memory: int | None,
     ) -> None:
         first = candidates[0]
-        self._view = view
+        self._view, self._first = view, first
         self.population = Population(
             first.space.paths_of([candidate.source for candidate in candidates], first.options),
             space=first.space,
@@ -129,6 +136,35 @@ class JointScorer:
                 for proxy in proxies
                 for equal, cell in zip(found.rows, of[proxy], strict=True)
                 for row in equal
+            ]
+            started = time.perf_counter()
+
+    def of_blocks(self, proxies: Sequence[Proxy]) -> Iterator[list[tuple[int, Proxy, Cell]]]:
+        """Cells of all candidates with proxies that are made of the values of blocks, as they are
+        ready: row, proxy, cell."""
+        assert self._view.batch is not None
+        started = time.perf_counter()
+        _check_blocks(self._first, self.population)
+        known: dict[Proxy, dict[tuple[int, int], float | Exception]] = {p: {} for p in proxies}
+        for found in self.population.block_features(self._view.batch.images):
+            view = FeaturesView(
+                found.features, self._view.batch.images, slice(None), self._view.teacher
+            )
+            ended = [row for rows in found.ended for row in rows]
+            entries = zip(found.blocks, found.rows, _apart(found.features), strict=True)
+            for block, rows, features in entries:
+                if block is None:
+                    continue
+                values = _block_values(proxies, replace(view, features=features), block)
+                for proxy, value in values.items():
+                    known[proxy] |= {(row, block): value for row in rows}
+            if not ended:
+                continue
+            share = (time.perf_counter() - started) / (len(proxies) * len(ended))
+            yield [
+                (row, proxy, _block_cell(proxy, _taken(known[proxy], row))._replace(seconds=share))
+                for row in ended
+                for proxy in proxies
             ]
             started = time.perf_counter()
 
@@ -200,6 +236,68 @@ def _cell(proxy: Proxy, view: FeaturesView) -> Cell:
     return value_cell(value, 0.0)
 
 
+def _check_blocks(candidate: ArchCandidate, population: Population) -> None:
+    """Compare the blocks of the first candidate with the features of its model.
+
+    Raises:
+        UnsupportedModelError: They differ: a space of one's own may end its blocks otherwise.
+    """
+    module = blank(candidate.source, space=candidate.space, **asdict(candidate.options))
+    shape = (1, candidate.options.in_chans, *candidate.options.img_size)
+    with temporary_mode(module, training=False), torch.no_grad():
+        found = extract_features(module, torch.empty(shape, device="meta"))
+    of_model = [(one.size, one.channels().shape[1]) for one in found]
+    of_steps = [(step.grid, step.width) for step in population.blocks(0)]
+    if of_model != of_steps:
+        raise UnsupportedModelError(
+            f"space {candidate.space.name!r} states {len(of_steps)} blocks, {of_steps}, and its "
+            f"model has features of {len(of_model)}, {of_model}; set ends_block of its steps"
+        )
+
+
+def _block_values(
+    proxies: Sequence[Proxy], view: FeaturesView, block: int
+) -> dict[Proxy, float | Exception]:
+    """The values of a block, or why there is none; those that proxies share are computed once."""
+    found: dict[Any, float | Exception] = {}
+    for proxy in proxies:
+        measure = proxy.per_block
+        assert measure is not None
+        if (measure, proxy.needs) in found:
+            continue
+        try:
+            with unchanged(proxy, view.shared()), torch.no_grad():
+                seen = cast(ProxyInputs, DeclaredInputs(view, proxy))
+                found[measure, proxy.needs] = float(measure(seen, block))
+        except Exception as error:
+            if is_out_of_memory(error) or isinstance(error, SpoiledInputsError):
+                raise
+            found[measure, proxy.needs] = error
+    return {proxy: found[proxy.per_block, proxy.needs] for proxy in proxies}
+
+
+def _taken(values: dict[tuple[int, int], float | Exception], row: int) -> list[float | Exception]:
+    """The values of the blocks of a candidate, first to last, which are no longer kept."""
+    taken: list[float | Exception] = []
+    while (row, len(taken)) in values:
+        taken.append(values.pop((row, len(taken))))
+    return taken
+
+
+def _block_cell(proxy: Proxy, values: Sequence[float | Exception]) -> Cell:
+    """The cell of a candidate from the values of its blocks."""
+    assert proxy.of_blocks is not None
+    numbers = []
+    for value in values:
+        if isinstance(value, Exception):
+            return failure_cell(value, 0.0)
+        numbers.append(value)
+    try:
+        return value_cell(float(proxy.of_blocks(numbers)), 0.0)
+    except Exception as error:
+        return failure_cell(error, 0.0)
+
+
 def _apart(features: SpatialFeatures) -> list[SpatialFeatures]:
     """Features of several candidates one by one, ``[B, P+N, C]`` each."""
     return [replace(features, x=x) for x in features.x]
@@ -256,7 +354,8 @@ def weight_bank(
 
 def scorable_jointly(proxy: Proxy) -> bool:
     """Whether a proxy can be computed for many candidates at once."""
-    return proxy.per_image is not None or proxy.per_step is not None or proxy.of_features
+    ways = (proxy.per_image, proxy.per_step, proxy.per_block)
+    return proxy.of_features or any(way is not None for way in ways)
 
 
 def joint_candidates(population: Sequence[Candidate]) -> dict[int, ArchCandidate]:

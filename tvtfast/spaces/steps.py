@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 S = TypeVar("S", bound="Step")
 
@@ -99,10 +99,14 @@ class TokenStep(Step):
     Attributes:
         grid: Height and width of the token grid, after the layer.
         prefix_tokens: Class and distillation tokens.
+        ends_block: Whether a block ends with it, unless its successor `continues_block`.
+        continues_block: Whether it belongs to the block before.
     """
 
     grid: tuple[int, int]
     prefix_tokens: int
+    ends_block: ClassVar[bool] = False
+    continues_block: ClassVar[bool] = False
 
     @property
     def tokens(self) -> int:
@@ -225,6 +229,8 @@ class MLP(TokenStep):
     hidden: int
     grid: tuple[int, int]
     prefix_tokens: int
+
+    ends_block = True
 
     @cached_property
     def matrices(self) -> tuple[Matrix, ...]:

@@ -157,6 +157,8 @@ class PositionConvolution(TokenStep):
     grid: tuple[int, int]
 
     prefix_tokens = 0
+    ends_block = True
+    continues_block = True
 
     @cached_property
     def matrices(self) -> tuple[Matrix, ...]:
