@@ -108,8 +108,8 @@ from tvtfast.common.signals import run_program
 
 def program():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    print(child.pid, flush=True)
     try:
+        print(child.pid, flush=True)
         time.sleep(600)
     finally:
         time.sleep(600)
@@ -118,12 +118,14 @@ run_program(program)
 """
     process = start(cwd=tmp_path, code=code)
     child = psutil.Process(int(process.stdout.readline()))
-    process.send_signal(signal.SIGINT)
-    time.sleep(1.2)
-    process.send_signal(signal.SIGINT)
+    signals = 0
+    while process.poll() is None and signals < 20:  # a busy machine may deliver two together
+        process.send_signal(signal.SIGINT)
+        signals += 1
+        time.sleep(1.2)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
-    assert "stopped at once" in errors
+    assert "stopped at once" in errors and signals > 1
     assert not psutil.wait_procs([child], timeout=20)[1]
 
 
