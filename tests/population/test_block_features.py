@@ -14,7 +14,7 @@ from tvtfast.proxies import Proxy
 from tvtfast.spaces.steps import MLP
 
 CASES = [
-    ("pit", {"img_size": (48, 64), "distilled": True}),
+    ("pit", {"img_size": (32, 48), "patch_size": 8, "distilled": True}),
     (
         spaces.VitasDeitSpace("deit", (14, 16, 32), (12, 24), 4, 1, (2, 3), (36, 72), (24, 48)),
         {"img_size": (48, 32), "patch_size": 8},

@@ -30,7 +30,7 @@ def test_of_one_image_it_is_the_published_score():
 def test_of_several_images_all_positions_count():
     arch = min(PIT.sample(20, 0), key=PIT.params)
     batch = frozen_batch("digits", 12)
-    module = tvtfast.build(arch, space=PIT, img_size=32, patch_size=4, num_classes=10).double()
+    module = tvtfast.build(arch, space=PIT, img_size=32, patch_size=8, num_classes=10).double()
     with torch.no_grad():
         features = extract_features(module.eval(), batch.images.double())
     expected = sum(
@@ -39,7 +39,7 @@ def test_of_several_images_all_positions_count():
     )
     assert proxies.meco(features).item() == pytest.approx(expected, rel=1e-6)
     table = tvtfast.score(
-        [arch], space=PIT, proxies=("meco",), images=batch, patch_size=4, dtype="float64"
+        [arch], space=PIT, proxies=("meco",), images=batch, patch_size=8, dtype="float64"
     )
     assert table.to_pandas()["meco"][0] == pytest.approx(expected, rel=1e-6)
 
