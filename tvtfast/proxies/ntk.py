@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -343,24 +344,44 @@ _LAYERS: dict[type[nn.Module], Callable[[Any, Samples, Calls], Tensor]] = {
 }
 
 
-def _compute(inputs: ProxyInputs) -> float:
-    return ntk_condition(inputs.module, inputs.images, feature_fn=inputs.feature_fn).item()
+def kernel_proxy(
+    name: str, score: Callable[..., Tensor], *, higher_is_better: bool, description: str
+) -> Proxy:
+    """A score of the neural tangent kernel as a proxy; all weight draws of a candidate in one pass.
+
+    Args:
+        name: Its column.
+        score: ``(module or modules, images, *, feature_fn) -> scalar or [modules]``.
+        higher_is_better: Its direction.
+        description: One line.
+    """
+    return Proxy(
+        name,
+        partial(_of_one, score),
+        higher_is_better=higher_is_better,
+        needs=frozenset({"weights", "images", "gradients"}),
+        description=description,
+        compute_draws=partial(_of_draws, score),
+    )
 
 
-def _compute_draws(draws: Sequence[ProxyInputs]) -> list[float]:
-    values: list[float] = ntk_condition(
+def _of_one(score: Callable[..., Tensor], inputs: ProxyInputs) -> float:
+    value: float = score(inputs.module, inputs.images, feature_fn=inputs.feature_fn).item()
+    return value
+
+
+def _of_draws(score: Callable[..., Tensor], draws: Sequence[ProxyInputs]) -> list[float]:
+    values: list[float] = score(
         [inputs.module for inputs in draws], draws[0].images, feature_fn=draws[0].feature_fn
     ).tolist()
     return values
 
 
 register(
-    Proxy(
+    kernel_proxy(
         "ntk_condition",
-        _compute,
+        ntk_condition,
         higher_is_better=False,
-        needs=frozenset({"weights", "images", "gradients"}),
         description="condition number of the neural tangent kernel (As-ViT, arXiv 2202.11921)",
-        compute_draws=_compute_draws,
     )
 )

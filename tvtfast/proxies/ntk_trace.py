@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from tvtfast.models import FeatureFn
-from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
-from tvtfast.proxies.ntk import ntk_gram
+from tvtfast.proxies.base import UndefinedScoreError, register
+from tvtfast.proxies.ntk import kernel_proxy, ntk_gram
 
 
 def ntk_trace(
@@ -43,23 +43,11 @@ def ntk_trace(
     return score
 
 
-def _compute(inputs: ProxyInputs) -> float:
-    return ntk_trace(inputs.module, inputs.images, feature_fn=inputs.feature_fn).item()
-
-
-def _compute_draws(draws: Sequence[ProxyInputs]) -> list[float]:
-    values: list[float] = ntk_trace(
-        [inputs.module for inputs in draws], draws[0].images, feature_fn=draws[0].feature_fn
-    ).tolist()
-    return values
-
-
 register(
-    Proxy(
+    kernel_proxy(
         "ntk_trace",
-        _compute,
-        needs=frozenset({"weights", "images", "gradients"}),
+        ntk_trace,
+        higher_is_better=True,
         description="root of the mean trace of the neural tangent kernel (NASI, ICLR 2022)",
-        compute_draws=_compute_draws,
     )
 )
