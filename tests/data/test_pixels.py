@@ -202,6 +202,21 @@ def test_damaged_exif_data_cost_no_image(tmp_path: Path) -> None:
     assert _seen(path).shape == (16, 32, 3)
 
 
+def test_an_orientation_that_cannot_be_read_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(image: Image.Image) -> Image.Exif:
+        raise SyntaxError("not a TIFF file (test of orientation)")
+
+    Image.fromarray(_grey(EIGHT)).save(tmp_path / "odd.jpg", quality=95)
+    upright = _seen(tmp_path / "odd.jpg")
+    monkeypatch.setattr(Image.Image, "getexif", broken)
+    for _ in range(2):
+        assert np.array_equal(_seen(tmp_path / "odd.jpg"), upright)
+    (record,) = (one for one in caplog.records if "test of orientation" in one.getMessage())
+    assert record.levelname == "WARNING" and "EXIF" in record.getMessage()
+
+
 def test_the_first_frame_of_an_animation(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     for suffix in (".gif", ".png", ".webp", ".tif"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from PIL import Image, features
 from PIL.TiffImagePlugin import TiffImageFile
 
 from tvtfast.common.foreign import reading
+
+_logger = logging.getLogger("tvtfast.data")
 
 MAX_PIXELS = 2**27
 """Largest image that is read, in pixels; decoding takes up to 12 bytes for each."""
@@ -160,5 +163,16 @@ def _grey_of_16_bits(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # Pillow's parser raises whatever it likes, and the pixels are there
+    except Exception as error:  # Pillow's parser raises whatever it likes; the pixels are there
+        _say_unturned(f"{type(error).__name__}: {error}")
         return 1
+
+
+@cache
+def _say_unturned(reason: str) -> None:
+    """Once for every reason, not for every image in every epoch."""
+    _logger.warning(
+        "which way up an image is cannot be read from its EXIF data (%s); such images are taken as "
+        "their pixels lie",
+        reason,
+    )
