@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import subprocess
 import sys
@@ -70,6 +71,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 """Who may import whom, in the order data flows."""
 FRONT_DOORS = {"__init__", "__main__", "cli"}
+ADAPTERS = "adapters"
+"""The room that is made of public names alone, see the tests of it."""
 LOOSE = {"__init__", "__main__", "initialization"}
 """Modules beside the rooms; there is room for six."""
 FOREIGN = {
@@ -111,7 +114,7 @@ def test_rooms_import_only_what_the_table_allows():
     rooms = set()
     for room, path in sources():
         rooms.add(room)
-        if room in FRONT_DOORS:
+        if room in {*FRONT_DOORS, ADAPTERS}:
             continue
         for name in imported(path):
             top, *rest = name.split(".")
@@ -124,7 +127,68 @@ def test_rooms_import_only_what_the_table_allows():
             if target not in {room, *ALLOWED.get(room, ())} and not native:
                 wrong.append(f"{path.name} ({room}) imports {name}")
     assert not wrong
-    assert rooms == ALLOWED.keys() | FRONT_DOORS
+    assert rooms == ALLOWED.keys() | FRONT_DOORS | {ADAPTERS}
+
+
+def adapters():
+    return sorted((PACKAGE / ADAPTERS).glob("*.py"))
+
+
+def is_public(name):
+    """Whether the package or one of its rooms exports a name; ``common`` exports all it has."""
+    top, room, *rest = [*name.split("."), ""]
+    if top != "tvtfast" or room in {"", "common"}:
+        return True
+    if room not in ALLOWED:
+        return room in tvtfast.__all__
+    return rest[0] in {"", *importlib.import_module(f"tvtfast.{room}").__all__}
+
+
+def test_adapters_are_small_and_made_of_public_names():
+    wrong = []
+    for path in adapters():
+        text = path.read_text(encoding="utf-8")
+        if len(text.splitlines()) > 100:
+            wrong.append(f"{path.name} has more than 100 lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                wrong.append(f"{path.name} imports another adapter")
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                wrong += [f"{path.name} imports {name}" for name in names if not is_public(name)]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+                wrong += [f"{path.name} imports {name}" for name in names if not is_public(name)]
+    assert not wrong
+
+
+def test_hosts_of_adapters_are_imported_inside_functions():
+    at_hand = {*sys.stdlib_module_names, "numpy", "torch", "tvtfast"}
+    wrong = []
+    for path in adapters():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module)]
+            wrong += [
+                f"{path.name} imports {name} at its top"
+                for name in names
+                if name.split(".")[0] not in at_hand
+            ]
+    assert not wrong
+
+
+def test_nobody_imports_an_adapter():
+    wrong = [
+        f"{path.name} ({room}) imports {name}"
+        for room, path in sources()
+        if room != ADAPTERS
+        for name in imported(path)
+        if name.startswith(f"tvtfast.{ADAPTERS}")
+    ]
+    assert not wrong
 
 
 def test_little_lies_beside_the_rooms():
