@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", choices=tuple(SYSTEMS), default=tuple(SYSTEMS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=float, default=2.0, help="million parameters")
-    parser.add_argument("--trials", type=int, default=200, help="architectures of a search")
+    parser.add_argument("--trials", type=int, default=120, help="architectures of a search")
     parser.add_argument("--epochs", type=int, default=60, help="of students")
     parser.add_argument("--superformer-epochs", type=int, default=120)
     parser.add_argument("--teacher-epochs", type=int, default=60)
