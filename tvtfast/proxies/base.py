@@ -152,6 +152,8 @@ class Proxy:
             of, such as those of a superformer; others are refused.
         compute_draws: ``compute`` of several weight draws of one candidate in one computation, in
             their order; NaN where a draw has no value, and ``compute`` is asked why.
+        read_only: Whether ``compute`` changes nothing of the module; then no copy of the weights is
+            kept to put them back, and a change that is made all the same stays.
 
     What fails: ``UndefinedScoreError`` and ``UnsupportedModelError`` become the status of a cell,
     as does any other error of ``compute``, ``per_image``, ``per_step`` and ``compute_draws``. An
@@ -176,6 +178,7 @@ class Proxy:
     compute_draws: Callable[[Sequence[ProxyInputs]], Sequence[float]] | None = None
     beside: tuple[Proxy, ...] = ()
     model_options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    read_only: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         foreign = sorted(set(self.needs) - set(NEEDS))

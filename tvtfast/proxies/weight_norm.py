@@ -46,5 +46,6 @@ WEIGHT_NORM = register(
         needs=frozenset({"weights"}),
         description="sum of the L2 norms of all weights (TVT, arXiv 2311.14337)",
         per_step=_per_step,
+        read_only=True,
     )
 )

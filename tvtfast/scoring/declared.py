@@ -46,4 +46,6 @@ class DeclaredInputs:
                 f"proxy {self._proxy.name!r} reads inputs.{name} and does not declare "
                 f"{', '.join(missing)} (it declares {declared}); add it to needs"
             )
+        if name == "module" and self._proxy.read_only:
+            name = "module_to_read"
         return getattr(self._inputs, name)
