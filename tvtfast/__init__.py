@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tvtfast.pipeline import run
     from tvtfast.scoring import (
         Calibration,
+        Measure,
         Scorer,
         ScoreStore,
         ScoreTable,
@@ -56,6 +57,7 @@ __all__ = [
     "FallbackError",
     "FallbackWarning",
     "InfeasibleError",
+    "Measure",
     "RunError",
     "ScoreStore",
     "ScoreTable",
@@ -106,6 +108,7 @@ _HOMES = {
     "FallbackError": "common.fallbacks",
     "FallbackWarning": "common.fallbacks",
     "InfeasibleError": "spaces",
+    "Measure": "scoring",
     "RunError": "common.run_folder",
     "ScoreStore": "scoring",
     "ScoreTable": "scoring",

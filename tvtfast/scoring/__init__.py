@@ -3,6 +3,7 @@
 from tvtfast.scoring.calibration import Calibration, calibrate
 from tvtfast.scoring.correlation import correlate
 from tvtfast.scoring.failures import ScoringError
+from tvtfast.scoring.measure import Measure
 from tvtfast.scoring.ranking import rank
 from tvtfast.scoring.scorer import Scorer, score
 from tvtfast.scoring.settings import Scoring
@@ -12,6 +13,7 @@ from tvtfast.scoring.truth import Truth, load_truth
 
 __all__ = [
     "Calibration",
+    "Measure",
     "ScoreStore",
     "ScoreTable",
     "Scorer",

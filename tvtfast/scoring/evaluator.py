@@ -140,13 +140,13 @@ class Evaluator:
                     )
                 for task, cell in zip(draws, found, strict=True):
                     if cell is None:
-                        ledger.put([(task, self._evaluate(proxy, draws[task]))])
+                        ledger.put([(task, self.evaluate(proxy, draws[task]))])
 
     def count(self, candidate: Candidate, proxy: Proxy) -> Cell:
         """The cell of a proxy that needs no weights, and that nobody asked for by name: a failure
         of it is recorded."""
         inputs = CandidateInputs(candidate, self.seeds[0], self.view, self.conditions)
-        return replace(self, on_error="record")._evaluate(proxy, inputs)
+        return replace(self, on_error="record").evaluate(proxy, inputs)
 
     def _evaluate_draws(
         self, ledger: Ledger, proxy: Proxy, draws: Sequence[CandidateInputs]
@@ -174,7 +174,13 @@ class Evaluator:
         share = (time.perf_counter() - started) / len(draws)
         return [Cell(value, seconds=share) if math.isfinite(value) else None for value in values]
 
-    def _evaluate(self, proxy: Proxy, inputs: CandidateInputs) -> Cell:
+    def evaluate(self, proxy: Proxy, inputs: CandidateInputs) -> Cell:
+        """The cell of one proxy, of one candidate with one weight draw.
+
+        Raises:
+            SpoiledInputsError: The proxy changed what others read.
+            ScoringError: It failed, and ``on_error`` is ``raise``.
+        """
         started = time.perf_counter()
         try:
             with frame(proxy, [inputs]) as (seen,):

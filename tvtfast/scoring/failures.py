@@ -11,7 +11,7 @@ from tvtfast.scoring.cells import Cell
 
 
 class ScoringError(RuntimeError):
-    """A candidate could not be scored and ``on_error="raise"`` was asked for."""
+    """A candidate could not be scored, and ``on_error="raise"`` or `tvtfast.Measure` was asked."""
 
 
 def failure_cell(error: Exception, seconds: float) -> Cell:

@@ -52,11 +52,13 @@ class TeacherMaps:
 
     Args:
         features: Of the last stage.
-        class_map: Makes the class map.
+        make_class_map: Makes the class map, when it is first asked for.
     """
 
-    def __init__(self, features: SpatialFeatures, class_map: Callable[[], SpatialFeatures]) -> None:
-        self.features, self._class_map = features, class_map
+    def __init__(
+        self, features: SpatialFeatures, make_class_map: Callable[[], SpatialFeatures]
+    ) -> None:
+        self.features, self.make_class_map = features, make_class_map
         self._maps: dict[tuple[int, int], Tensor] = {}
 
     def at(self, size: tuple[int, int]) -> Tensor:
@@ -66,7 +68,7 @@ class TeacherMaps:
 
     @cached_property
     def class_map(self) -> SpatialFeatures:
-        return self._class_map()
+        return self.make_class_map()
 
     def made(self) -> Iterable[Tensor]:
         """The attention maps that are there."""
@@ -182,6 +184,11 @@ class CandidateInputs:
         self._note_state()
         return self._module
 
+    @property
+    def module_to_read(self) -> nn.Module:
+        """The module for a proxy that changes nothing of it, which saves a copy of the weights."""
+        return self._module
+
     def _note_state(self) -> None:
         """Before a proxy has the module, or runs it."""
         if self._state is None:
@@ -291,8 +298,13 @@ class CandidateInputs:
 @contextlib.contextmanager
 def seeded(seed: int, label: str, device: torch.device) -> Iterator[None]:
     """Key stochastic layers by seed and candidate; leave the global generators alone."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(mixed_seed(seed, label))
+    devices, number = [device] if device.type == "cuda" else [], mixed_seed(seed, label)
+    with torch.random.fork_rng(devices):
+        # torch.manual_seed would seed every GPU, of which only one is put back
+        torch.default_generator.manual_seed(number)
+        for cuda in devices:
+            with torch.cuda.device(cuda):
+                torch.cuda.manual_seed(number)
         yield
 
 

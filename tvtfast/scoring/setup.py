@@ -107,7 +107,7 @@ class Setup:
                 seed=mixed_seed(self.seeds[0], candidate.label) % 2**31,
                 augment=True,
             ).to(self.conditions.device)
-        return View(batch, _teacher_maps(self.teacher, batch, self.conditions))
+        return View(batch, teacher_maps(self.teacher, batch, self.conditions))
 
 
 def set_up(scoring: Scoring) -> Setup:
@@ -153,7 +153,7 @@ def set_up(scoring: Scoring) -> Setup:
         "teacher": teacher is not None,
     }
     for what, is_there in given.items():
-        _require(single, what, is_there)
+        require(single, what, is_there)
     return Setup(
         space=space,
         single=single,
@@ -170,7 +170,7 @@ def set_up(scoring: Scoring) -> Setup:
         batch=batch,
         options=options,
         feature_fn=scoring.feature_fn,
-        view=View(batch, _teacher_maps(teacher, batch, conditions)),
+        view=View(batch, teacher_maps(teacher, batch, conditions)),
         redraw_from=redraw_from,
     )
 
@@ -191,7 +191,12 @@ def _ranked(
     )
 
 
-def _require(single: tuple[Proxy, ...], what: str, is_there: bool) -> None:
+def require(single: Sequence[Proxy], what: str, is_there: bool) -> None:
+    """Refuse proxies that need what was not given.
+
+    Raises:
+        ValueError: The message names the first.
+    """
     for proxy in single:
         if what in proxy.needs and not is_there:
             raise ValueError(f"proxy {proxy.name!r} needs {what}; pass {what}=...")
@@ -234,9 +239,14 @@ def _batch(scoring: Scoring, device: torch.device, img_size: int | None) -> Froz
 
 
 @torch.no_grad()
-def _teacher_maps(
+def teacher_maps(
     teacher: Teacher | None, batch: FrozenBatch | None, conditions: Conditions
 ) -> TeacherMaps | None:
+    """What a teacher says of a batch.
+
+    Raises:
+        ValueError: Its features hold NaN or infinite values.
+    """
     if teacher is None or batch is None:
         return None
     if conditions.paper:
@@ -250,10 +260,11 @@ def _teacher_maps(
             f"the features of teacher {teacher.name!r} hold NaN or infinite values; check its "
             "weights and the normalisation of the images"
         )
-    return TeacherMaps(features, partial(_class_map, teacher, batch))
+    return TeacherMaps(features, partial(teacher_class_map, teacher, batch))
 
 
-def _class_map(teacher: Teacher, batch: FrozenBatch) -> SpatialFeatures:
+def teacher_class_map(teacher: Teacher, batch: FrozenBatch) -> SpatialFeatures:
+    """Class map of a teacher for a batch."""
     prepared = teacher.prepare(batch.images, batch.normalization)
     return class_map(teacher.module, prepared, feature_fn=teacher.feature_fn)
 
