@@ -70,33 +70,6 @@ def test_what_a_space_lies_within_has_its_architectures(space):
             assert larger.flops(inside) == space.flops(arch)
 
 
-def fixed_variables(space):
-    try:
-        return space.variables
-    except ValueError:
-        return None
-
-
-@pytest.mark.parametrize("space", list(filter(fixed_variables, ALL)), ids=lambda space: space.name)
-@settings(deadline=None)
-@given(seed=seeds)
-def test_variables_and_architectures_are_one_to_one(space, seed):
-    arch = space.sample(1, seed)[0]
-    indices = space.choices_of(arch)
-    assert space.from_choices(indices) == arch
-    assert len(indices) == len(space.variables)
-
-
-def test_variables_that_do_not_fit():
-    pit = spaces.get("pit")
-    with pytest.raises(ValueError, match="3 indices for 4 variables"):
-        pit.from_choices([0, 0, 0])
-    with pytest.raises(ValueError, match="index 4 of base_dim; allowed: 0 to 3"):
-        pit.from_choices([4, 0, 0, 0])
-    with pytest.raises(ValueError, match="does not state a fixed list of variables"):
-        _ = spaces.get("autoformer-tiny").variables
-
-
 @every_space
 def test_a_generator_continues(space):
     rng = random.Random(1)

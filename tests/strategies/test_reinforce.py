@@ -190,9 +190,48 @@ def test_settings_that_make_no_sense(settings, message):
         Reinforce(**settings)
 
 
+class WithoutVariables(type(PIT)):
+    """PiT as a space of a user's own that states no variables."""
+
+    variables = spaces.Space.variables
+
+
+def test_variables_that_are_not_decided_learn_nothing():
+    made, choices = policy(), [3, None, 5]
+    before = [logits.copy() for logits in made.logits]
+    decided = [made.probabilities[0][3], made.probabilities[2][5]]
+    assert made.log_probability(choices) == pytest.approx(np.log(decided).sum(), rel=1e-14)
+    made.update(choices, 1.0)
+    moved = [bool((new != old).all()) for new, old in zip(made.logits, before, strict=True)]
+    assert moved == [True, False, True]
+    np.testing.assert_array_equal(made.logits[1], before[1])
+
+
+def test_blocks_that_only_deep_architectures_have_are_learned_from_those(drive):
+    """No deep one is inside the window: what would be decided in it keeps the first policy."""
+    tables = []
+    space = dataclasses.replace(spaces.get("autoformer-tiny"), depths=(1, 2))
+    window = {"params": (None, space.params(space.enumerate()[0]) * 1.5)}
+    budget = Budget(
+        30,
+        window,
+        objectives={"params": True},
+        keep=lambda table, rows: tables.append(pd.DataFrame(rows)),
+    )
+    populations, answer = drive(
+        Reinforce()(space, budget), space.params, params=(space.params, True)
+    )
+    assert {arch.depth for (arch,) in populations} == {1} and answer.depth == 1
+    first, last = (table.groupby("decision")["probability"].apply(list) for table in tables[::30])
+    for decision in ("num_heads[1]", "mlp_ratio[1]"):
+        assert first[decision] == last[decision]
+    for decision in ("hidden_dim", "num_heads[0]", "mlp_ratio[0]"):
+        assert first[decision] != last[decision]
+
+
 def test_spaces_without_variables_are_refused():
-    with pytest.raises(ValueError, match="does not state a fixed list of variables"):
-        tvtfast.search("autoformer-tiny", strategy="reinforce", trials=3, proxies=["params"])
+    with pytest.raises(ValueError, match="does not state its variables"):
+        next(Reinforce()(WithoutVariables(), Budget(3, objectives={"params": True})))
     with pytest.raises(ValueError, match="'reinforce' needs objectives"):
         next(Reinforce()(PIT, Budget(3)))
 

@@ -25,7 +25,7 @@ from tvtfast.spaces.registry import available, get, register
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.slices import QKV_MODES, Axis, Genes, Layout, Piece, layer_pieces
 from tvtfast.spaces.steps import Step
-from tvtfast.spaces.variables import Variable
+from tvtfast.spaces.variables import Condition, Variable
 from tvtfast.spaces.vitas_cell import VitasCellSpace
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 from tvtfast.spaces.vitas_twins import StageChoices, VitasTwinsArch, VitasTwinsSpace
@@ -49,6 +49,7 @@ __all__ = [
     "AutoFormerArch",
     "AutoFormerSpace",
     "Axis",
+    "Condition",
     "Constraints",
     "Description",
     "Genes",

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeAlias
 
-from tvtfast.spaces.base import Space, take
+from tvtfast.spaces.base import Space
 from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.encodings import take
 from tvtfast.spaces.features import block_features, by_block
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, take
+from tvtfast.spaces.base import Space
 from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.encodings import take
 from tvtfast.spaces.features import block_features
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import real, shown, whole
@@ -32,6 +33,7 @@ from tvtfast.spaces.soundness import (
     not_searched,
 )
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
+from tvtfast.spaces.variables import Condition, Variable
 from tvtfast.spaces.vitas_slices import BlockSlices, classifier_pieces
 
 ORIGINAL_HEAD_DIM = 64
@@ -75,6 +77,39 @@ class AutoFormerSpace(Space[AutoFormerArch]):
     pools: ClassVar[tuple[str, ...]] = ("avg", "token")
     usual_sharing: ClassVar[str] = "ordinal"
     usual_qkv_mode: ClassVar[int] = 0
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Width, depth, and heads and MLP ratio of every block; those of blocks that only deeper
+        architectures have are conditional on the depth."""
+        return (
+            Variable("hidden_dim", self.hidden_dims),
+            Variable("depth", self.depths),
+            *(
+                Variable(f"{decision}[{block}]", choices, self._condition(block))
+                for block in range(max(self.depths))
+                for decision, choices in (
+                    ("num_heads", self.head_counts),
+                    ("mlp_ratio", self.mlp_ratios),
+                )
+            ),
+        )
+
+    def _condition(self, block: int) -> Condition | None:
+        deeper = tuple(depth for depth in self.depths if depth > block)
+        return None if deeper == self.depths else Condition("depth", deeper)
+
+    def _from_values(self, values: Sequence[Any]) -> AutoFormerArch:
+        dim, depth, *blocks = values
+        return AutoFormerArch(dim, depth, tuple(blocks[1::2][:depth]), tuple(blocks[::2][:depth]))
+
+    def _to_values(self, arch: AutoFormerArch) -> Sequence[Any]:
+        missing = max(self.depths) - arch.depth
+        blocks = itertools.chain(
+            zip(arch.num_heads, arch.mlp_ratio, strict=True),
+            itertools.repeat((self.head_counts[0], self.mlp_ratios[0]), missing),
+        )
+        return (arch.hidden_dim, arch.depth, *itertools.chain.from_iterable(blocks))
 
     @property
     def size(self) -> int:

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, take
+from tvtfast.spaces.base import Space
 from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.encodings import take
 from tvtfast.spaces.features import block_features
 from tvtfast.spaces.options import SOFTMAX_SCALES, ModelOptions
 from tvtfast.spaces.plain import shown, whole
@@ -32,7 +33,7 @@ from tvtfast.spaces.soundness import (
     not_searched,
 )
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
-from tvtfast.spaces.variables import Variable
+from tvtfast.spaces.variables import Condition, Variable
 from tvtfast.spaces.vitas_slices import BlockSlices, classifier_pieces, inner_axis
 
 IDENTITY = 0
@@ -88,6 +89,7 @@ class VitasDeitSpace(Space[VitasDeitArch]):
     qkv_dims: tuple[int, ...]
     mlp_dims: tuple[int, ...]
 
+    integer_genome: ClassVar[bool] = True
     arch_type: ClassVar[type[Any]] = VitasDeitArch
     pools: ClassVar[tuple[str, ...]] = ("token", "avg")
     softmax_scales: ClassVar[tuple[str, ...]] = SOFTMAX_SCALES
@@ -295,20 +297,21 @@ class VitasDeitSpace(Space[VitasDeitArch]):
     @property
     def variables(self) -> tuple[Variable, ...]:
         """Patch size, width, and heads, qkv width and MLP width of every slot; 0 heads are an
-        identity, which the first ``min_depth`` slots do not offer. Several lists of choices stand
-        for one architecture; `choices_of` gives the canonical one."""
+        identity, which the first ``min_depth`` slots do not offer and whose widths are undecided.
+        Several lists of choices stand for one architecture; `choices_of` gives the canonical
+        one."""
         return (
             Variable("patch_size", self.patch_sizes),
             Variable("embed_dim", self.embed_dims),
-            *(
-                Variable(f"{decision}[{slot}]", (*choices, *self._identity(decision, slot)))
-                for slot in range(self.slots)
-                for decision, choices in self._per_block
-            ),
+            *(variable for slot in range(self.slots) for variable in self._variables_of(slot)),
         )
 
-    def _identity(self, decision: str, slot: int) -> tuple[int, ...]:
-        return (IDENTITY,) if decision == "num_heads" and slot >= self.min_depth else ()
+    def _variables_of(self, slot: int) -> Iterator[Variable]:
+        heads, missing = f"num_heads[{slot}]", slot >= self.min_depth
+        active = Condition(heads, self.head_counts) if missing else None
+        yield Variable(heads, (*self.head_counts, *((IDENTITY,) if missing else ())))
+        yield Variable(f"qkv_dim[{slot}]", self.qkv_dims, active)
+        yield Variable(f"mlp_dim[{slot}]", self.mlp_dims, active)
 
     def _from_values(self, values: Sequence[Any]) -> VitasDeitArch:
         patch, dim, *genes = values

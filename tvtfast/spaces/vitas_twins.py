@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from tvtfast.spaces.base import Space, take
+from tvtfast.spaces.base import Space
 from tvtfast.spaces.constraints import Window
+from tvtfast.spaces.encodings import take
 from tvtfast.spaces.features import block_features, by_block
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.plain import shown, whole
@@ -34,7 +35,7 @@ from tvtfast.spaces.twins_steps import (
     PositionConvolution,
     SubsampledAttention,
 )
-from tvtfast.spaces.variables import Variable
+from tvtfast.spaces.variables import Condition, Variable
 from tvtfast.spaces.vitas_deit import IDENTITY, tenths
 from tvtfast.spaces.vitas_slices import BlockSlices, classifier_pieces, inner_axis
 
@@ -116,6 +117,7 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
     name: str
     stages: tuple[StageChoices, ...]
 
+    integer_genome: ClassVar[bool] = True
     arch_type: ClassVar[type[Any]] = VitasTwinsArch
     pools: ClassVar[tuple[str, ...]] = ("avg",)
 
@@ -235,8 +237,9 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
     @property
     def variables(self) -> tuple[Variable, ...]:
         """Width of every stage, and attention, heads, qkv width and MLP width of every slot; 0
-        heads are an identity, which the first slot of a stage does not offer. Several lists of
-        choices stand for one architecture; `choices_of` gives the canonical one."""
+        heads are an identity, which the first slot of a stage does not offer, and which decides
+        nothing else. Several lists of choices stand for one architecture; `choices_of` gives the
+        canonical one."""
         widths = (
             Variable(f"embed_dim[{number}]", stage.embed_dims)
             for number, stage in enumerate(self.stages)
@@ -246,9 +249,14 @@ class VitasTwinsSpace(Space[VitasTwinsArch]):
     def _variables_of(self, number: int) -> Iterator[Variable]:
         stage = self.stages[number]
         for slot in range(stage.slots):
+            place = f"[{number}][{slot}]"
+            active = Condition(f"num_heads{place}", stage.head_counts) if slot else None
             for decision, choices in zip(_PER_BLOCK, stage.per_block, strict=True):
-                missing = (IDENTITY,) if decision == "num_heads" and slot else ()
-                yield Variable(f"{decision}[{number}][{slot}]", (*choices, *missing))
+                if decision == "num_heads":
+                    missing = (IDENTITY,) if slot else ()
+                    yield Variable(f"num_heads{place}", (*choices, *missing))
+                else:
+                    yield Variable(f"{decision}{place}", choices, active)
 
     def _from_values(self, values: Sequence[Any]) -> VitasTwinsArch:
         genes = iter(values[_STAGES:])

@@ -103,10 +103,12 @@ class _Genome(Protocol):
 
 def _genome(space: Space[Any], mutate_prob: float, seed: int) -> _Genome:
     try:
-        choices = [len(variable.choices) for variable in space.variables]
+        variables = space.variables
     except ValueError:
         return _Whole(space, mutate_prob, seed)
-    return _Integers(space, choices)
+    if any(variable.condition for variable in variables) and not space.integer_genome:
+        return _Whole(space, mutate_prob, seed)
+    return _Integers(space, [len(variable.choices) for variable in variables])
 
 
 class _Integers:

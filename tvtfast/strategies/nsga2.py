@@ -24,13 +24,13 @@ class NSGA2:
     """Generations of ``population`` architectures; who has children is decided by non-dominated
     sorting and crowding distance over the objectives of the budget, without weights between them.
 
-    A space with a fixed list of variables is searched as integer vectors, with two-point crossover
-    and polynomial mutation of index 3 (the operators of ViTAS); every other one with its own
-    `Space.crossover` and `Space.mutate`. Nothing outside the constraints is proposed, and nothing
-    twice; a generation for which too few new ones turn up is filled with random draws. Candidates
-    outside a window of the search rank below all inside, and among themselves by how far (Deb's
-    rule); those that miss an objective rank last. It ends after ``trials`` architectures, or when
-    the space has no more.
+    A space whose variables are all decided is searched as integer vectors, with two-point crossover
+    and polynomial mutation of index 3 (the operators of ViTAS), and so are the spaces of ViTAS;
+    every other one with its own `Space.crossover` and `Space.mutate`. Nothing outside the
+    constraints is proposed, and nothing twice; a generation for which too few new ones turn up is
+    filled with random draws. Candidates outside a window of the search rank below all inside, and
+    among themselves by how far (Deb's rule); those that miss an objective rank last. It ends after
+    ``trials`` architectures, or when the space has no more.
 
     Args:
         population: Architectures per generation, and survivors.

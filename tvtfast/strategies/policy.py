@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ _EPSILON = 1e-8
 _SPREAD = 1e-3
 
 Array = npt.NDArray[np.float64]
+Choices: TypeAlias = tuple[int | None, ...]
+"""One choice per variable; ``None`` of one that was not decided."""
 
 
 class Policy:
@@ -47,24 +50,24 @@ class Policy:
         """One choice per variable."""
         return [self._rng.choices(range(len(p)), weights=p.tolist())[0] for p in self.probabilities]
 
-    def log_probability(self, choices: Sequence[int]) -> float:
-        """Of all choices together."""
+    def log_probability(self, choices: Sequence[int | None]) -> float:
+        """Of all choices together, those that were decided."""
         pairs = zip(self.probabilities, choices, strict=True)
-        return sum(float(np.log(p[choice])) for p, choice in pairs)
+        return sum(float(np.log(p[choice])) for p, choice in pairs if choice is not None)
 
     def most_probable(self) -> list[int]:
         """The most probable choice of every variable."""
         return [int(np.argmax(logits)) for logits in self.logits]
 
-    def gradient(self, choices: Sequence[int], advantage: float) -> list[Array]:
+    def gradient(self, choices: Sequence[int | None], advantage: float) -> list[Array]:
         """Gradient of :math:`-A \\log \\pi(a)` by the logits, one array per variable:
-        :math:`-A (e_a - \\pi)`."""
+        :math:`-A (e_a - \\pi)`, or zeros where the variable was not decided."""
         return [
-            -advantage * (np.eye(len(p))[choice] - p)
+            np.zeros(len(p)) if choice is None else -advantage * (np.eye(len(p))[choice] - p)
             for p, choice in zip(self.probabilities, choices, strict=True)
         ]
 
-    def update(self, choices: Sequence[int], advantage: float) -> None:
+    def update(self, choices: Sequence[int | None], advantage: float) -> None:
         """One step of Adam that makes the choices more probable where the advantage is positive."""
         self._steps += 1
         first_beta, second_beta = _BETAS

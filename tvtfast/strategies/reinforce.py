@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from tvtfast.common import checks
 from tvtfast.spaces import Space
 from tvtfast.strategies.base import Budget, Proposals, register
 from tvtfast.strategies.feedback import Scores
-from tvtfast.strategies.policy import Policy
+from tvtfast.strategies.policy import Choices, Policy
 
 POLICY = "policy"
 """Name of the table of probabilities."""
@@ -29,11 +29,12 @@ _SMALL = 1e-6
 
 @dataclass(frozen=True)
 class Reinforce:
-    """The topology search of As-ViT, for spaces with a fixed list of variables.
+    """The topology search of As-ViT, for spaces that state their variables.
 
     An independent categorical policy per variable (logits from N(0, 1e-3)) draws one architecture
-    per step. Its reward is how much better it is than the one before, in every objective
-    :math:`x`, relative to the range of the last ``window`` steps:
+    per step. Variables that the drawn ones leave undecided learn nothing from it. Its reward is how
+    much better it is than the one before, in every objective :math:`x`, relative to the range of
+    the last ``window`` steps:
 
     .. math:: r_t = \\sum_x \\pm \\frac{x_t - x_{t-1}}{\\max x - \\min x + 10^{-6}}
 
@@ -88,7 +89,7 @@ class Reinforce:
         """Run the strategy.
 
         Raises:
-            ValueError: A space without a fixed list of variables, or no objectives.
+            ValueError: A space that does not state its variables, or no objectives.
             InfeasibleError: No architecture lies inside the constraints.
         """
         if not budget.objectives:
@@ -97,7 +98,7 @@ class Reinforce:
         policy = Policy([len(v.choices) for v in space.variables], self.learning_rate, rng)
         rewards = Rewards(budget.objectives, self.window, self.paper, self.flops_weight)
         baseline = MovingAverage(self.momentum)
-        inside: dict[tuple[int, ...], Any] = {}
+        inside: dict[Choices, Any] = {}
         for step in range(1, budget.trials + 1):
             choices, arch = self._draw(space, policy, budget, rng)
             budget.note(entropy=policy.entropy)
@@ -125,14 +126,19 @@ class Reinforce:
 
     def _draw(
         self, space: Space[Any], policy: Policy, budget: Budget, rng: random.Random
-    ) -> tuple[tuple[int, ...], Any]:
+    ) -> tuple[Choices, Any]:
         for _ in range(_ATTEMPTS):
-            choices = tuple(policy.sample())
+            choices = policy.sample()
             arch = space.from_choices(choices)
             if space.satisfies(arch, budget.constraints, **budget.options):
-                return choices, arch
+                return _decided(space, choices), arch
         (arch,) = space.sample(1, rng, budget.constraints, **budget.options)
-        return space.choices_of(arch), arch
+        return _decided(space, space.choices_of(arch)), arch
+
+
+def _decided(space: Space[Any], choices: Sequence[int]) -> Choices:
+    pairs = zip(choices, space.decided(choices), strict=True)
+    return tuple(choice if decided else None for choice, decided in pairs)
 
 
 def _rows(step: int, space: Space[Any], policy: Policy) -> list[dict[str, Any]]:
