@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         training,
     )
     from tvtfast.common.fallbacks import FallbackError, FallbackWarning
+    from tvtfast.common.plugins import PluginError, PluginWarning
     from tvtfast.common.run_folder import RunError
     from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
@@ -58,6 +59,8 @@ __all__ = [
     "FallbackWarning",
     "InfeasibleError",
     "Measure",
+    "PluginError",
+    "PluginWarning",
     "RunError",
     "ScoreStore",
     "ScoreTable",
@@ -109,6 +112,8 @@ _HOMES = {
     "FallbackWarning": "common.fallbacks",
     "InfeasibleError": "spaces",
     "Measure": "scoring",
+    "PluginError": "common.plugins",
+    "PluginWarning": "common.plugins",
     "RunError": "common.run_folder",
     "ScoreStore": "scoring",
     "ScoreTable": "scoring",

@@ -5,6 +5,8 @@ A test holds each of these equal to the table it stands for.
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 PROXIES = (
     "attention_entropy",
     "az_expressivity",
@@ -76,3 +78,9 @@ DATA_SETS = (
     "imagefolder",
 )
 """`tvtfast.data.registry.DATASETS`."""
+
+
+def proxy_names() -> tuple[str, ...]:
+    """`PROXIES`, and those that installed packages bring along."""
+    brought = {entry.name for entry in entry_points(group="tvtfast.proxies")}
+    return tuple(sorted({*PROXIES, *brought}))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tvtfast import spaces, strategies
 from tvtfast.cli.output import Report, wrapped
 from tvtfast.cli.parsing import Parser
 from tvtfast.common.files import cache_dir
 from tvtfast.common.machine import machine, versions
+from tvtfast.common.plugins import Plugins
 
 if TYPE_CHECKING:
     from tvtfast.kernels.dispatch import Explanation
@@ -38,6 +39,11 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     cpp, cuda = kernels.native_build_info(), kernels.cuda_build_info()
     devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     served = {device: kernels.explain(device=device) for device in devices}
+    brought = [
+        entry
+        for plugins in (spaces.PLUGINS, proxies.PLUGINS, strategies.PLUGINS)
+        for entry in _brought(plugins)
+    ]
     names = {
         "spaces": spaces.available(),
         "proxies": proxies.available(),
@@ -51,6 +57,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         _section("CUDA extension", cuda or {"tvtfast._cuda": "not installed"}),
         *(_operators(device, entries) for device, entries in served.items()),
         _section("known names", known | {"cache": str(cache_dir())}),
+        *([_plugins(brought)] if brought else []),
     ]
     data = {
         "versions": versions(),
@@ -68,9 +75,35 @@ def run(cfg: Namespace, parser: Parser) -> Report:
             for entry in entries
         ],
         **names,
+        "plugins": brought,
         "cache": str(cache_dir()),
     }
     return Report("\n\n".join(text), data)
+
+
+def _brought(plugins: Plugins[Any]) -> list[dict[str, str]]:
+    """What installed packages bring along, each loaded, and why it is left out."""
+    for offer in plugins.offers():
+        plugins.usable(offer.name)
+    return [
+        {
+            "name": offer.name,
+            "kind": plugins.what,
+            "package": offer.distribution,
+            "reason": plugins.problem(offer.name),
+        }
+        for offer in plugins.offers()
+    ]
+
+
+def _plugins(brought: Sequence[Mapping[str, str]]) -> str:
+    lines = ["of installed packages"]
+    for one in brought:
+        state = (
+            f"left out: {one['reason']}" if one["reason"] else f"{one['kind']} of {one['package']}"
+        )
+        lines.append(_line(one["name"], state))
+    return "\n".join(lines)
 
 
 def _operators(device: str, entries: Sequence[Explanation]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tvtfast.common.fallbacks import FallbackWarning, logger
+from tvtfast.common.plugins import PluginWarning
 
 _SAID = tuple(map(logging.getLogger, ("tvtfast.data", "tvtfast.models")))
 """What it finds in somebody's data and checkpoints is said, too."""
@@ -28,6 +29,7 @@ def log_shown(*, quiet: bool = False) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FallbackWarning)  # the log has it
+            warnings.simplefilter("ignore", PluginWarning)  # likewise
             yield
     finally:
         logger.removeHandler(handler)

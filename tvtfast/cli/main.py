@@ -10,7 +10,8 @@ from contextlib import ExitStack
 
 from tvtfast.cli.logs import log_shown
 from tvtfast.cli.output import CLOSED, Report, give_up_on, is_closed, show, wrapped
-from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.cli.parsing import IMPORT, Parser, UsageError
+from tvtfast.common.imports import importing
 from tvtfast.common.names import did_you_mean, unknown
 from tvtfast.common.signals import exit_status
 
@@ -68,6 +69,7 @@ def _run(arguments: list[str]) -> int:
             parser = _complete(command.parser(), name)
             cfg = parser.parse_args(rest)
             opened.enter_context(log_shown(quiet=cfg.quiet))
+            opened.enter_context(importing(cfg[IMPORT]))
             report = command.run(cfg, parser)
             if report is not None:
                 show(report, as_json=cfg.json)
@@ -106,6 +108,7 @@ def _tell(message: str, error: Exception) -> None:
 def _complete(parser: Parser, name: str) -> Parser:
     """A command's parser, with its name and the flags that all have."""
     parser.prog = f"tvtfast {name}"
+    parser.add_import_flag()
     parser.add_output_flags()
     return parser
 

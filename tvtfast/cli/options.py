@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast import spaces
-from tvtfast.cli.choices import DATA_SETS, DTYPES, METHODS, PROTOCOLS, PROXIES, PROXY_GROUPS
+from tvtfast.cli.choices import (
+    DATA_SETS,
+    DTYPES,
+    METHODS,
+    PROTOCOLS,
+    PROXY_GROUPS,
+    proxy_names,
+)
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.superformers import INHERITED, inherited_accuracy
 from tvtfast.cli.teachers import add_teacher_options, given_teacher, say
@@ -71,12 +78,13 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
     model.add_argument("--distilled", type=bool, default=False, help="add a distillation token")
     scores = parser.add_argument_group("scores")
     add_teacher_options(scores, "digits trains its own")
+    proxies = proxy_names()
     scores.add_argument(
         "--proxies",
         type=str,
         nargs="+",
         default=[],
-        help=f"{', '.join(PROXIES)}; or a group of them: {', '.join(PROXY_GROUPS)}; default "
+        help=f"{', '.join(proxies)}; or a group of them: {', '.join(PROXY_GROUPS)}; default "
         f"{' '.join(_TVT)}, "
         + ", ".join(f"{' '.join(own)} in {space}" for space, own in _OF_SPACE.items()),
     )
@@ -88,7 +96,7 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
     parser.choices |= {
         "space": spaces.available(),
         "data_set": DATA_SETS,
-        "proxies": (*PROXIES, *PROXY_GROUPS),
+        "proxies": (*proxies, *PROXY_GROUPS),
         "dtype": DTYPES,
         "protocol": PROTOCOLS,
     }

@@ -17,6 +17,8 @@ _KINDS = {
     "bool": "true or false",
     "str": "text",
 }
+IMPORT = "import"
+"""The value of ``--import``."""
 OUTPUT_FLAGS = ("json", "quiet")
 """Flags of every command that change nothing of what it does."""
 _RENAMED = {"run_dir": "output_dir"}
@@ -49,6 +51,17 @@ class Parser(ArgumentParser):
         self.examples = tuple(examples)
         self.choices: dict[str, Sequence[str]] = {}
         self.preset: Callable[[Any], Mapping[str, Any]] | None = None
+
+    def add_import_flag(self) -> None:
+        """What a user registers in Python, for the command."""
+        self.add_argument(
+            f"--{IMPORT}",
+            type=str,
+            nargs="+",
+            default=[],
+            help="Python files or modules, imported first; spaces, proxies, strategies and models "
+            "that they register are known then",
+        )
 
     def add_output_flags(self) -> None:
         """How results and progress are shown; the flags come last in the help."""

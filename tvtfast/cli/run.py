@@ -20,7 +20,7 @@ from tvtfast.distill import Recipe, TrainedStudent
 from tvtfast.pipeline import SYSTEMS, RunResult, defaults_for
 from tvtfast.pipeline import run as run_pipeline
 from tvtfast.pipeline.plan import LOWEST_SHARE
-from tvtfast.pipeline.running import STRATEGIES
+from tvtfast.pipeline.running import known_strategies
 from tvtfast.pipeline.systems import system_of
 from tvtfast.pipeline.systems.tvt import TVT
 from tvtfast.strategies import TRIALS
@@ -94,10 +94,10 @@ def parser() -> Parser:
         "--strategy",
         type=str | None,
         default=None,
-        help=f"of the search: {', '.join(STRATEGIES)}; default random, reinforce for as-vit, "
-        "evolution for vitas",
+        help=f"of the search: {', '.join(known_strategies())}; default random, reinforce for "
+        "as-vit, evolution for vitas",
     )
-    parser.choices["strategy"] = STRATEGIES
+    parser.choices["strategy"] = known_strategies()
     model.add_argument(
         "--trials",
         type=int | None,

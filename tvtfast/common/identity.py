@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from tvtfast.common.imports import imported
+
 _SHORT = 8
 _DIGEST = re.compile(rf"'([0-9a-f]{{{_SHORT}}})[0-9a-f]{{{64 - _SHORT}}}'")
 
@@ -18,8 +20,9 @@ _DIGEST = re.compile(rf"'([0-9a-f]{{{_SHORT}}})[0-9a-f]{{{64 - _SHORT}}}'")
 class Identity:
     """What makes two runs the same run.
 
-    Pixels, labels and weights are in it by their fingerprints. Versions of packages are not: they
-    are recorded, and a run may go on with others.
+    Pixels, labels and weights are in it by their fingerprints, and modules of a user's own that the
+    command imported (`tvtfast.common.imports`) by those of their sources, as ``imports``. Versions
+    of packages are not: they are recorded, and a run may go on with others.
 
     Args:
         command: What runs, such as ``search``.
@@ -38,7 +41,9 @@ class Identity:
     moving: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        plain = json.loads(json.dumps(dict(self.settings), default=_number))
+        modules = imported()
+        settings = dict(self.settings) | ({"imports": modules} if modules else {})
+        plain = json.loads(json.dumps(settings, default=_number))
         object.__setattr__(self, "settings", plain)
 
     @property

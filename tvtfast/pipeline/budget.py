@@ -22,7 +22,9 @@ def check_window(plan: Plan) -> None:
     except InfeasibleError as error:
         low, high = plan.window
         least, most = plan.space.feasible_range("params", **plan.options)
-        others = [name for name in spaces.available() if _spans(name, low, high, plan.options)]
+        others = [
+            space.name for space in spaces.all_spaces() if _spans(space, low, high, plan.options)
+        ]
         advice = f"give one of {', '.join(others)}" if others else "no other space has some either"
         raise InfeasibleError(
             f"budget is {plan.budget / _MILLION:g} million parameters, and no architecture of "
@@ -39,9 +41,9 @@ def within(space: Space[Any], budget: float, **options: Any) -> float:
     return float(min(most, max(budget, least / LOWEST_SHARE)))
 
 
-def _spans(name: str, low: float, high: float, options: Any) -> bool:
+def _spans(space: Space[Any], low: float, high: float, options: Any) -> bool:
     try:
-        least, most = spaces.get(name).feasible_range("params", **options)
+        least, most = space.feasible_range("params", **options)
     except ValueError:  # no models of these options
         return False
     return least <= high and low <= most

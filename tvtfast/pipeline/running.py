@@ -24,16 +24,22 @@ from tvtfast.pipeline.reporting import report_run, seconds_of
 from tvtfast.pipeline.systems import SYSTEMS, System, system_of
 from tvtfast.spaces import AsViTSpace, InfeasibleError, Space
 from tvtfast.spaces import get as get_space
-from tvtfast.strategies import choose
+from tvtfast.strategies import available, choose
 from tvtfast.supernet import FinishedTraining
 from tvtfast.training.checking import check_training
 from tvtfast.training.guide import check_classes
 from tvtfast.training.images import images
 
-STRATEGIES = ("random", "evolution", "nsga2", "reinforce")
-"""Strategies that score whatever they propose, as every system can."""
+_OF_SEARCHES = ("exact", "exhaustive")
+"""Strategies that need one proxy of a certain kind, or a small space, and not every system can."""
 
 _MILLION = 1e6
+
+
+def known_strategies() -> tuple[str, ...]:
+    """Strategies that score whatever they propose, as every system can; those of others count as
+    such."""
+    return tuple(name for name in available() if name not in _OF_SEARCHES)
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,7 @@ def run(
     if trials is not None:
         trials = checks.whole("trials", trials, least=1)
     if strategy is not None:
-        checks.choice("strategy", strategy, STRATEGIES)
+        checks.choice("strategy", strategy, known_strategies())
     if teacher_arch is not None:
         check_arch(teacher_arch)
     if recipe is not None and recipe.tokens is not None:

@@ -3,6 +3,7 @@
 from tvtfast.proxies.attention_heads import attention_entropy, head_similarity
 from tvtfast.proxies.az_nas import AZ_NAS, az_expressivity, az_progressivity, az_trainability
 from tvtfast.proxies.base import (
+    PLUGINS,
     CombinedProxy,
     Proxy,
     ProxyInputs,
@@ -62,6 +63,7 @@ __all__ = [
     "HARDLY_TRAINED",
     "INHERITED_ACCURACY",
     "L2_NORM",
+    "PLUGINS",
     "RELATIONS",
     "TEACHER_AWARE",
     "THROUGHPUT",
@@ -120,3 +122,5 @@ __all__ = [
     "zen",
     "zico",
 ]
+
+PLUGINS.open()

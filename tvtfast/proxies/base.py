@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from tvtfast.common.names import unknown
+from tvtfast.common.plugins import Plugins
 from tvtfast.models import FeatureFn, SpatialFeatures
 from tvtfast.proxies.factory import ProxyFactory
 from tvtfast.proxies.groups import GROUPS, expand_groups
@@ -225,12 +226,14 @@ def register(
     """Add a proxy, a combination or a factory under its name.
 
     Raises:
-        ValueError: The name is taken, or a part of a combined proxy is unknown or a factory.
+        ValueError: The name is taken, perhaps by a proxy of an installed package, or a part of a
+            combined proxy is unknown or a factory.
     """
     if proxy.name in GROUPS:
         raise ValueError(f"{proxy.name!r} is a group of proxies; choose another name")
     if proxy.name in _proxies:
         raise ValueError(f"a proxy named {proxy.name!r} is registered already; choose another name")
+    PLUGINS.refuse_taken(proxy.name, proxy)
     if isinstance(proxy, CombinedProxy):
         for part in proxy.parts:
             _refuse_factory(proxy, part)
@@ -241,7 +244,7 @@ def register(
 
 def _refuse_factory(combined: CombinedProxy, part: str) -> None:
     name = part.partition(":")[0]
-    if isinstance(_proxies.get(name), ProxyFactory):
+    if isinstance(PLUGINS.find(name), ProxyFactory):
         raise ValueError(
             f"proxy {combined.name!r} combines {name!r}, which is made from an argument; score it "
             "beside the others, and tvtfast.rank combines them"
@@ -249,8 +252,24 @@ def _refuse_factory(combined: CombinedProxy, part: str) -> None:
 
 
 def available() -> tuple[str, ...]:
-    """Names of the registered proxies; that of a factory needs an argument behind it, see `get`."""
-    return tuple(sorted(_proxies))
+    """Names of the registered proxies, and of those that installed packages bring along; that of a
+    factory needs an argument behind it, see `get`."""
+    return tuple(sorted({*_proxies, *PLUGINS.names()}))
+
+
+def _enter(name: str, brought: Any) -> None:
+    """Register what a package brings along, unless its module did."""
+    if not isinstance(brought, (Proxy, CombinedProxy, ProxyFactory)):
+        raise TypeError(f"it is {brought!r}, and no tvtfast.proxies.Proxy")
+    if brought.name != name:
+        raise ValueError(f"the proxy is named {brought.name!r}; name the entry point like it")
+    if _proxies.get(name) is not brought:
+        register(brought)
+
+
+PLUGINS: Plugins[Proxy | CombinedProxy | ProxyFactory[Any]] = Plugins(
+    "tvtfast.proxies", "proxy", lambda: _proxies, _enter, reserved=GROUPS
+)
 
 
 def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
@@ -262,6 +281,7 @@ def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
     Raises:
         ValueError: An unknown name (the message lists the known ones), or a factory without its
             argument.
+        PluginError: It is that of an installed package, and cannot be loaded.
     """
     if isinstance(name, (Proxy, CombinedProxy)):
         return name
@@ -271,10 +291,10 @@ def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
         raise ValueError(
             f"{name!r} is a group of proxies ({', '.join(GROUPS[name])}); name one of them here"
         )
-    found = _proxies.get(name)
+    found = PLUGINS.find(name)
     if found is None:
         head, _, argument = name.partition(":")
-        factory = _proxies.get(head)
+        factory = PLUGINS.find(head)
         if isinstance(factory, ProxyFactory):
             made: Proxy | CombinedProxy = factory(argument)
             return made
@@ -286,13 +306,13 @@ def made_later(name: str | Proxy | CombinedProxy) -> str | None:
     """The column of a proxy that a factory makes from its argument, at a cost; ``None`` for every
     other."""
     head = name.partition(":")[0] if isinstance(name, str) else ""
-    factory = _proxies.get(head)
+    factory = PLUGINS.find(head)
     return head if isinstance(factory, ProxyFactory) and not factory.in_name else None
 
 
 def beside_later(name: str | Proxy | CombinedProxy) -> tuple[str, ...]:
     """The columns that may stand beside a proxy that a factory makes from its argument."""
-    factory = _proxies.get(made_later(name) or "")
+    factory = PLUGINS.find(made_later(name) or "")
     return factory.beside if isinstance(factory, ProxyFactory) else ()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from tvtfast.common.imports import imported
 from tvtfast.proxies import DerivedProxy, Proxy
 from tvtfast.scoring.cells import canonical
 from tvtfast.scoring.setup import Setup
@@ -45,6 +46,8 @@ def shared_fields(setup: Setup, proxy: Proxy, seed: int) -> dict[str, Any]:
         }
     if proxy.depends_on is not None:
         fields["depends_on"] = dict(proxy.depends_on())
+    if modules := imported():
+        fields["imports"] = modules
     if "weights" in proxy.needs:
         fields["init_seed"] = seed
     if proxy.needs & {"images", "labels"} and setup.batch is not None:

@@ -21,7 +21,7 @@ from tvtfast.spaces.options import ModelOptions, default_patch_size
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.references import Reference, reference, references
-from tvtfast.spaces.registry import available, get, register
+from tvtfast.spaces.registry import PLUGINS, all_spaces, available, get, register
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.slices import QKV_MODES, Axis, Genes, Layout, Piece, layer_pieces
 from tvtfast.spaces.steps import Step
@@ -42,6 +42,7 @@ __all__ = [
     "ARCH_FORMS",
     "COUNTS",
     "METRICS",
+    "PLUGINS",
     "PUBLISHED",
     "QKV_MODES",
     "AsViTArch",
@@ -74,6 +75,7 @@ __all__ = [
     "VitasTwinsSpace",
     "Window",
     "Written",
+    "all_spaces",
     "available",
     "default_patch_size",
     "describe_windows",
@@ -91,3 +93,5 @@ __all__ = [
     "space_of",
     "write_yaml",
 ]
+
+PLUGINS.open()

@@ -12,7 +12,7 @@ from tvtfast.common.foreign import reading
 from tvtfast.common.names import did_you_mean
 from tvtfast.spaces.plain import read_json, shown
 from tvtfast.spaces.references import reference, references
-from tvtfast.spaces.registry import available, get
+from tvtfast.spaces.registry import all_spaces
 from tvtfast.spaces.vitas_deit import VitasDeitSpace
 from tvtfast.spaces.yaml_files import SUFFIXES, read_yaml
 
@@ -120,7 +120,7 @@ def _space_of(text: str) -> str | None:
     return next(
         (
             space.name
-            for space in map(get, available())
+            for space in all_spaces()
             if isinstance(space, VitasDeitSpace) and genes == 4 + 3 * space.slots
         ),
         None,

@@ -21,7 +21,7 @@ from tvtfast.spaces.base import Space
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.pit import PiTSpace
 from tvtfast.spaces.plain import real, shown, whole
-from tvtfast.spaces.registry import available, get
+from tvtfast.spaces.registry import all_spaces, get
 
 SUFFIXES = (".yaml", ".yml")
 """Endings of their names."""
@@ -177,8 +177,7 @@ def _described(
 
 def _registered(own: Space[Any]) -> Space[Any] | None:
     """The registered space that searches the same."""
-    spaces = map(get, available())
-    return next((space for space in spaces if _lists(space) == _lists(own)), None)
+    return next((space for space in all_spaces() if _lists(space) == _lists(own)), None)
 
 
 def _lists(space: Space[Any]) -> Any:

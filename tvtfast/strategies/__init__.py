@@ -2,6 +2,7 @@
 
 from tvtfast.strategies.base import (
     LISTED,
+    PLUGINS,
     TRIALS,
     Budget,
     Proposals,
@@ -28,6 +29,7 @@ from tvtfast.strategies.reinforce import Reinforce
 __all__ = [
     "LISTED",
     "NSGA2",
+    "PLUGINS",
     "TRIALS",
     "Budget",
     "Column",
@@ -50,3 +52,5 @@ __all__ = [
     "settings_of",
     "traits",
 ]
+
+PLUGINS.open()

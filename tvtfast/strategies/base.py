@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from tvtfast.common import checks
 from tvtfast.common.names import did_you_mean, unknown
+from tvtfast.common.plugins import Plugins
 from tvtfast.spaces import Constraints, Space, Step
 from tvtfast.strategies.feedback import Scores
 
@@ -108,11 +109,23 @@ def register(
         front: See `Traits`.
 
     Raises:
-        ValueError: The name is taken.
+        ValueError: The name is taken, perhaps by a strategy of an installed package.
     """
     if name in _strategies:
         raise ValueError(f"a strategy named {name!r} is registered already; choose another name")
+    PLUGINS.refuse_taken(name, strategy)
     _strategies[name], _traits[name] = strategy, Traits(trials, racing, front)
+
+
+def _enter(name: str, brought: Any) -> None:
+    """Register what a package brings along, unless its module did."""
+    if not callable(brought) or isinstance(brought, type):
+        raise TypeError(f"it is {brought!r}, and no function and no object with settings")
+    if _strategies.get(name) is not brought:
+        register(name, brought)
+
+
+PLUGINS: Plugins[Strategy] = Plugins("tvtfast.strategies", "strategy", lambda: _strategies, _enter)
 
 
 def choose(
@@ -148,8 +161,8 @@ def choose(
 
 
 def available() -> tuple[str, ...]:
-    """Names of the registered strategies."""
-    return tuple(sorted(_strategies))
+    """Names of the registered strategies, and of those that installed packages bring along."""
+    return tuple(sorted({*_strategies, *PLUGINS.names()}))
 
 
 def get(name: str | Strategy) -> Strategy:
@@ -157,12 +170,14 @@ def get(name: str | Strategy) -> Strategy:
 
     Raises:
         ValueError: An unknown name; the message lists the known ones.
+        PluginError: It is that of an installed package, and cannot be loaded.
     """
     if callable(name):
         return name
-    if name not in _strategies:
+    found = PLUGINS.find(name) if isinstance(name, str) else None
+    if found is None:
         raise ValueError(unknown("strategy", name, available(), also="a strategy of your own"))
-    return _strategies[name]
+    return found
 
 
 def configured(name: str, settings: Mapping[str, Any]) -> Strategy:
