@@ -315,7 +315,7 @@ def test_a_published_model_is_trained_by_its_name(small, tmp_path):
     card = trained.student.card
     assert card.space == "autoformer-tiny" and card.model_options["pool"] == "token"
     assert card.model_options["num_classes"] == 10
-    assert load_student(trained.folder).module.pooling == "token"
+    assert load_student(trained.folder).module.global_pool == "token"
 
 
 def test_damaged_student_folders(finished, tmp_path):

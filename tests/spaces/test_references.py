@@ -83,7 +83,7 @@ def test_one_is_scored_and_trains_a_step():
     small = {"img_size": 32, "patch_size": 8, "num_classes": 4}
     model = tvtfast.build("deit-tiny", seed=1, **small)
     same = tvtfast.build(reference, seed=1, **small)
-    assert model.options.pool == "token" and model.pooling == "token"
+    assert model.options.pool == "token" and model.global_pool == "token"
     assert all(map(torch.equal, model.state_dict().values(), same.state_dict().values()))
     images, labels = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 3])
     optimizer = torch.optim.AdamW(model.train().parameters(), 1e-3)

@@ -46,6 +46,8 @@ class AsViT(CandidateModel):
     """
 
     num_maps = 4
+    fixed_input_size = False
+    checkpoints_blocks = True
 
     def __init__(self, arch: AsViTArch, space: AsViTSpace, options: ModelOptions) -> None:
         super().__init__(options, dim=None)
@@ -67,9 +69,7 @@ class AsViT(CandidateModel):
         )
         self.norm: nn.Module = SwitchableLayerNorm(widths[-1])
         self.pre_logits: nn.Module = nn.Sequential(nn.Linear(widths[-1], widths[-1]), nn.Tanh())
-        self.head: nn.Module = nn.Linear(widths[-1], options.num_classes)
-        if options.distilled:
-            self.head_dist: nn.Module = nn.Linear(widths[-1], options.num_classes)
+        self.add_classifier(widths[-1])
 
     @staticmethod
     def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
@@ -98,12 +98,12 @@ class AsViT(CandidateModel):
             if stage:
                 x = self.merges[stage - 1](x, grids[stage - 1])
             for block in blocks.children():
-                x = block(x, grid)
+                x = self.run_block(block, x, grid)
                 yield SpatialFeatures(x, grid)
 
-    def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
+    def intermediates(self, images: Tensor) -> Iterator[SpatialFeatures]:
         """The output of every stage, before it is merged."""
-        return stage_features(list(self.block_features(images)), self.stages)
+        return stage_features(self.block_features(images), self.stages)
 
     def pooled_features(self, images: Tensor) -> Tensor:
         """Mean over the tokens of the last block, before the final norm, ``[B, D]``: the feature
@@ -165,9 +165,8 @@ class AsViT(CandidateModel):
         if prune_norm:
             self.norm = nn.Identity()
         if prune_head:
-            self.pre_logits, self.head = nn.Identity(), nn.Identity()
-            if self.options.distilled:
-                self.head_dist = nn.Identity()
+            self.pre_logits = nn.Identity()
+            self.reset_classifier(0)
         return chosen
 
     def _check_images(self, images: Tensor) -> None:

@@ -20,7 +20,7 @@ from tvtfast.spaces.autoformer import (
     AutoFormerArch,
     AutoFormerSpace,
 )
-from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.options import POOLS, ModelOptions
 
 
 class AutoFormer(PlainBackbone, ChainedModel):
@@ -32,11 +32,13 @@ class AutoFormer(PlainBackbone, ChainedModel):
     Source: TVT / ViT-Bench-101 (plain attention); Chen et al., ICCV 2021 (relative positions).
     """
 
+    global_pools = POOLS
+
     def __init__(self, arch: AutoFormerArch, space: AutoFormerSpace, options: ModelOptions) -> None:
         dim = arch.hidden_dim
         super().__init__(options, dim)
         patch = options.patch_size
-        self.arch, self.pooling = arch, space.pool_of(options)
+        self.arch, self.global_pool = arch, space.pool_of(options) or self.global_pool
         self.grid = options.patch_grid()
         tokens = self.grid[0] * self.grid[1] + options.num_prefix_tokens
         self.patch_embed = PatchEmbed(options.in_chans, dim, patch, stride=patch)
@@ -47,9 +49,7 @@ class AutoFormer(PlainBackbone, ChainedModel):
             for heads, ratio, rate in zip(arch.num_heads, arch.mlp_ratio, rates, strict=True)
         )
         self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.head = nn.Linear(dim, options.num_classes)
-        if options.distilled:
-            self.head_dist = nn.Linear(dim, options.num_classes)
+        self.add_classifier(dim)
 
     @staticmethod
     def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
@@ -72,7 +72,7 @@ class AutoFormer(PlainBackbone, ChainedModel):
         return torch.cat((self._prefix_tokens(x.shape[0]), x), dim=1) + self.pos_embed
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        if self.pooling == "token":
+        if self.global_pool == "token":
             return self.prefix_pool(self.norm, tokens)
         pooled = self.norm(tokens)[:, 1:].mean(dim=1)
         return pooled, pooled

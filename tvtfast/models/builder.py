@@ -64,7 +64,8 @@ def build(
         arch: An architecture of ``space``, its JSON string, or its published dictionary; without
             ``space`` a published model, or the name of one (`tvtfast.spaces.reference`).
         space: Name of a space, or the space.
-        num_classes: Width of the classifier; default 100, or as published.
+        num_classes: Width of the classifier; 0 leaves it out, so that the model returns what it
+            would read; default 100, or as published.
         img_size: Height and width of the images, in pixels; default 224, or as published.
         seed: Seed of the weights.
         device: Where the parameters live; default CPU.
@@ -80,12 +81,31 @@ def build(
     """
     sizes = {"num_classes": num_classes, "img_size": img_size}
     options |= {name: value for name, value in sizes.items() if value is not None}
-    if space is None:
-        found = _published(arch)
-        arch, space, options = found.arch, found.space, asdict(found.options) | options
+    headless = num_classes == 0
+    if headless:
+        del options["num_classes"]
+    arch, space, options = described(arch, space, options)
     model = blank(arch, space=space, **options)
     model.to_empty(device=device or "cpu")
-    return initialize_(model, seed).eval()
+    initialize_(model, seed).eval()
+    if headless:
+        model.reset_classifier(0)
+    return model
+
+
+def described(
+    arch: Any, space: str | Space[Any] | None, options: Mapping[str, Any]
+) -> tuple[Any, str | Space[Any], dict[str, Any]]:
+    """Architecture, space and options of a model; without a space those of a published one, with
+    the options that were given.
+
+    Raises:
+        ValueError: Neither a space nor a published model.
+    """
+    if space is not None:
+        return arch, space, dict(options)
+    found = _published(arch)
+    return found.arch, found.space, {**asdict(found.options), **options}
 
 
 def _published(arch: Any) -> Reference:

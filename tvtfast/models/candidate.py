@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.stages import chosen_stages
+from tvtfast.models.timm_interface import TimmInterface
 from tvtfast.spaces.options import ModelOptions
 
 
-class CandidateModel(nn.Module, ABC):
+class CandidateModel(TimmInterface, ABC):
     """A Vision Transformer student.
 
     ``forward`` maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``. With a distillation
     token it returns the mean of both heads, or the pair ``(logits, distillation_logits)`` while
     training after ``set_distilled_training()``, as timm's distilled models do. Parameters have
     timm's names too: ``patch_embed.proj``, ``cls_token``, ``dist_token``, ``pos_embed``, ``head``.
+    It is a whole model of timm, see `tvtfast.models.timm_interface.TimmInterface`.
 
     Args:
         options: What surrounds the architecture.
@@ -32,11 +36,8 @@ class CandidateModel(nn.Module, ABC):
     block alone."""
 
     def __init__(self, options: ModelOptions, dim: int | None) -> None:
-        super().__init__()
-        self.options = options
-        self.num_classes = options.num_classes
+        super().__init__(options)
         self.num_prefix_tokens = 0 if dim is None else options.num_prefix_tokens
-        self.distilled_training = False
         if dim is None:
             return
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
@@ -62,21 +63,34 @@ class CandidateModel(nn.Module, ABC):
         pooled = norm(tokens[:, self.num_prefix_tokens :]).mean(dim=1)
         return pooled, pooled
 
-    def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
+    def intermediates(self, images: Tensor) -> Iterator[SpatialFeatures]:
         """What `forward_intermediates` chooses from: the output of every block."""
-        return list(self.block_features(images))
+        return self.block_features(images)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Output tokens ``[B, P+N, D]`` of the last block, before the final norm."""
         return collections.deque(self.block_features(images), maxlen=1)[0].x
 
-    def forward_head(self, tokens: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits from the output of `forward_features`."""
-        pooled, distilled = self.pool(tokens)
-        logits: Tensor = self.get_submodule("head")(pooled)
+    def forward_head(
+        self, tokens: Tensor, pre_logits: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits from the output of `forward_features`.
+
+        Args:
+            tokens: ``[B, P+N, D]``.
+            pre_logits: Give what the classifier reads, ``[B, head_hidden_size]``, in place of what
+                it says: of a distilled model the mean of what both heads read.
+        """
+        if self.global_pool:
+            pooled, distilled = self.pool(tokens)
+        else:
+            pooled = distilled = self.get_submodule("norm")(tokens)
+        if pre_logits:
+            return (pooled + distilled) / 2 if self.options.distilled else pooled
+        logits: Tensor = self.head(pooled)
         if not self.options.distilled:
             return logits
-        distillation_logits: Tensor = self.get_submodule("head_dist")(distilled)
+        distillation_logits: Tensor = self.head_dist(distilled)
         if self.training and self.distilled_training:
             return logits, distillation_logits
         return (logits + distillation_logits) / 2
@@ -90,6 +104,7 @@ class CandidateModel(nn.Module, ABC):
         indices: int | Sequence[int] | None = None,
         *,
         norm: bool = False,
+        stop_early: bool = False,
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
@@ -100,41 +115,23 @@ class CandidateModel(nn.Module, ABC):
             images: ``[B, C, H, W]``.
             indices: The last ``n``, those of a sequence (negative ones count from the end), or all.
             norm: Unsupported when true: widths differ between stages, so there is no common norm.
+            stop_early: Compute nothing after the last of them, with ``indices`` that count from 0.
             output_fmt: ``"NCHW"`` for maps ``[B, D, h, w]``, or ``"NLC"`` for patch tokens
                 ``[B, N, D]``.
-            intermediates_only: Leave out the output tokens of the last block.
+            intermediates_only: Leave out the output tokens of the last block that was computed.
         """
         if norm:
             raise ValueError("norm=True is not supported; features are those before the final norm")
         if output_fmt not in ("NCHW", "NLC"):
             raise ValueError(f"output_fmt is {output_fmt!r}; allowed: NCHW, NLC")
-        features = self.intermediates(images)
-        if isinstance(indices, int):
-            chosen = features[-indices:]
-        elif indices is None:
-            chosen = features
-        else:
-            chosen = [features[index] for index in indices]
+        found = self.intermediates(images)
+        if stop_early and isinstance(indices, Sequence) and min(indices) >= 0:
+            found = itertools.islice(found, max(indices) + 1)
+        features = list(found)
+        wanted = len(features) if indices is None else indices
+        chosen = [features[index] for index in chosen_stages(wanted, len(features))]
         outputs = [_patches(f) if output_fmt == "NLC" else _map(f) for f in chosen]
         return outputs if intermediates_only else (features[-1].x, outputs)
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """timm's description of which parameters are of which layer, from input to output."""
-        last = 99999
-        return {
-            "stem": r"^(?:cls_token|dist_token|pos_embed|patch_embed\.)",
-            "blocks": [
-                (r"^(?:stages|blocks)\.(\d+)\.(\d+)\.", None),
-                (r"^blocks\.(\d+)\.", None),
-                (r"^patch_embeds\.(\d+)\.", (-1,)),
-                (r"^pos_block\.(\d+)\.", (0,)),
-                (r"^(?:pools|merges)\.(\d+)\.", (last,)),
-            ],
-        }
-
-    def set_distilled_training(self, enable: bool = True) -> None:
-        """Return both heads' logits while training (only with ``distilled=True``)."""
-        self.distilled_training = enable
 
     def _prefix_tokens(self, batch_size: int) -> Tensor:
         tokens: Tensor = self.cls_token

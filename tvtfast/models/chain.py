@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,6 +37,7 @@ class ChainedModel(CandidateModel):
     """
 
     head_parameters: ClassVar[tuple[str, ...]] = ("norm.", "head.", "head_dist.")
+    checkpoints_blocks = True
 
     @abstractmethod
     def links(self) -> Iterator[Link]:
@@ -44,8 +45,14 @@ class ChainedModel(CandidateModel):
 
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
         self._check_images(images)
+        return self.run_links(self.links(), images)
+
+    def run_links(self, links: Iterable[Link], images: Tensor) -> Iterator[SpatialFeatures]:
+        """What comes out of each link that is a block."""
         x = images
-        for link in self.links():
-            x = link.run(x)
-            if link.grid is not None:
-                yield SpatialFeatures(x, link.grid, self.num_prefix_tokens)
+        for link in links:
+            if link.grid is None:
+                x = link.run(x)
+                continue
+            x = self.run_block(link.run, x)
+            yield SpatialFeatures(x, link.grid, self.num_prefix_tokens)

@@ -76,6 +76,8 @@ class CifarResNet(nn.Module):
         if shortcut not in SHORTCUTS:
             raise ValueError(f"shortcut is {shortcut!r}; allowed: {', '.join(SHORTCUTS)}")
         self.depth, self.num_classes, self.shortcut = depth, num_classes, shortcut
+        self.in_chans = 3
+        self.num_features = self.head_hidden_size = STAGE_WIDTHS[-1]
         self.conv1 = nn.Conv2d(3, STAGE_WIDTHS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(STAGE_WIDTHS[0])
         in_dim = STAGE_WIDTHS[0]
@@ -122,13 +124,20 @@ class CifarResNet(nn.Module):
             chosen = outputs if indices is None else [outputs[index] for index in indices]
         return chosen if intermediates_only else (outputs[-1], chosen)
 
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Logits from the output of the last stage."""
-        logits: Tensor = self.linear(features.mean(dim=(2, 3)))
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Output of the last stage, ``[B, 64, H/4, W/4]``."""
+        return self.stages(images)[-1]
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """Logits from the output of the last stage, or what the classifier reads, ``[B, 64]``."""
+        pooled = features.mean(dim=(2, 3))
+        if pre_logits:
+            return pooled
+        logits: Tensor = self.linear(pooled)
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.forward_head(self.stages(images)[-1])
+        return self.forward_head(self.forward_features(images))
 
 
 def untrained_for(state: Mapping[str, Tensor]) -> CifarResNet | None:

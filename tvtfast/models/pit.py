@@ -13,8 +13,8 @@ from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
 from tvtfast.models.candidate import CandidateModel, PatchEmbed
 from tvtfast.models.features import SpatialFeatures
 from tvtfast.models.registry import register_model
-from tvtfast.models.stages import chosen_stages, drop_heads, stage_features
-from tvtfast.spaces.options import ModelOptions
+from tvtfast.models.stages import chosen_stages, stage_features
+from tvtfast.spaces.options import POOLS, ModelOptions
 from tvtfast.spaces.pit import PiTArch, PiTSpace, stage_grids
 
 
@@ -29,11 +29,13 @@ class PiT(CandidateModel):
     """
 
     num_maps = 3
+    global_pools = POOLS
+    checkpoints_blocks = True
 
     def __init__(self, arch: PiTArch, space: PiTSpace, options: ModelOptions) -> None:
         widths, patch = arch.widths, options.patch_size
         super().__init__(options, widths[0])
-        self.arch, self.pooling = arch, space.pool_of(options)
+        self.arch, self.global_pool = arch, space.pool_of(options) or self.global_pool
         self.grids = stage_grids(options)
         self.patch_embed = PatchEmbed(options.in_chans, widths[0], patch, stride=patch // 2)
         self.pos_embed = nn.Parameter(torch.zeros(1, widths[0], *self.grids[0]))
@@ -52,9 +54,7 @@ class PiT(CandidateModel):
             if stage + 1 < len(widths):
                 self.pools.append(Pooling(dim, widths[stage + 1]))
         self.norm: nn.Module = nn.LayerNorm(widths[-1], eps=LAYER_NORM_EPS)
-        self.head: nn.Module = nn.Linear(widths[-1], options.num_classes)
-        if options.distilled:
-            self.head_dist = nn.Linear(widths[-1], options.num_classes)
+        self.add_classifier(widths[-1])
 
     @staticmethod
     def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
@@ -75,9 +75,9 @@ class PiT(CandidateModel):
             for stage, dim in zip(range(len(self.stages)), self.arch.widths, strict=False)
         ]
 
-    def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
+    def intermediates(self, images: Tensor) -> Iterator[SpatialFeatures]:
         """The output of every stage, before it is pooled."""
-        return stage_features(list(self.block_features(images)), self.stages)
+        return stage_features(self.block_features(images), self.stages)
 
     def prune_intermediate_layers(
         self, indices: int | Sequence[int] = 3, prune_norm: bool = False, prune_head: bool = True
@@ -93,7 +93,7 @@ class PiT(CandidateModel):
         if prune_norm:
             self.norm = nn.Identity()
         if prune_head:
-            drop_heads(self)
+            self.reset_classifier(0)
         return chosen
 
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
@@ -105,13 +105,13 @@ class PiT(CandidateModel):
                 patches, prefix = self.pools[stage - 1](patches, prefix)
             x = torch.cat((prefix, patches.flatten(2).transpose(1, 2)), dim=1)
             for block in blocks.children():
-                x = block(x, grid)
+                x = self.run_block(block, x, grid)
                 yield SpatialFeatures(x, grid, self.num_prefix_tokens)
             prefix = x[:, : self.num_prefix_tokens]
             patches = x[:, self.num_prefix_tokens :].transpose(1, 2).unflatten(2, grid)
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        if self.pooling == "token":
+        if self.global_pool == "token":
             return self.prefix_pool(self.norm, tokens)
         return self.patch_pool(self.norm, tokens)
 

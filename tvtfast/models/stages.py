@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from torch import nn
 
 from tvtfast.models.features import SpatialFeatures
+from tvtfast.models.timm_interface import TimmInterface
 
 
 def stage_features(
-    features: Sequence[SpatialFeatures], stages: Iterable[nn.Module]
-) -> list[SpatialFeatures]:
+    features: Iterable[SpatialFeatures], stages: Iterable[nn.Module]
+) -> Iterator[SpatialFeatures]:
     """Of the features of every block, those of the last one of each stage.
 
     Args:
         features: One per block.
         stages: The blocks of each stage as children of one module.
     """
-    depths = (len(list(blocks.children())) for blocks in stages)
-    return [features[end - 1] for end in itertools.accumulate(depths)]
+    blocks = iter(features)
+    for stage in stages:
+        yield collections.deque(itertools.islice(blocks, len(list(stage.children()))), maxlen=1)[0]
 
 
 def chosen_stages(indices: int | Sequence[int], count: int) -> list[int]:
@@ -35,20 +38,18 @@ def chosen_stages(indices: int | Sequence[int], count: int) -> list[int]:
     return list(stages[-indices:] if isinstance(indices, int) else map(stages.__getitem__, indices))
 
 
-class PlainBackbone(nn.Module):
+class PlainBackbone(TimmInterface):
     """timm's feature interface of a model whose ``blocks`` all have one grid, its base class.
 
     Attributes:
         blocks: The blocks.
         patch_embed: Module with ``proj``, the convolution of the patches.
         norm: Final norm.
-        head: Classifier.
     """
 
     blocks: nn.ModuleList
     patch_embed: nn.Module
     norm: nn.Module
-    head: nn.Module
 
     @property
     def feature_info(self) -> list[dict[str, Any]]:
@@ -73,12 +74,5 @@ class PlainBackbone(nn.Module):
         if prune_norm:
             self.norm = nn.Identity()
         if prune_head:
-            drop_heads(self)
+            self.reset_classifier(0)
         return chosen
-
-
-def drop_heads(model: nn.Module) -> None:
-    """Replace the classifier, and the distillation head if there is one, by identities."""
-    for name in ("head", "head_dist"):
-        if hasattr(model, name):
-            setattr(model, name, nn.Identity())

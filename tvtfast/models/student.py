@@ -175,4 +175,6 @@ def _build(card: StudentCard, weights: Mapping[str, Tensor], folder: Path) -> nn
         check_fit(
             shapes, weights, folder / WEIGHTS, name=f"what {CARD} describes", advice=FOLDER_ADVICE
         )
-        return build(card.arch or {}, **described)
+        module = build(card.arch or {}, **described)
+        module.describe_input(card.normalization, card.classes)
+        return module

@@ -17,6 +17,7 @@ from tvtfast.models.checkpoint import CheckpointError, load_weights
 from tvtfast.models.cifar_resnet import CifarResNet
 from tvtfast.models.fitting import FOLDER_ADVICE, check_fit, fit
 from tvtfast.models.model_folder import Described, read_card, write_card, write_weights
+from tvtfast.models.timm_interface import NAME
 
 CARD = "teacher.json"
 WEIGHTS = "model.safetensors"
@@ -146,7 +147,7 @@ def _build(architecture: Mapping[str, Any]) -> nn.Module:
 
 
 def _is_as_built(module: nn.Module, architecture: Mapping[str, Any]) -> bool:
-    if not architecture["timm"]:
+    if architecture["timm"] in ("", NAME):
         return False
     with torch.device("meta"):
         built = _build(architecture)

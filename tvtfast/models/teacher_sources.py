@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import logging
 import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -81,6 +83,7 @@ def load_teacher(
         teacher = _of_object(source, checkpoint)
     else:
         network, origin = _network(source, num_classes, checkpoint, pretrained, random_weights)
+        _describe_input(network)
         teacher = Teacher(
             network.module.eval().requires_grad_(False).to(device or "cpu"),
             name=network.name,
@@ -101,6 +104,14 @@ def load_teacher(
         teacher = copy.copy(teacher)
         vars(teacher).update(given)
     return teacher if device is None else teacher.to(device)
+
+
+def _describe_input(network: Network) -> None:
+    """Have the module say what its input is normalised with, where timm's distillation reads it."""
+    if network.normalization is not None:
+        module: Any = network.module
+        known = getattr(module, "pretrained_cfg", None) or {}
+        module.pretrained_cfg = {**known, **asdict(network.normalization)}
 
 
 def _of_object(source: Teacher | nn.Module, checkpoint: str | os.PathLike[str] | None) -> Teacher:

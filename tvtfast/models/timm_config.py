@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from tvtfast.common.normalization import Normalization
 from tvtfast.common.torchvision import ensure_torchvision
-
-NAME = "tvtfast_student"
-"""What `timm.create_model` knows candidates by."""
+from tvtfast.models.registry import model_of
+from tvtfast.models.timm_interface import NAME, layers_of, pretrained_cfg
+from tvtfast.spaces import get as get_space
 
 
 def timm_config(
@@ -22,15 +21,13 @@ def timm_config(
 ) -> dict[str, Any]:
     """timm's ``config.json`` for a folder with the weights of a candidate."""
     options = dict(model_options)
-    layers = {
-        "first_conv": "patch_embed.proj",
-        "classifier": ["head", "head_dist"] if options["distilled"] else "head",
-    }
+    model = model_of(get_space(space).arch_type)
+    layers = layers_of(model, distilled=options["distilled"])
     return {
         "architecture": NAME,
         "num_classes": options["num_classes"],
         "model_args": {"space": space, "arch": arch, **options},
-        "pretrained_cfg": _pretrained(options, normalization, classes) | layers,
+        "pretrained_cfg": pretrained_cfg(options, normalization, classes, layers),
     }
 
 
@@ -53,21 +50,5 @@ def timm_network_config(
         "architecture": name.partition(".")[0],
         "num_classes": options["num_classes"],
         "model_args": dict(arguments),
-        "pretrained_cfg": _pretrained(options, normalization, classes) | layers,
+        "pretrained_cfg": pretrained_cfg(options, normalization, classes, layers),
     }
-
-
-def _pretrained(
-    options: Mapping[str, Any], normalization: Normalization, classes: Sequence[str] | None
-) -> dict[str, Any]:
-    """What timm knows of weights: how images become their input, and what their classes are."""
-    described = {
-        "input_size": [options["in_chans"], *options["img_size"]],
-        "fixed_input_size": True,
-        "interpolation": "bicubic",
-        "crop_pct": 1.0,
-        "crop_mode": "squash",
-        "num_classes": options["num_classes"],
-        **{name: list(values) for name, values in asdict(normalization).items()},
-    }
-    return described if classes is None else described | {"label_names": list(classes)}

@@ -8,23 +8,29 @@ and registers nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 from torch import nn
 
+from tvtfast.common.normalization import IMAGENET_NORMALIZATION
 from tvtfast.common.torchvision import ensure_torchvision
-from tvtfast.models.builder import build
+from tvtfast.models.builder import build, described
+from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.registry import model_of
-from tvtfast.models.timm_config import NAME
+from tvtfast.models.timm_interface import NAME, layers_of
+from tvtfast.models.timm_interface import pretrained_cfg as pretrained_cfg_of
+from tvtfast.spaces import ModelOptions, Space
 from tvtfast.spaces import get as get_space
-from tvtfast.spaces import reference
 
 ensure_torchvision()
 
 from timm.models import build_model_with_cfg, register_model  # noqa: E402
 
 
-def tvtfast_student(pretrained: bool = False, **options: Any) -> nn.Module:
+def tvtfast_student(
+    pretrained: bool = False, pretrained_cfg: Any = None, **options: Any
+) -> nn.Module:
     """A candidate, as timm builds it.
 
     ``timm.create_model("local-dir:runs/student", pretrained=True)`` reads a student folder;
@@ -38,31 +44,62 @@ def tvtfast_student(pretrained: bool = False, **options: Any) -> nn.Module:
 
     Args:
         pretrained: Load the weights of the folder.
-        **options: ``space``, ``arch`` and model options, as for `tvtfast.build`.
+        pretrained_cfg: What timm found in the folder; else that of `tvtfast.build`.
+        **options: ``space``, ``arch`` and model options, as for `tvtfast.build`, with its defaults.
+            timm's ``global_pool`` is ``pool``, or ``""`` for all tokens.
 
     Raises:
-        ValueError: ``features_only`` of a model that does not describe its features.
+        ValueError: ``features_only`` of a model that does not describe its features, or a
+            ``drop_rate``: candidates have no dropout before the classifier.
     """
-    stages = {"out_indices": _num_maps(options), "feature_cls": "getter"}
-    make = _build_stages if options.get("features_only") else build
-    model: nn.Module = build_model_with_cfg(make, NAME, pretrained, feature_cfg=stages, **options)
+    dropout = options.pop("drop_rate", 0)
+    if dropout:
+        raise ValueError(
+            f"drop_rate is {dropout}, and candidates have no dropout before the classifier; leave "
+            "it out, or give drop_path_rate"
+        )
+    space, given = _described(options)
+    model_class = model_of(space.arch_type)
+    if pretrained_cfg is None:
+        layers = layers_of(model_class, distilled=given.distilled)
+        pretrained_cfg = pretrained_cfg_of(asdict(given), IMAGENET_NORMALIZATION, None, layers)
+    stages = {"out_indices": getattr(model_class, "num_maps", 1), "feature_cls": "getter"}
+    make = _build_stages if options.get("features_only") else _build
+    model: nn.Module = build_model_with_cfg(
+        make, NAME, pretrained, pretrained_cfg=pretrained_cfg, feature_cfg=stages, **options
+    )
     return model
 
 
-def _build_stages(*arguments: Any, **options: Any) -> nn.Module:
-    model = build(*arguments, **options)
+def _described(options: Mapping[str, Any]) -> tuple[Space[Any], ModelOptions]:
+    """Space and model options, as `tvtfast.build` reads them."""
+    given = {
+        field.name: options[field.name] for field in fields(ModelOptions) if field.name in options
+    }
+    if given.get("num_classes") == 0:
+        del given["num_classes"]
+    _, space, known = described(options.get("arch"), options.get("space"), given)
+    return get_space(space), ModelOptions.of(**known)
+
+
+def _build(global_pool: str | None = None, **options: Any) -> CandidateModel:
+    """A candidate; timm's name for ``pool`` is known."""
+    if global_pool:
+        options["pool"] = global_pool
+    model = build(**options)
+    if global_pool == "":
+        model.global_pool = global_pool
+    return model
+
+
+def _build_stages(**options: Any) -> CandidateModel:
+    model = _build(**options)
     if not hasattr(model, "feature_info"):
         raise ValueError(
             f"{type(model).__name__} does not describe its features (feature_info); read its "
             "blocks with forward_intermediates"
         )
     return model
-
-
-def _num_maps(options: Mapping[str, Any]) -> int:
-    """How many maps a model gives by default: the last ones that it has."""
-    space = options.get("space") or reference(options["arch"]).space
-    return getattr(model_of(get_space(space).arch_type), "num_maps", 1)
 
 
 register_model(tvtfast_student)

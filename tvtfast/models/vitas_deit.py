@@ -15,7 +15,7 @@ from tvtfast.models.candidate import PatchEmbed, drop_path_rates
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.registry import register_model
 from tvtfast.models.stages import PlainBackbone
-from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces.options import POOLS, ModelOptions
 from tvtfast.spaces.vitas_deit import VitasDeitArch, VitasDeitSpace
 
 RELEASED_NORM_EPS = 1e-5
@@ -33,11 +33,13 @@ class VitasDeit(PlainBackbone, ChainedModel):
     Source: Su et al., ECCV 2022.
     """
 
+    global_pools = POOLS
+
     def __init__(self, arch: VitasDeitArch, space: VitasDeitSpace, options: ModelOptions) -> None:
         dim = arch.embed_dim
         super().__init__(options, dim)
         patch = space.patch_pixels(arch.patch_size, options)
-        self.arch, self.pooling = arch, space.pool_of(options)
+        self.arch, self.global_pool = arch, space.pool_of(options) or self.global_pool
         self.grid = (options.img_size[0] // patch, options.img_size[1] // patch)
         tokens = self.grid[0] * self.grid[1] + options.num_prefix_tokens
         self.patch_embed = PatchEmbed(options.in_chans, dim, patch, stride=patch)
@@ -55,9 +57,7 @@ class VitasDeit(PlainBackbone, ChainedModel):
         )
         released = options.softmax_scale is not None
         self.norm = nn.LayerNorm(dim, eps=RELEASED_NORM_EPS if released else LAYER_NORM_EPS)
-        self.head = nn.Linear(dim, options.num_classes)
-        if options.distilled:
-            self.head_dist = nn.Linear(dim, options.num_classes)
+        self.add_classifier(dim)
 
     @staticmethod
     def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
@@ -75,7 +75,7 @@ class VitasDeit(PlainBackbone, ChainedModel):
         return torch.cat((self._prefix_tokens(x.shape[0]), x), dim=1) + self.pos_embed
 
     def pool(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        if self.pooling == "token":
+        if self.global_pool == "token":
             return self.prefix_pool(self.norm, tokens)
         return self.patch_pool(self.norm, tokens)
 

@@ -15,7 +15,7 @@ from tvtfast.models.candidate import drop_path_rates
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.features import SpatialFeatures
 from tvtfast.models.registry import register_model
-from tvtfast.models.stages import chosen_stages, drop_heads, stage_features
+from tvtfast.models.stages import chosen_stages, stage_features
 from tvtfast.spaces.options import ModelOptions
 from tvtfast.spaces.vitas_twins import (
     VitasTwinsArch,
@@ -45,6 +45,8 @@ class VitasTwins(ChainedModel):
     """
 
     num_maps = 4
+    first_conv = "patch_embeds.0.proj"
+    fixed_input_size = False
 
     def __init__(self, arch: VitasTwinsArch, space: VitasTwinsSpace, options: ModelOptions) -> None:
         super().__init__(options, None)
@@ -75,9 +77,7 @@ class VitasTwins(ChainedModel):
             self.pos_block.append(PositionConvolution(dim))
             width = dim
         self.norm: nn.Module = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.head: nn.Module = nn.Linear(width, options.num_classes)
-        if options.distilled:
-            self.head_dist: nn.Module = nn.Linear(width, options.num_classes)
+        self.add_classifier(width)
 
     @staticmethod
     def parameter_init(name: str, owner: nn.Module) -> ParameterInit | None:
@@ -98,9 +98,9 @@ class VitasTwins(ChainedModel):
             for stage, dim in zip(range(len(self.blocks)), self.arch.embed_dim, strict=False)
         ]
 
-    def intermediates(self, images: Tensor) -> list[SpatialFeatures]:
+    def intermediates(self, images: Tensor) -> Iterator[SpatialFeatures]:
         """The output of every stage."""
-        return stage_features(list(self.block_features(images)), self.blocks)
+        return stage_features(self.block_features(images), self.blocks)
 
     def prune_intermediate_layers(
         self,
@@ -120,7 +120,7 @@ class VitasTwins(ChainedModel):
         if prune_norm:
             self.norm = nn.Identity()
         if prune_head:
-            drop_heads(self)
+            self.reset_classifier(0)
         return chosen
 
     def links(self) -> Iterator[Link]:
@@ -129,11 +129,7 @@ class VitasTwins(ChainedModel):
     def block_features(self, images: Tensor) -> Iterator[SpatialFeatures]:
         self._check_images(images)
         height, width = images.shape[-2:]
-        x = images
-        for link in self._links(self._grids_of((height, width))):
-            x = link.run(x)
-            if link.grid is not None:
-                yield SpatialFeatures(x, link.grid)
+        return self.run_links(self._links(self._grids_of((height, width))), images)
 
     def _links(self, grids: Sequence[tuple[int, int]]) -> Iterator[Link]:
         for stage, (blocks, grid) in enumerate(zip(self.blocks, grids, strict=False)):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tvtfast.initialization import initialize_
-from tvtfast.models import FeatureFn, features_and_outputs, temporary_mode
+from tvtfast.models import CandidateModel, FeatureFn, features_and_outputs, temporary_mode
 from tvtfast.training.guide import Distillation, Guide
 from tvtfast.training.loading import TrainingBatch
 from tvtfast.training.losses import DistillationLoss
@@ -99,8 +99,14 @@ def guided(
             " data set, or distil features alone (logits=None)"
         )
     criterion = how.loss(features, stages, label_smoothing=label_smoothing)
-    if how.logits is not None and hasattr(model, "set_distilled_training"):
+    if how.logits is not None and _has_two_heads(model):
         distilled: Any = model
         distilled.set_distilled_training()
     initialize_(criterion, seed)
     return Objective(model, criterion.to(weight.device), guide, feature_fn)
+
+
+def _has_two_heads(model: nn.Module) -> bool:
+    if isinstance(model, CandidateModel):
+        return model.options.distilled
+    return hasattr(model, "set_distilled_training")
