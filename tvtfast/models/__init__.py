@@ -23,6 +23,7 @@ from tvtfast.models.features import (
     last_features,
     pooled_features,
 )
+from tvtfast.models.flops import count_flops
 from tvtfast.models.modes import IdentityNorms, temporary_mode
 from tvtfast.models.pit import PiT
 from tvtfast.models.registry import register_model
@@ -59,6 +60,7 @@ __all__ = [
     "blank",
     "build",
     "class_map",
+    "count_flops",
     "extract_features",
     "features_and_outputs",
     "jvp",

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from tvtfast.common.cost import Cost
 from tvtfast.common.files import CONFIG
@@ -20,7 +18,7 @@ from tvtfast.common.machine import machine, versions
 from tvtfast.common.run_folder import RECORD
 from tvtfast.data import frozen_batch
 from tvtfast.distill import TrainedStudent
-from tvtfast.models import SpatialFeatures, Teacher, build, last_features
+from tvtfast.models import SpatialFeatures, Teacher, build, count_flops, last_features
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.plan import Plan
 from tvtfast.pipeline.stage_errors import read_json
@@ -152,14 +150,8 @@ def _teacher(
 
 def _teacher_flops(teacher: Teacher, side: int) -> int:
     with teacher.evaluating() as module:
-        return _flops(module, side)
-
-
-def _flops(module: nn.Module, side: int) -> int:
-    device = next(module.parameters()).device
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(torch.zeros(1, 3, side, side, device=device))
-    return counter.get_total_flops()
+        device = next(module.parameters()).device
+        return count_flops(module, torch.zeros(1, 3, side, side, device=device))
 
 
 def _teacher_log(plan: Plan, outcome: Outcome) -> list[dict[str, str]]:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from tvtfast.initialization import Draw, initialize_
-from tvtfast.models import FeatureFn, UnsupportedModelError, blank
+from tvtfast.models import FeatureFn, UnsupportedModelError, blank, count_flops
 from tvtfast.scoring.cells import canonical
 from tvtfast.spaces import ModelOptions, Space
 
@@ -93,18 +91,6 @@ class ArchCandidate:
         return initialize_(model.to_empty(device=device), seed, draw=draw).eval()
 
 
-class _WholeModel:
-    """In place of torch's tracker of modules, whose hooks fail where a module is given parameters
-    as inputs (class tokens in PiT and CaiT)."""
-
-    parents = frozenset({"Global"})
-
-    def __enter__(self) -> _WholeModel:
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-
 @dataclass(frozen=True)
 class ModuleCandidate:
     """A module with the weights it has; it stays where it is."""
@@ -121,12 +107,7 @@ class ModuleCandidate:
     def flops(self, images: Tensor | None) -> int:
         if images is None:
             raise UnsupportedModelError("counting the FLOPs of a module needs images")
-        counter = FlopCounterMode(display=False)
-        counter.mod_tracker = _WholeModel()  # type: ignore[assignment]
-        # fused attention on the CPU is invisible to the counter
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-            self.source(images[:1])
-        return counter.get_total_flops()
+        return count_flops(self.source, images[:1])
 
     def module(self, seed: int, device: torch.device, draw: Draw | None = None) -> nn.Module:
         return self.source
