@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tvtfast.common.run_folder import RunError
     from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
-    from tvtfast.models import Teacher, build, load_teacher
+    from tvtfast.models import InheritedWeights, Teacher, build, load_teacher
     from tvtfast.pipeline import run
     from tvtfast.scoring import (
         Calibration,
@@ -58,6 +58,7 @@ __all__ = [
     "FallbackError",
     "FallbackWarning",
     "InfeasibleError",
+    "InheritedWeights",
     "Measure",
     "PluginError",
     "PluginWarning",
@@ -111,6 +112,7 @@ _HOMES = {
     "FallbackError": "common.fallbacks",
     "FallbackWarning": "common.fallbacks",
     "InfeasibleError": "spaces",
+    "InheritedWeights": "models",
     "Measure": "scoring",
     "PluginError": "common.plugins",
     "PluginWarning": "common.plugins",

@@ -24,10 +24,18 @@ from tvtfast.models.features import (
     pooled_features,
 )
 from tvtfast.models.flops import count_flops
+from tvtfast.models.inherited_weights import (
+    InheritedWeights,
+    WeightSource,
+    as_inherited,
+    inherit,
+    refuse_supernet,
+)
 from tvtfast.models.modes import IdentityNorms, temporary_mode
 from tvtfast.models.pit import PiT
 from tvtfast.models.registry import register_model
 from tvtfast.models.released_vitas import load_released_vitas
+from tvtfast.models.renames import RENAME_MAPS, RenameMap
 from tvtfast.models.shared_draws import SharedDraws
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
 from tvtfast.models.tangents import jvp
@@ -38,6 +46,7 @@ from tvtfast.models.vitas_twins import VitasTwins
 from tvtfast.models.weight_draws import passes_of_draws, run_together
 
 __all__ = [
+    "RENAME_MAPS",
     "AsViT",
     "AutoFormer",
     "CandidateModel",
@@ -46,8 +55,10 @@ __all__ = [
     "CifarResNet",
     "FeatureFn",
     "IdentityNorms",
+    "InheritedWeights",
     "Link",
     "PiT",
+    "RenameMap",
     "SharedDraws",
     "SpatialFeatures",
     "Student",
@@ -56,6 +67,8 @@ __all__ = [
     "UnsupportedModelError",
     "VitasDeit",
     "VitasTwins",
+    "WeightSource",
+    "as_inherited",
     "attention_stats",
     "blank",
     "build",
@@ -63,6 +76,7 @@ __all__ = [
     "count_flops",
     "extract_features",
     "features_and_outputs",
+    "inherit",
     "jvp",
     "last_features",
     "load_released_vitas",
@@ -71,6 +85,7 @@ __all__ = [
     "parameter_rule",
     "passes_of_draws",
     "pooled_features",
+    "refuse_supernet",
     "register_model",
     "run_together",
     "save_student",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tvtfast.initialization import Constant, Normal, ParameterInit
-from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block, RelativePositionAttention
+from tvtfast.models.blocks import Attention, Block, RelativePositionAttention, layer_norm
 from tvtfast.models.candidate import PatchEmbed, drop_path_rates
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.registry import register_model
@@ -45,10 +45,10 @@ class AutoFormer(PlainBackbone, ChainedModel):
         self.pos_embed = nn.Parameter(torch.zeros(1, tokens, dim))
         rates = drop_path_rates(options.drop_path_rate, arch.depth)
         self.blocks = nn.ModuleList(
-            Block(_attention(space, dim, heads), dim, int(dim * ratio), rate)
+            Block(_attention(space, dim, heads), dim, int(dim * ratio), rate, options.norm_eps)
             for heads, ratio, rate in zip(arch.num_heads, arch.mlp_ratio, rates, strict=True)
         )
-        self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.norm = layer_norm(dim, options.norm_eps)
         self.add_classifier(dim)
 
     @staticmethod

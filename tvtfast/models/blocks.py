@@ -153,15 +153,27 @@ def relative_distances(
     return table(position // width), table(position % width)
 
 
+def layer_norm(dim: int, eps: float | None) -> nn.LayerNorm:
+    """A norm that adds ``eps`` to the variance, by default `LAYER_NORM_EPS`."""
+    return nn.LayerNorm(dim, eps=LAYER_NORM_EPS if eps is None else eps)
+
+
 class Block(nn.Module):
     """``x + attn(norm(x))``, then ``x + mlp(norm(x))``; exact GELU, stochastic depth on both."""
 
-    def __init__(self, attention: nn.Module, dim: int, mlp_dim: int, drop_path_rate: float) -> None:
+    def __init__(
+        self,
+        attention: nn.Module,
+        dim: int,
+        mlp_dim: int,
+        drop_path_rate: float,
+        norm_eps: float | None = None,
+    ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.norm1 = layer_norm(dim, norm_eps)
         self.attn = attention
         self.drop_path1 = drop_path(drop_path_rate)
-        self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.norm2 = layer_norm(dim, norm_eps)
         self.mlp = mlp(dim, mlp_dim)
         self.drop_path2 = drop_path(drop_path_rate)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tvtfast.initialization import Constant, ParameterInit, Uniform
-from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
+from tvtfast.models.blocks import Attention, Block, layer_norm
 from tvtfast.models.candidate import CandidateModel, PatchEmbed
 from tvtfast.models.features import SpatialFeatures
 from tvtfast.models.registry import register_model
@@ -47,13 +47,14 @@ class PiT(CandidateModel):
             rates = [options.drop_path_rate * (before + block) / total for block in range(depth)]
             self.stages.append(
                 nn.ModuleList(
-                    Block(Attention(dim, heads), dim, dim * arch.mlp_ratio, rate) for rate in rates
+                    Block(Attention(dim, heads), dim, dim * arch.mlp_ratio, rate, options.norm_eps)
+                    for rate in rates
                 )
             )
             before += depth
             if stage + 1 < len(widths):
                 self.pools.append(Pooling(dim, widths[stage + 1]))
-        self.norm: nn.Module = nn.LayerNorm(widths[-1], eps=LAYER_NORM_EPS)
+        self.norm: nn.Module = layer_norm(widths[-1], options.norm_eps)
         self.add_classifier(widths[-1])
 
     @staticmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,9 @@ from tvtfast.models.builder import blank
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.checkpoint import CheckpointError, load_weights
 from tvtfast.models.fitting import fit
+from tvtfast.models.renames import maps_of
 from tvtfast.spaces import Space
 
-_NAMES = (
-    (r"backbone_init_stem_Patch_init_0\.0\.(cls_token|pos_embed|patch_embed\.proj\.\w+)", r"\1"),
-    (
-        r"backbone_Block_Block_(\d+)\.0\.((?:norm[12]|attn\.(?:qkv|proj)|mlp\.fc[12])\.\w+)",
-        r"blocks.\1.\2",
-    ),
-    (r"backbone_Norm_Norm_0\.0\.(\w+)", r"norm.\1"),
-    (r"backbone_FC_FC_0\.0\.module\.0\.(\w+)", r"head.\1"),
-)
-"""Names there, after ``net.``, and here; blocks are numbered by slot there."""
 _ADVICE = (
     "give the genotype that was retrained (net_id in its configuration) and the size of its images"
 )
@@ -75,23 +65,11 @@ def load_released_vitas(
 
 def _renamed(weights: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """The weights under our names; active blocks are numbered one after another."""
-    found = {_ours(name, path): tensor for name, tensor in weights.items()}
-    slots = sorted({int(name.split(".")[1]) for name in found if name.startswith("blocks.")})
-    places = {f"blocks.{slot}.": f"blocks.{place}." for place, slot in enumerate(slots)}
-    return {_placed(name, places): tensor for name, tensor in found.items()}
-
-
-def _placed(name: str, places: Mapping[str, str]) -> str:
-    head = ".".join(name.split(".")[:2]) + "."
-    return places[head] + name.removeprefix(head) if head in places else name
-
-
-def _ours(name: str, path: Path) -> str:
-    bare = name.removeprefix("module.").removeprefix("net.")
-    for theirs, ours in _NAMES:
-        if found := re.fullmatch(theirs, bare):
-            return found.expand(ours)
-    raise CheckpointError(
-        f"{path} holds {name}, which no model has that the released code of ViTAS retrained; give "
-        "the checkpoint of a retraining, not of a supernet or of another model"
-    )
+    (rename,) = maps_of("vitas")
+    bare = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
+    if foreign := rename.unknown(bare):
+        raise CheckpointError(
+            f"{path} holds {foreign[0]}, which no model has that the released code of ViTAS "
+            "retrained; give the checkpoint of a retraining, not of a supernet or of another model"
+        )
+    return rename.to_ours(bare)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tvtfast.initialization import ParameterInit
 from tvtfast.models.autoformer import AutoFormer
-from tvtfast.models.blocks import LAYER_NORM_EPS, Attention, Block
+from tvtfast.models.blocks import Attention, Block, layer_norm
 from tvtfast.models.candidate import PatchEmbed, drop_path_rates
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.registry import register_model
@@ -52,11 +52,12 @@ class VitasDeit(PlainBackbone, ChainedModel):
                 dim,
                 mlp,
                 rate,
+                options.norm_eps,
             )
             for heads, qkv, mlp, rate in blocks
         )
-        released = options.softmax_scale is not None
-        self.norm = nn.LayerNorm(dim, eps=RELEASED_NORM_EPS if released else LAYER_NORM_EPS)
+        released = options.softmax_scale is not None and options.norm_eps is None
+        self.norm = layer_norm(dim, RELEASED_NORM_EPS if released else options.norm_eps)
         self.add_classifier(dim)
 
     @staticmethod

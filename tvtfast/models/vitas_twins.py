@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tvtfast.initialization import Constant, Normal, ParameterInit
-from tvtfast.models.blocks import LAYER_NORM_EPS, Block
+from tvtfast.models.blocks import Block, layer_norm
 from tvtfast.models.candidate import drop_path_rates
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.features import SpatialFeatures
@@ -70,13 +70,14 @@ class VitasTwins(ChainedModel):
                         dim,
                         mlp,
                         next(rates),
+                        options.norm_eps,
                     )
                     for kind, heads, qkv, mlp in blocks
                 )
             )
             self.pos_block.append(PositionConvolution(dim))
             width = dim
-        self.norm: nn.Module = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.norm: nn.Module = layer_norm(width, options.norm_eps)
         self.add_classifier(width)
 
     @staticmethod

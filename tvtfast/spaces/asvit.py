@@ -147,6 +147,14 @@ class AsViTSpace(Space[AsViTArch]):
     def draw(self, rng: random.Random) -> AsViTArch:
         return self._from_values([rng.choice(variable.choices) for variable in self.variables])
 
+    def check_form(self, options: ModelOptions) -> None:
+        super().check_form(options)
+        if options.norm_eps is not None:
+            raise ValueError(
+                f"{self.name}: norm_eps is {options.norm_eps}, and the norms of its models have "
+                "their own; leave it out"
+            )
+
     def validate(self, arch: AsViTArch) -> None:
         """Four numbers of at least 1 each, kernels of at least their stride, heads that can be
         halved three times, and a channel for each of them in the first stage."""

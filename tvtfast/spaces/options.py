@@ -44,6 +44,9 @@ class ModelOptions:
             it retrains: the width of the net over the heads, rounded down. ``"released-supernet"``,
             as in its supernet: a third of the widest net, rounded down. With either the final norm
             adds 1e-5 to the variance, as there. Counts do not depend on it.
+        norm_eps: What the norms of blocks and the final norm add to the variance; ``None`` is 1e-6
+            (for the final norm, what ``softmax_scale`` says). AutoFormer's supernet has 1e-5.
+            Counts do not depend on it.
 
     Raises:
         ValueError: A value out of range, or an image smaller than one patch.
@@ -57,6 +60,7 @@ class ModelOptions:
     drop_path_rate: float = 0.1
     pool: str | None = None
     softmax_scale: str | None = None
+    norm_eps: float | None = None
 
     def __post_init__(self) -> None:
         size = plain(self.img_size)
@@ -70,6 +74,8 @@ class ModelOptions:
         given["drop_path_rate"] = checks.real(
             "drop_path_rate", self.drop_path_rate, least=0, below=1
         )
+        if self.norm_eps is not None:
+            given["norm_eps"] = checks.real("norm_eps", self.norm_eps, above=0)
         checks.choice("pool", self.pool, (None, *POOLS))
         checks.choice("softmax_scale", self.softmax_scale, (None, *SOFTMAX_SCALES))
         for name, value in given.items():
