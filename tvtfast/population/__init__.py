@@ -1,7 +1,7 @@
 """Many candidates of one space in one computation: shared weights, prefix tree, memory plan."""
 
 from tvtfast.common.memory import is_out_of_memory
-from tvtfast.population.bank import WeightBank
+from tvtfast.population.bank import WeightBank, can_inherit, check_inherits
 from tvtfast.population.layers import Layer, register_layer
 from tvtfast.population.population import BlockFeatures, Population, PopulationFeatures
 
@@ -11,6 +11,8 @@ __all__ = [
     "Population",
     "PopulationFeatures",
     "WeightBank",
+    "can_inherit",
+    "check_inherits",
     "is_out_of_memory",
     "register_layer",
 ]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tvtfast import kernels
 from tvtfast.models import UnsupportedModelError
-from tvtfast.models.blocks import LAYER_NORM_EPS, relative_position_attention
+from tvtfast.models.blocks import relative_position_attention
 from tvtfast.models.vitas_twins import MERGING_NORM_EPS, unwindowed, windows
 from tvtfast.population.bank import WeightBank
 from tvtfast.spaces.steps import MLP, Embedding, Matrix, Pooling, SelfAttention, Step
@@ -123,9 +123,16 @@ def _self_attention(bank: WeightBank, x: Tensor, steps: Sequence[SelfAttention])
         block = partial(kernels.attention_block, num_heads=widest.heads)
         yield from _blocks(bank, x, block, widest, "heads", heads)
         return
-    qkv = _linear(bank, x, widest.matrices[0], norm=True).unflatten(-1, (3, widest.inner))
+    nested = bank.nests([step.matrices[0] for step in steps])
+    qkv = _qkv(bank, x, widest) if nested else None
     for step in steps:
-        yield partial(_add_linear, bank, x, _attention(bank, qkv, step), step.matrices[1])
+        own = _qkv(bank, x, step) if qkv is None else qkv
+        yield partial(_add_linear, bank, x, _attention(bank, own, step), step.matrices[1])
+
+
+def _qkv(bank: WeightBank, x: Tensor, step: SelfAttention) -> Tensor:
+    """Queries, keys and values, ``[N, T, 3, inner]``."""
+    return _linear(bank, x, step.matrices[0], norm=True).unflatten(-1, (3, step.inner))
 
 
 def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
@@ -176,7 +183,7 @@ def _blocks(
     sizes: Sequence[int],
 ) -> Iterator[Write]:
     """What an operator makes of alternatives that differ in one argument."""
-    call = partial(block, x, *_block_weights(bank, widest), eps=LAYER_NORM_EPS)
+    call = partial(block, x, *_block_weights(bank, widest), eps=bank.norm_eps)
     if len(sizes) == 1:
         yield lambda out: call(out=out)
         return
@@ -221,7 +228,7 @@ def _local_attention(
 ) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
     grid, window = widest.grid, widest.window
-    cut = windows(kernels.layer_norm(x, eps=LAYER_NORM_EPS), grid, window)
+    cut = windows(kernels.layer_norm(x, eps=bank.norm_eps), grid, window)
     qkv = _linear(bank, cut, widest.matrices[0]).unflatten(-1, (3, widest.inner))
     for step in steps:
         mixed = kernels.packed_attention(qkv[..., : step.inner].flatten(2), step.heads)
@@ -234,7 +241,7 @@ def _subsampled_attention(
 ) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
     q_matrix, kv_matrix, _, *reduction = widest.matrices
-    normed = kernels.layer_norm(x, eps=LAYER_NORM_EPS)
+    normed = kernels.layer_norm(x, eps=bank.norm_eps)
     q = _linear(bank, normed, q_matrix)
     for matrix in reduction:
         normed = _merged(bank, normed.transpose(1, 2).unflatten(2, widest.grid), matrix)
@@ -264,7 +271,7 @@ def _linear(
     bank: WeightBank, x: Tensor, matrix: Matrix, norm: bool = False, gelu: bool = False
 ) -> Tensor:
     weight, bias = bank.weight(matrix), bank.bias(matrix)
-    eps = LAYER_NORM_EPS if norm else None
+    eps = bank.norm_eps if norm else None
     return kernels.linear(x, weight, bias, norm_eps=eps, gelu=gelu)
 
 

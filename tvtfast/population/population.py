@@ -14,7 +14,13 @@ from torch import Tensor
 
 from tvtfast.common.fallbacks import logger
 from tvtfast.common.memory import is_out_of_memory
-from tvtfast.models import SpatialFeatures, parameter_rule
+from tvtfast.models import (
+    InheritedWeights,
+    SpatialFeatures,
+    WeightSource,
+    as_inherited,
+    parameter_rule,
+)
 from tvtfast.population.bank import WeightBank
 from tvtfast.population.engine import forward
 from tvtfast.population.memory import plan_memory
@@ -58,7 +64,7 @@ class BlockFeatures:
 
 
 class Population:
-    """Untrained candidates of one space, over one bank of index-keyed weights.
+    """Candidates of one space, over one bank of index-keyed weights, or of trained ones.
 
     Candidates that begin with the same layers share their activations, and all nodes of one layer
     and shape go through one matrix product and one attention call. No module is built. Results are
@@ -73,11 +79,15 @@ class Population:
         device: Where everything is computed; default CPU.
         dtype: Of weights and activations: fp32, fp16, bf16 or fp64.
         memory: Bytes that activations may take; default half of what is available.
-        **options: Fields of `tvtfast.spaces.ModelOptions`.
+        weights: Trained weights that candidates inherit, in place of drawn ones: the state dict,
+            module or checkpoint of a supernet, see `tvtfast.models.InheritedWeights`. Not for
+            spaces of Twins.
+        **options: Fields of `tvtfast.spaces.ModelOptions`; default what ``weights`` fix.
 
     Raises:
-        ValueError: No architectures, one outside the space, a space without stated layers, or a
-            ``softmax_scale``, which is for models built one by one.
+        ValueError: No architectures, one outside the space, a space without stated layers, a
+            ``softmax_scale``, which is for models built one by one, or a candidate that ``weights``
+            have no slice for.
     """
 
     def __init__(
@@ -89,9 +99,14 @@ class Population:
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
         memory: int | None = None,
+        weights: InheritedWeights | WeightSource | None = None,
         **options: Any,
     ) -> None:
         self.space = get_space(space)
+        inherited = None if weights is None else as_inherited(weights)
+        if inherited is not None:
+            inherited.check_space(self.space)
+            options = inherited.with_options(options)
         self.options = ModelOptions.of(**options)
         if self.options.softmax_scale is not None:
             raise ValueError(
@@ -117,6 +132,8 @@ class Population:
             seed=seed,
             device=self.device,
             dtype=dtype,
+            weights=inherited,
+            norm_eps=self.options.norm_eps,
         )
 
     def __len__(self) -> int:

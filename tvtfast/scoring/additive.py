@@ -20,7 +20,9 @@ def additive_values(setup: Setup, steps: Sequence[Step]) -> list[float]:
     proxy = _additive_proxy(setup)
     assert setup.space is not None
     draws = [
-        step_values(proxy, steps, weight_bank(setup.space, steps, seed, setup.conditions))
+        step_values(
+            proxy, steps, weight_bank(setup.space, steps, seed, setup.conditions, setup.weights)
+        )
         for seed in setup.seeds_of(proxy)
     ]
     sign = 1.0 if proxy.higher_is_better else -1.0

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from tvtfast.initialization import Draw, initialize_
-from tvtfast.models import FeatureFn, UnsupportedModelError, blank, count_flops
+from tvtfast.models import (
+    FeatureFn,
+    UnsupportedModelError,
+    blank,
+    count_flops,
+    refuse_supernet,
+)
 from tvtfast.scoring.cells import canonical
 from tvtfast.spaces import ModelOptions, Space
 
@@ -143,7 +149,8 @@ def as_candidates(
 
     Raises:
         TypeError: Not an iterable of architectures and modules.
-        ValueError: It is empty, an architecture is not sound, or no space was given.
+        ValueError: It is empty, an architecture is not sound, no space was given, or a module is a
+            supernet.
     """
     if isinstance(given, (str, Mapping, nn.Module)) or not isinstance(given, Iterable):
         raise TypeError(
@@ -155,6 +162,7 @@ def as_candidates(
         surroundings = canonical({"options": options.identity, "space": space.name})[1:-1]
     for index, entry in enumerate(given):
         if isinstance(entry, nn.Module):
+            refuse_supernet(entry, f"candidate {index}")
             found.append(
                 ModuleCandidate(entry, f"{type(entry).__name__}[{index}]", options, feature_fn)
             )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tvtfast.common.memory import is_out_of_memory
-from tvtfast.models import SharedDraws
+from tvtfast.models import InheritedWeights, SharedDraws
 from tvtfast.proxies import Proxy, UndefinedScoreError
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
 from tvtfast.scoring.cells import Cell
@@ -40,6 +40,7 @@ class Evaluator:
         seeds: Of the weight draws.
         memory: Bytes that the activations of a population may take.
         on_error: ``record``, or ``raise`` at the first cell that fails.
+        weights: What architectures inherit; ``None`` where weights are drawn.
     """
 
     conditions: Conditions
@@ -48,10 +49,11 @@ class Evaluator:
     seeds: range
     memory: int | None
     on_error: str
+    weights: InheritedWeights | None = None
 
     def joint(self, population: Sequence[Any], seed: int) -> JointScorer:
         """Scores of a population with the weights of one draw."""
-        return JointScorer(population, seed, self.conditions, self.view, self.memory)
+        return JointScorer(population, seed, self.conditions, self.view, self.memory, self.weights)
 
     def may_enter(self, cell: Cell) -> bool:
         """Whether it is not a failure that is to be raised, when it is met one by one."""
@@ -63,7 +65,7 @@ class Evaluator:
         Where there is no memory for it, or no layer for a step, the rest is left to be scored one
         by one, and the ledger has a note of that. Failures of a proxy are entered; any other error
         is raised."""
-        able = joint_candidates(ledger.population)
+        able = joint_candidates(ledger.population, self.weights)
         for seed in self.seeds:
             missing = {
                 proxy: [row for row in ledger.missing_rows(proxy, seed) if row in able]
@@ -121,7 +123,7 @@ class Evaluator:
 
         Weights that candidates share are drawn once, except under the protocol of unrelated ones.
         """
-        draw_weights = None if self.conditions.paper else SharedDraws()
+        draw_weights = self.weights or (None if self.conditions.paper else SharedDraws())
         for row, candidate in enumerate(ledger.population):
             tasks = list(ledger.missing([row]))
             if not tasks:
@@ -145,7 +147,7 @@ class Evaluator:
     def count(self, candidate: Candidate, proxy: Proxy) -> Cell:
         """The cell of a proxy that needs no weights, and that nobody asked for by name: a failure
         of it is recorded."""
-        inputs = CandidateInputs(candidate, self.seeds[0], self.view, self.conditions)
+        inputs = CandidateInputs(candidate, self.seeds[0], self.view, self.conditions, self.weights)
         return replace(self, on_error="record").evaluate(proxy, inputs)
 
     def _evaluate_draws(

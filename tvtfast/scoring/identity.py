@@ -49,7 +49,10 @@ def shared_fields(setup: Setup, proxy: Proxy, seed: int) -> dict[str, Any]:
     if modules := imported():
         fields["imports"] = modules
     if "weights" in proxy.needs:
-        fields["init_seed"] = seed
+        if setup.weights is None:
+            fields["init_seed"] = seed
+        else:
+            fields["weights"] = setup.weights.fingerprint
     if proxy.needs & {"images", "labels"} and setup.batch is not None:
         normalization = setup.batch.normalization
         fields["batch"] = [
@@ -106,6 +109,7 @@ def scoring_settings(setup: Setup) -> dict[str, Any]:
         "teacher_fingerprint": setup.teacher_fingerprint,
         "features": reader and getattr(reader, "__qualname__", type(reader).__name__),
         "model_options": setup.options.identity,
+        **({} if setup.weights is None else {"weights_fingerprint": setup.weights.fingerprint}),
     }
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tvtfast.common.memory import is_out_of_memory
 from tvtfast.models import (
+    InheritedWeights,
     SpatialFeatures,
     UnsupportedModelError,
     blank,
@@ -21,13 +22,14 @@ from tvtfast.models import (
     parameter_rule,
     temporary_mode,
 )
-from tvtfast.population import Population, WeightBank
+from tvtfast.population import Population, WeightBank, can_inherit
 from tvtfast.proxies import Proxy, ProxyInputs
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
 from tvtfast.scoring.cells import Cell
 from tvtfast.scoring.declared import DeclaredInputs
 from tvtfast.scoring.failures import failure_cell
 from tvtfast.scoring.frame import SpoiledInputsError, unchanged
+from tvtfast.scoring.inheriting import steps_of
 from tvtfast.scoring.inputs import DTYPES, Conditions, TeacherMaps, View
 from tvtfast.scoring.ledger import value_cell
 from tvtfast.spaces import Space, Step
@@ -98,6 +100,7 @@ class JointScorer:
         conditions: Device and precision.
         view: Images and teacher.
         memory: Bytes that activations may take, see `tvtfast.population.Population`.
+        weights: What the candidates inherit; ``None`` where weights are drawn.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class JointScorer:
         conditions: Conditions,
         view: View,
         memory: int | None,
+        weights: InheritedWeights | None = None,
     ) -> None:
         first = candidates[0]
         self._view, self._first = view, first
@@ -117,6 +121,7 @@ class JointScorer:
             device=conditions.device,
             dtype=DTYPES[conditions.dtype],
             memory=memory,
+            weights=weights,
             **asdict(first.options),
         )
 
@@ -336,7 +341,11 @@ def step_values(proxy: Proxy, steps: Sequence[Step], bank: WeightBank) -> list[f
 
 
 def weight_bank(
-    space: Space[Any], steps: Sequence[Step], seed: int, conditions: Conditions
+    space: Space[Any],
+    steps: Sequence[Step],
+    seed: int,
+    conditions: Conditions,
+    weights: InheritedWeights | None,
 ) -> WeightBank:
     """The shared weights of some steps of a space.
 
@@ -349,7 +358,7 @@ def weight_bank(
             f"no model of space {space.name!r} states how its parameters are drawn; register one "
             "with a static method parameter_init(name, owner)"
         )
-    return WeightBank(steps, rule, seed=seed, device=conditions.device)
+    return WeightBank(steps, rule, seed=seed, device=conditions.device, weights=weights)
 
 
 def scorable_jointly(proxy: Proxy) -> bool:
@@ -358,9 +367,12 @@ def scorable_jointly(proxy: Proxy) -> bool:
     return proxy.of_features or any(way is not None for way in ways)
 
 
-def joint_candidates(population: Sequence[Candidate]) -> dict[int, ArchCandidate]:
+def joint_candidates(
+    population: Sequence[Candidate], weights: InheritedWeights | None = None
+) -> dict[int, ArchCandidate]:
     """The candidates, by row, that can be computed at once: their space states its layers and how
-    parameters are drawn, and the softmax is scaled by the width of a head."""
+    parameters are drawn, the softmax is scaled by the width of a head, and every layer can take
+    the weights that they inherit."""
     able: dict[int, bool] = {}
     found = {}
     for row, candidate in enumerate(population):
@@ -371,6 +383,7 @@ def joint_candidates(population: Sequence[Candidate]) -> dict[int, ArchCandidate
                     space.has_steps
                     and parameter_rule(space) is not None
                     and candidate.options.softmax_scale is None
+                    and (weights is None or can_inherit(steps_of([candidate])))
                 )
             if able[id(space)]:
                 found[row] = candidate

@@ -16,6 +16,7 @@ from tvtfast.scoring.candidates import as_candidates
 from tvtfast.scoring.derived import check_derived
 from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.identity import around_candidate
+from tvtfast.scoring.inheriting import check_heirs
 from tvtfast.scoring.inputs import CandidateInputs
 from tvtfast.scoring.ledger import Ledger
 from tvtfast.scoring.race import RaceSummary
@@ -45,7 +46,8 @@ def score(
     proxies that are neither means over images nor sums over layers, one by one.
 
     All candidates see one frozen batch; the teacher runs once; student and teacher are in
-    evaluation mode; the weights of architectures are drawn by index (`tvtfast.initialize_`).
+    evaluation mode; the weights of architectures are drawn by index (`tvtfast.initialize_`), or
+    slices of trained ones (``weights``).
     Modules are scored with the weights they have and left as they were.
 
     Args:
@@ -110,7 +112,13 @@ class Scorer:
         self.fallbacks: list[Fallback] = []
         self._progress = given.progress
         self._evaluator = Evaluator(
-            setup.conditions, setup.view, setup.shown_to, setup.seeds, given.memory, given.on_error
+            setup.conditions,
+            setup.view,
+            setup.shown_to,
+            setup.seeds,
+            given.memory,
+            given.on_error,
+            setup.weights,
         )
 
     def keep_in(self, store: ScoreStore) -> None:
@@ -168,7 +176,9 @@ class Scorer:
         """Last-block features of one candidate for the frozen batch, with the first seed."""
         setup = self.setup
         population = as_candidates([candidate], setup.space, setup.options, setup.feature_fn)
-        inputs = CandidateInputs(population[0], setup.seeds[0], setup.view, setup.conditions)
+        inputs = CandidateInputs(
+            population[0], setup.seeds[0], setup.view, setup.conditions, setup.weights
+        )
         with turn():
             return inputs.features
 
@@ -196,6 +206,8 @@ class Scorer:
     def _ledger(self, candidates: Iterable[Any]) -> Ledger:
         setup = self.setup
         population = as_candidates(candidates, setup.space, setup.options, setup.feature_fn)
+        if setup.weights is not None:
+            check_heirs(population, setup.weights)
         around = partial(around_candidate, setup)
         return Ledger(population, setup.single, setup.seeds_of, around, setup.store, setup.deferred)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tvtfast.common import checks
 from tvtfast.common.machine import parse_device
 from tvtfast.data import FrozenBatch, VisionDataset
-from tvtfast.models import FeatureFn, Teacher
+from tvtfast.models import FeatureFn, InheritedWeights, Teacher, WeightSource
 from tvtfast.proxies import CombinedProxy, Proxy, expand_groups
 from tvtfast.scoring.inputs import DTYPES
 from tvtfast.scoring.store import ScoreStore
@@ -39,6 +39,9 @@ class Scoring:
         labels: int64 ``[B]``, when ``images`` is a tensor.
         batch_size: Images to draw when ``images`` is a data set; default 32, or all of a smaller
             set.
+        weights: Trained weights that architectures inherit, in place of drawn ones: the state dict,
+            module or checkpoint of a supernet, see `tvtfast.models.InheritedWeights`. Model options
+            that it fixes, such as ``num_classes``, are its own unless they are given.
         seed: First seed of the weights; and of the images, when they are drawn.
         init_seeds: Number of weight draws; with more than one, scores are means and the table has a
             ``<proxy>_std`` column.
@@ -73,6 +76,7 @@ class Scoring:
     images: Images | None = None
     labels: Tensor | None = None
     batch_size: int | None = None
+    weights: InheritedWeights | WeightSource | None = None
     seed: int = 0
     init_seeds: int = 1
     dtype: str = "float32"
@@ -91,6 +95,11 @@ class Scoring:
         checks.choice("on_error", self.on_error, ON_ERROR)
         checks.choice("protocol", self.protocol, PROTOCOLS)
         draws = checks.whole("init_seeds", self.init_seeds, least=1)
+        if self.weights is not None and draws > 1:
+            raise ValueError(
+                f"init_seeds is {draws}, and weights that are inherited are not drawn; leave "
+                "init_seeds out"
+            )
         given: dict[str, Any] = {"init_seeds": draws, "seed": checks.seed(self.seed, draws=draws)}
         given["proxies"] = expand_groups(self.proxies)
         for name in ("batch_size", "memory"):

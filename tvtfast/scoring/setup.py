@@ -17,8 +17,10 @@ from tvtfast.common.machine import as_device
 from tvtfast.data import FrozenBatch, VisionDataset, frozen_batch, load_dataset, resolve_images
 from tvtfast.models import (
     FeatureFn,
+    InheritedWeights,
     SpatialFeatures,
     Teacher,
+    as_inherited,
     class_map,
     extract_features,
     load_teacher,
@@ -63,6 +65,7 @@ class Setup:
         view: What all candidates see.
         redraw_from: Where the protocol draws a batch per candidate from; ``None`` where it draws
             none.
+        weights: What architectures inherit; ``None`` where weights are drawn.
     """
 
     space: Space[Any] | None
@@ -82,6 +85,7 @@ class Setup:
     feature_fn: FeatureFn | None
     view: View
     redraw_from: VisionDataset | None
+    weights: InheritedWeights | None = None
 
     @property
     def directions(self) -> dict[str, bool]:
@@ -142,7 +146,13 @@ def set_up(scoring: Scoring) -> Setup:
     if teacher is not None and paper:
         teacher = copy.deepcopy(teacher)  # it is asked again for every candidate
     redraw_from = _dataset_of(scoring.images) if paper else None
+    weights = None if scoring.weights is None else as_inherited(scoring.weights)
     wanted = _agreed_options(single, scoring.model_options)
+    if weights is not None:
+        if space is None:
+            raise ValueError("weights are for architectures; say of which space: space=...")
+        weights.check_space(space)
+        wanted = weights.with_options(wanted)
     batch = _batch(scoring, device, wanted.get("img_size"))
     options = _model_options(batch, wanted)
     if space is not None:
@@ -172,6 +182,7 @@ def set_up(scoring: Scoring) -> Setup:
         feature_fn=scoring.feature_fn,
         view=View(batch, teacher_maps(teacher, batch, conditions)),
         redraw_from=redraw_from,
+        weights=weights,
     )
 
 
