@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     )
     from tvtfast.searching import SearchResult, search
     from tvtfast.spaces import InfeasibleError
-    from tvtfast.students import collect_truth, evaluate, export, predict
+    from tvtfast.students import collect_truth, convert, evaluate, export, predict
 
 __all__ = [
     "Calibration",
@@ -76,6 +76,7 @@ __all__ = [
     "build",
     "calibrate",
     "collect_truth",
+    "convert",
     "correlate",
     "data",
     "distill",
@@ -129,6 +130,7 @@ _HOMES = {
     "build": "models",
     "calibrate": "scoring",
     "collect_truth": "students",
+    "convert": "students",
     "correlate": "scoring",
     "evaluate": "students",
     "export": "students",

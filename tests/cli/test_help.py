@@ -9,12 +9,13 @@ import pytest
 
 from tvtfast import proxies
 from tvtfast.cli import choices
+from tvtfast.models import RENAME_MAPS
 from tvtfast.scoring.inputs import DTYPES
 from tvtfast.scoring.ranking import METHODS
 from tvtfast.scoring.settings import PROTOCOLS
 from tvtfast.training import recipe
 
-LIGHT = ("search", "score", "predict", "evaluate", "export", "correlate", "info")
+LIGHT = ("search", "score", "predict", "evaluate", "export", "convert", "correlate", "info")
 
 
 def test_help_lists_what_there_is():
@@ -23,6 +24,7 @@ def test_help_lists_what_there_is():
     assert tuple(METHODS) == choices.METHODS
     assert tuple(DTYPES) == choices.DTYPES
     assert choices.PROTOCOLS == PROTOCOLS
+    assert tuple(RENAME_MAPS) == choices.CODE_BASES
     assert tuple(recipe.DTYPES) == choices.TRAINING_DTYPES
 
 

@@ -66,6 +66,8 @@ TRAINING_DTYPES = ("float32", "bfloat16", "float16")
 """`tvtfast.training.recipe.DTYPES`."""
 PROTOCOLS = ("fixed", "paper")
 """`tvtfast.scoring.settings.PROTOCOLS`."""
+CODE_BASES = ("autoformer", "tf-tas", "auto-prox", "timm", "vitas")
+"""`tvtfast.models.RENAME_MAPS`."""
 DATA_SETS = (
     "digits",
     "cifar10",

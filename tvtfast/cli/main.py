@@ -24,6 +24,7 @@ COMMANDS = {
     "supernet": "train all candidates of a ViTAS space at once, on shared weights",
     "distill": "train a student, guided by a teacher or plainly",
     "export": "hand a trained student over: safetensors for timm, or ONNX",
+    "convert": "hand weights to and from other code bases, such as timm and Cream",
     "evaluate": "measure a trained student on a labelled data set",
     "predict": "classify images with a trained student",
     "truth": "collect the accuracies of trained students, for correlate",

@@ -35,6 +35,7 @@ from tvtfast.models.modes import IdentityNorms, temporary_mode
 from tvtfast.models.pit import PiT
 from tvtfast.models.registry import register_model
 from tvtfast.models.released_vitas import load_released_vitas
+from tvtfast.models.renamed_weights import rename_weights
 from tvtfast.models.renames import RENAME_MAPS, RenameMap
 from tvtfast.models.shared_draws import SharedDraws
 from tvtfast.models.student import Student, StudentCard, load_student, save_student
@@ -87,6 +88,7 @@ __all__ = [
     "pooled_features",
     "refuse_supernet",
     "register_model",
+    "rename_weights",
     "run_together",
     "save_student",
     "temporary_mode",

@@ -17,11 +17,12 @@ _AUTOFORMER = (
 )
 
 MAPS = (
-    RenameMap("auto-prox", "AutoFormer", _AUTOFORMER),
+    RenameMap("auto-prox", "AutoFormer", _AUTOFORMER, options={"pool": "avg"}),
     RenameMap(
         "auto-prox",
         "PiT",
         pit_pairs("qkv_transform", "projection", "distill_head"),
+        options={"pool": "token"},
         joined_tokens=True,
     ),
 )

@@ -51,7 +51,8 @@ class RenameMap:
 
     def unknown_here(self, weights: Mapping[str, Tensor]) -> list[str]:
         """Names of tvtfast that the map does not have."""
-        return [name for name in weights if self._to_theirs(name) is None]
+        joined = {"dist_token"} if self.joined_tokens else set()
+        return [name for name in weights.keys() - joined if self._to_theirs(name) is None]
 
     def to_ours(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of the code base under the names of tvtfast, and in its order of rows.

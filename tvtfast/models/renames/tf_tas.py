@@ -10,5 +10,11 @@ from tvtfast.models.renames.pit import pit_pairs
 
 MAPS = (
     *(replace(one, host="tf-tas") for one in autoformer.MAPS),
-    RenameMap("tf-tas", "PiT", pit_pairs("qkv", "proj", "head_dist"), joined_tokens=True),
+    RenameMap(
+        "tf-tas",
+        "PiT",
+        pit_pairs("qkv", "proj", "head_dist"),
+        options={"pool": "token"},
+        joined_tokens=True,
+    ),
 )

@@ -33,6 +33,12 @@ _TWINS = same(
 
 MAPS = (
     RenameMap("timm", "AutoFormer", _VIT, options={"pool": "token"}),
-    RenameMap("timm", "PiT", pit_pairs("qkv", "proj", "head_dist", _PIT_POOLS), joined_tokens=True),
+    RenameMap(
+        "timm",
+        "PiT",
+        pit_pairs("qkv", "proj", "head_dist", _PIT_POOLS),
+        options={"pool": "token"},
+        joined_tokens=True,
+    ),
     RenameMap("timm", "VitasTwins", _TWINS),
 )
