@@ -11,12 +11,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .backend import DEVICES
@@ -78,6 +80,9 @@ def _implementation(operator: Operator, backend: str, folder: str) -> Implementa
 
 
 _context: ContextVar[str | None] = ContextVar("tvtfast_backend", default=None)
+_entered: tuple[str, ...] = ()
+"""Backends of the contexts of all threads: compilers guard it, and read no context variable."""
+_lock = threading.Lock()
 
 
 def backends() -> tuple[str, ...]:
@@ -94,20 +99,37 @@ def use_backend(name: str) -> Iterator[None]:
             :class:`BackendError`; it is never replaced silently.
     """
     token = _context.set(_known(name, "use_backend"))
+    _count(name, 1)
     try:
         yield
     finally:
+        _count(name, -1)
         _context.reset(token)
+
+
+def _count(name: str, change: int) -> None:
+    global _entered
+    with _lock:
+        others = list(_entered)
+        others.append(name) if change > 0 else others.remove(name)
+        _entered = tuple(others)
 
 
 def requested(backend: str | None) -> str:
     """The backend asked for by argument, context or environment; ``auto`` where none is."""
     if backend is not None:
         return _known(backend, "backend")
-    context = _context.get()
+    context = _traced() if torch.compiler.is_compiling() else _context.get()
     if context is not None:
         return context
     return _known(os.environ.get(ENVIRONMENT_VARIABLE, AUTO), ENVIRONMENT_VARIABLE)
+
+
+def _traced() -> str | None:
+    """The backend of a context while a compiler traces; one that was named comes before ``auto``,
+    in whichever thread."""
+    named = [name for name in _entered if name != AUTO]
+    return named[-1] if named else None
 
 
 def run(operator: str, call: tuple[Any, ...], backend: str | None) -> Any:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ..dtypes import accumulation_dtype
+from ..dtypes import accumulation_dtype, no_autocast
 
 if TYPE_CHECKING:
     from .definition import Arguments
@@ -19,7 +17,7 @@ def run(call: Arguments) -> Tensor:
     """Inner products of rows ``[K, n, m]``; matrix ``k`` of x meets ``k % T`` of y."""
     x, y, relative = call
     wide = _relative(x.to(accumulation_dtype(x.dtype)), relative)
-    with _no_autocast(x):
+    with no_autocast(x):
         if y is None:
             return wide @ wide.mT
         return (_folded(wide, y) @ y.to(wide.dtype).mT).flatten(0, 1)
@@ -28,7 +26,7 @@ def run(call: Arguments) -> Tensor:
 def backward(x: Tensor, relative: bool, grad: Tensor) -> Tensor:
     """Gradient of the only operand, in its dtype: ``(g + g^T) x``."""
     wide = _relative(x.to(grad.dtype), relative)
-    with _no_autocast(x):
+    with no_autocast(x):
         grad_x = (grad + grad.mT) @ wide
     if relative:
         first = grad_x[:, :1] - grad_x.sum(dim=1, keepdim=True)
@@ -38,13 +36,13 @@ def backward(x: Tensor, relative: bool, grad: Tensor) -> Tensor:
 
 def backward_x(y: Tensor, grad: Tensor) -> Tensor:
     """Gradient of the first of two operands: ``g y``."""
-    with _no_autocast(y):
+    with no_autocast(y):
         return (_folded(grad, y) @ y.to(grad.dtype)).flatten(0, 1).to(y.dtype)
 
 
 def backward_y(x: Tensor, y: Tensor, grad: Tensor) -> Tensor:
     """Gradient of the second: ``g^T x``, summed over the matrices that share it."""
-    with _no_autocast(x):
+    with no_autocast(x):
         return (_folded(grad, y).mT @ _folded(x.to(grad.dtype), y)).sum(dim=0).to(y.dtype)
 
 
@@ -55,13 +53,3 @@ def _relative(wide: Tensor, relative: bool) -> Tensor:
 def _folded(x: Tensor, y: Tensor) -> Tensor:
     """``[K, n, M]`` as ``[K / T, T, n, M]``."""
     return x.unflatten(0, (x.shape[0] // max(y.shape[0], 1), y.shape[0]))
-
-
-@contextmanager
-def _no_autocast(x: Tensor) -> Iterator[None]:
-    """Autocast would take products of fp32 matrices in half precision."""
-    if not torch.amp.is_autocast_available(x.device.type):
-        yield
-        return
-    with torch.autocast(x.device.type, enabled=False):
-        yield

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..dtypes import accumulation_dtype
+from ..dtypes import accumulation_dtype, no_autocast
 from ..gram import gram
 
 __all__ = ["sample_gram"]
@@ -61,7 +61,9 @@ def sample_gram(inputs: Tensor, grad_outputs: Tensor, *, backend: str | None = N
     part = max(1, GRADIENT_ELEMENTS // max(math.prod(layers) * samples * width, 1))
     total = torch.zeros(*layers, samples, samples, dtype=wide, device=inputs.device)
     for some in grad_outputs.to(wide).split(part, dim=-1):
-        total = total + gram((rows @ some).flatten(-2), backend=backend)
+        with no_autocast(inputs):
+            gradients = rows @ some
+        total = total + gram(gradients.flatten(-2), backend=backend)
     return total
 
 

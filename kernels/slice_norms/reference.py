@@ -13,10 +13,13 @@ def run(call: Prepared) -> Tensor:
     """``norms[k] = ||W[:o_k, :i_k]||`` for rows ``(o_k, i_k)`` of the table.
 
     The summed-area table is fp64 and all blocks begin at the origin, so every norm is one entry of
-    it: nothing is subtracted, and nothing cancels.
+    it: nothing is subtracted, and nothing cancels. Where a norm is 0 its derivatives are 0.
     """
     weight, table = call
     squares = weight.to(torch.float64).square()
     sums = torch.nn.functional.pad(squares.cumsum(0).cumsum(1), (1, 0, 1, 0))
     sizes = table.sizes.to(weight.device)
-    return sums[sizes[:, 0], sizes[:, 1]].sqrt().to(accumulation_dtype(weight.dtype))
+    chosen = sums[sizes[:, 0], sizes[:, 1]]
+    zero = chosen == 0
+    norms = chosen.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
+    return norms.to(accumulation_dtype(weight.dtype))
