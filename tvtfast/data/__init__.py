@@ -5,6 +5,7 @@ from tvtfast.common.normalization import IMAGENET_NORMALIZATION, Normalization
 from tvtfast.data.dataset import TransformedDataset, VisionDataset
 from tvtfast.data.draw import frozen_batch, resolve_images
 from tvtfast.data.frozen import FrozenBatch
+from tvtfast.data.loaders import loader_batch
 from tvtfast.data.locate import DatasetNotFoundError
 from tvtfast.data.pixels import read_image
 from tvtfast.data.registry import DATASETS, DatasetInfo, available, load_dataset
@@ -39,6 +40,7 @@ __all__ = [
     "load_dataset",
     "load_splits",
     "load_vit_bench",
+    "loader_batch",
     "read_image",
     "resolve_images",
     "train_transform",
