@@ -42,6 +42,7 @@ from tvtfast.proxies.meco import meco
 from tvtfast.proxies.naswot import naswot
 from tvtfast.proxies.ntk import ntk_condition, ntk_gram
 from tvtfast.proxies.ntk_trace import ntk_trace
+from tvtfast.proxies.other_loss import refuse_other_loss
 from tvtfast.proxies.peak_memory import peak_memory
 from tvtfast.proxies.plain import plain
 from tvtfast.proxies.relations import RELATIONS
@@ -112,6 +113,7 @@ __all__ = [
     "ntk_trace",
     "peak_memory",
     "plain",
+    "refuse_other_loss",
     "register",
     "resolve",
     "snip",
