@@ -84,7 +84,8 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
         type=str,
         nargs="+",
         default=[],
-        help=f"{', '.join(proxies)}; or a group of them: {', '.join(PROXY_GROUPS)}; default "
+        help=f"{', '.join(proxies)}; or a group of them: {', '.join(PROXY_GROUPS)}; options stand "
+        "behind the name, ntk_condition:method=samples; default "
         f"{' '.join(_TVT)}, "
         + ", ".join(f"{' '.join(own)} in {space}" for space, own in _OF_SPACE.items()),
     )

@@ -15,6 +15,7 @@ from tvtfast.models import FeatureFn, SpatialFeatures
 from tvtfast.proxies.factory import ProxyFactory
 from tvtfast.proxies.groups import GROUPS, expand_groups
 from tvtfast.proxies.loss_gradients import LossGradients
+from tvtfast.proxies.option_text import parsed_options
 
 NEEDS = ("weights", "images", "labels", "teacher", "gradients")
 
@@ -155,6 +156,8 @@ class Proxy:
             their order; NaN where a draw has no value, and ``compute`` is asked why.
         read_only: Whether ``compute`` changes nothing of the module; then no copy of the weights is
             kept to put them back, and a change that is made all the same stays.
+        with_options: From keywords to the proxy with these options, under a name of its own;
+            ``None`` for a proxy without any. `get` calls it for ``name:option=value,...``.
 
     What fails: ``UndefinedScoreError`` and ``UnsupportedModelError`` become the status of a cell,
     as does any other error of ``compute``, ``per_image``, ``per_step`` and ``compute_draws``. An
@@ -180,6 +183,7 @@ class Proxy:
     beside: tuple[Proxy, ...] = ()
     model_options: Mapping[str, Any] = field(default_factory=dict, compare=False)
     read_only: bool = field(default=False, compare=False)
+    with_options: Callable[..., Proxy] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         foreign = sorted(set(self.needs) - set(NEEDS))
@@ -276,11 +280,12 @@ def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
     """The proxy of a name; a proxy passes through. A group is no proxy, see `resolve`.
 
     A factory is named with its argument, ``name:argument``: ``inherited_accuracy:runs/super``. It
-    makes a proxy anew every time.
+    makes a proxy anew every time. A proxy with options is ``name:option=value,option=value``:
+    ``ntk_condition:method=samples``.
 
     Raises:
-        ValueError: An unknown name (the message lists the known ones), or a factory without its
-            argument.
+        ValueError: An unknown name (the message lists the known ones), a factory without its
+            argument, or options that the proxy does not have.
         PluginError: It is that of an installed package, and cannot be loaded.
     """
     if isinstance(name, (Proxy, CombinedProxy)):
@@ -293,13 +298,21 @@ def get(name: str | Proxy | CombinedProxy) -> Proxy | CombinedProxy:
         )
     found = PLUGINS.find(name)
     if found is None:
-        head, _, argument = name.partition(":")
-        factory = PLUGINS.find(head)
-        if isinstance(factory, ProxyFactory):
-            made: Proxy | CombinedProxy = factory(argument)
+        head, colon, argument = name.partition(":")
+        named = PLUGINS.find(head)
+        if isinstance(named, ProxyFactory):
+            made: Proxy | CombinedProxy = named(argument)
             return made
+        if named is not None and colon:
+            return _with_options(named, argument)
         raise ValueError(unknown("proxy", name, available()))
     return found("") if isinstance(found, ProxyFactory) else found
+
+
+def _with_options(proxy: Proxy | CombinedProxy, text: str) -> Proxy:
+    if not isinstance(proxy, Proxy) or proxy.with_options is None:
+        raise ValueError(f"proxy {proxy.name!r} has no options; leave {':' + text!r} out")
+    return proxy.with_options(**parsed_options(proxy.name, text))
 
 
 def made_later(name: str | Proxy | CombinedProxy) -> str | None:

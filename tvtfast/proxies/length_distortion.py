@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tvtfast import kernels
+from tvtfast.common import checks
 from tvtfast.models import (
     CandidateModel,
     FeatureFn,
@@ -28,14 +29,25 @@ from tvtfast.models import (
     run_together,
     temporary_mode,
 )
-from tvtfast.proxies.base import Proxy, ProxyInputs, register
+from tvtfast.proxies.circle_proxy import circle_proxy
+from tvtfast.proxies.options import with_options
 
 POINTS = 10
 PUBLISHED_CHUNK = 6
 """Points of a forward pass of the published code."""
 METHODS = ("forward", "published")
+_check_method = partial(checks.choice, "method", allowed=METHODS)
+_check_points = partial(checks.whole, "points", least=2)
 
 
+@with_options(
+    partial(
+        circle_proxy,
+        description="length of the image of a circle of inputs (As-ViT, arXiv 2202.11921)",
+    ),
+    points=_check_points,
+    method=_check_method,
+)
 def length_distortion(
     module: nn.Module | Sequence[nn.Module],
     *,
@@ -54,6 +66,8 @@ def length_distortion(
     `tvtfast.kernels.attention_jvp` and fused derivatives in candidates of tvtfast, by
     ``torch.func.jvp`` in other modules. ``method="published"`` runs one backward pass per
     coordinate of the feature and six points, as the released code does: the oracle of the other.
+    Without a module it is the proxy with those ``points`` and that ``method``; so are `curvature`
+    and `gauss_length`.
 
     Args:
         module: Any module; evaluated in evaluation mode with its weights and in their dtype, and
@@ -79,8 +93,7 @@ def length_distortion(
 
     Source: As-ViT (arXiv 2202.11921), expected length distortion.
     """
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
+    _check_method(method)
 
     def length(network: nn.Module, circle: Circle) -> Tensor:
         if method == "published":
@@ -98,6 +111,13 @@ def length_distortion(
     return _measured(length, module, img_size, points, seed, directions, together)
 
 
+@with_options(
+    partial(
+        circle_proxy,
+        description="curvature of the image of a circle of inputs (As-ViT, arXiv 2202.11921)",
+    ),
+    points=_check_points,
+)
 def curvature(
     module: nn.Module | Sequence[nn.Module],
     *,
@@ -127,6 +147,13 @@ def curvature(
     return _measured(bend, module, img_size, points, seed, directions, feature_fn is None)
 
 
+@with_options(
+    partial(
+        circle_proxy,
+        description="how far the image of a circle of inputs turns (As-ViT, arXiv 2202.11921)",
+    ),
+    points=_check_points,
+)
 def gauss_length(
     module: nn.Module | Sequence[nn.Module],
     *,
@@ -303,33 +330,3 @@ def _derivative(function: Callable[[Tensor], Tensor], angles: Tensor) -> tuple[T
 def _pair(img_size: int | tuple[int, int]) -> tuple[int, int]:
     height, width = (img_size, img_size) if isinstance(img_size, int) else img_size
     return height, width
-
-
-def _compute_draws(measure: Callable[..., Tensor], draws: Sequence[ProxyInputs]) -> list[float]:
-    values: list[float] = measure(
-        [inputs.module for inputs in draws],
-        img_size=draws[0].img_size,
-        seed=[inputs.seed for inputs in draws],
-        feature_fn=draws[0].feature_fn,
-    ).tolist()
-    return values
-
-
-def _compute(measure: Callable[..., Tensor], inputs: ProxyInputs) -> float:
-    return _compute_draws(measure, [inputs])[0]
-
-
-for _measure, _description in (
-    (length_distortion, "length of the image of a circle of inputs (As-ViT, arXiv 2202.11921)"),
-    (curvature, "curvature of the image of a circle of inputs (As-ViT, arXiv 2202.11921)"),
-    (gauss_length, "how far the image of a circle of inputs turns (As-ViT, arXiv 2202.11921)"),
-):
-    register(
-        Proxy(
-            _measure.__name__,
-            partial(_compute, _measure),
-            needs=frozenset({"weights"}),
-            description=_description,
-            compute_draws=partial(_compute_draws, _measure),
-        )
-    )

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from tvtfast import kernels
+from tvtfast.common import checks
 from tvtfast.models import (
     CandidateModel,
     FeatureFn,
@@ -25,11 +26,27 @@ from tvtfast.models import (
     run_together,
     temporary_mode,
 )
-from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
+from tvtfast.proxies.base import UndefinedScoreError
+from tvtfast.proxies.kernel_proxy import kernel_proxy
+from tvtfast.proxies.options import with_options
 
 METHODS = ("layers", "samples", "published")
+_SAMPLES = (
+    "use method='samples'; as proxies these are ntk_condition:method=samples and "
+    "ntk_trace:method=samples"
+)
+check_method = partial(checks.choice, "method", allowed=METHODS)
+"""Check of an option."""
 
 
+@with_options(
+    partial(
+        kernel_proxy,
+        higher_is_better=False,
+        description="condition number of the neural tangent kernel (As-ViT, arXiv 2202.11921)",
+    ),
+    method=check_method,
+)
 def ntk_condition(
     module: nn.Module | Sequence[nn.Module],
     images: Tensor,
@@ -41,7 +58,8 @@ def ntk_condition(
 
     .. math:: \kappa = \lambda_{max}(K) / \lambda_{min}(K)
 
-    for the kernel of `ntk_gram`, solved in fp64. Arguments are those of `ntk_gram`.
+    for the kernel of `ntk_gram`, solved in fp64. Arguments are those of `ntk_gram`. Without a
+    module it is the proxy with that ``method``: ``ntk_condition(method="samples")``.
 
     Returns:
         Scalar, fp64, without history; at least 1, lower is better. For a sequence of modules
@@ -117,8 +135,7 @@ def ntk_gram(
     if method is None:
         known = feature_fn is None and all(isinstance(m, CandidateModel) for m in modules)
         method = "layers" if known else "samples"
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
+    check_method(method)
     if method == "layers" and feature_fn is None:
         height, width = images.shape[-2:]
         parts = [modules[part] for part in passes_of_draws(modules, len(images), (height, width))]
@@ -256,8 +273,8 @@ class _Uses(TorchFunctionMode):
         if found:
             raise UnsupportedModelError(
                 f"{', '.join(found)}: used beside the forward of the layer, whose inputs and "
-                "outputs are all that is seen, so a part of the kernel would be left out; use "
-                "method='samples'"
+                "outputs are all that is seen, so a part of the kernel would be left out; "
+                f"{_SAMPLES}"
             )
 
 
@@ -273,8 +290,8 @@ def _hooked(
             if own and _kind(layer) is None:
                 raise UnsupportedModelError(
                     f"{name.removeprefix('module.')} is a {type(layer).__name__}, and per-sample "
-                    f"gradients are known of {', '.join(kind.__name__ for kind in _LAYERS)}; use "
-                    "method='samples'"
+                    f"gradients are known of {', '.join(kind.__name__ for kind in _LAYERS)}; "
+                    f"{_SAMPLES}"
                 )
             if own:
                 handles.append(layer.register_forward_pre_hook(begin))
@@ -308,7 +325,7 @@ def _conv(layer: nn.Conv2d, samples: Samples, calls: Calls) -> Tensor:
     if isinstance(layer.padding, str) or layer.padding_mode != "zeros":
         raise UnsupportedModelError(
             f"per-sample gradients are known of convolutions padded with zeros, and {layer} pads "
-            "otherwise; use method='samples'"
+            f"otherwise; {_SAMPLES}"
         )
     inputs, gradients = [], []
     for x, g in calls:
@@ -342,46 +359,3 @@ _LAYERS: dict[type[nn.Module], Callable[[Any, Samples, Calls], Tensor]] = {
     nn.Conv2d: _conv,
     nn.LayerNorm: _layer_norm,
 }
-
-
-def kernel_proxy(
-    name: str, score: Callable[..., Tensor], *, higher_is_better: bool, description: str
-) -> Proxy:
-    """A score of the neural tangent kernel as a proxy; all weight draws of a candidate in one pass.
-
-    Args:
-        name: Its column.
-        score: ``(module or modules, images, *, feature_fn) -> scalar or [modules]``.
-        higher_is_better: Its direction.
-        description: One line.
-    """
-    return Proxy(
-        name,
-        partial(_of_one, score),
-        higher_is_better=higher_is_better,
-        needs=frozenset({"weights", "images", "gradients"}),
-        description=description,
-        compute_draws=partial(_of_draws, score),
-    )
-
-
-def _of_one(score: Callable[..., Tensor], inputs: ProxyInputs) -> float:
-    value: float = score(inputs.module, inputs.images, feature_fn=inputs.feature_fn).item()
-    return value
-
-
-def _of_draws(score: Callable[..., Tensor], draws: Sequence[ProxyInputs]) -> list[float]:
-    values: list[float] = score(
-        [inputs.module for inputs in draws], draws[0].images, feature_fn=draws[0].feature_fn
-    ).tolist()
-    return values
-
-
-register(
-    kernel_proxy(
-        "ntk_condition",
-        ntk_condition,
-        higher_is_better=False,
-        description="condition number of the neural tangent kernel (As-ViT, arXiv 2202.11921)",
-    )
-)

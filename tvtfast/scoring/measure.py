@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +35,7 @@ class Measure:
     found again by the pixels of the batch; it is asked anew once its own weights have changed.
 
     Args:
-        proxies: Names (`tvtfast.proxies.available`), groups of names or proxies of one candidate.
+        proxies: Names, groups of names, or proxies of one candidate, see `tvtfast.Scoring`.
         teacher: See `tvtfast.load_teacher`; needed by teacher-aware proxies.
         feature_fn: How to read features of the network, see `tvtfast.models.extract_features`.
         seed: Of what proxies draw at random.
@@ -54,7 +53,7 @@ class Measure:
 
     def __init__(
         self,
-        proxies: str | Sequence[str | Proxy | CombinedProxy] = ("teacher_aware",),
+        proxies: str | Proxy | Sequence[str | Proxy | CombinedProxy] = ("teacher_aware",),
         *,
         teacher: Teacher | nn.Module | str | PathLike[str] | None = None,
         feature_fn: FeatureFn | None = None,
@@ -129,9 +128,11 @@ class Measure:
             yield View(batch, answers)
 
 
-def _of_one_candidate(names: str | Sequence[str | Proxy | CombinedProxy]) -> tuple[Proxy, ...]:
+def _of_one_candidate(
+    names: str | Proxy | Sequence[str | Proxy | CombinedProxy],
+) -> tuple[Proxy, ...]:
     found: dict[str, Proxy] = {}
-    given: Any = [names] if isinstance(names, (Proxy, CombinedProxy)) else names
+    given = [names] if isinstance(names, (Proxy, CombinedProxy)) else names
     for proxy in map(get_proxy, expand_groups(given)):
         if isinstance(proxy, CombinedProxy):
             parts = ", ".join(map(repr, proxy.parts))

@@ -31,7 +31,8 @@ class Scoring:
 
     Args:
         space: The space of the architectures, or its name.
-        proxies: Names (`tvtfast.proxies.available`), groups of names (`tvtfast.proxies.GROUPS`) or
+        proxies: Names (`tvtfast.proxies.available`), with options behind them
+            (``ntk_condition:method=samples``), groups of names (`tvtfast.proxies.GROUPS`) or
             proxies. Parameter count and FLOPs are always scored too.
         teacher: See `tvtfast.load_teacher`; needed by teacher-aware proxies.
         images: ``[B, 3, H, W]`` float, normalised for the student; or a frozen batch, the path of a
