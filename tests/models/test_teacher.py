@@ -154,8 +154,8 @@ def test_modules_without_spatial_features_are_refused():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
     with pytest.raises(UnsupportedModelError, match="has no forward_intermediates"):
         tvtfast.load_teacher(flat).features(torch.zeros(1, 3, 2, 2))
-    teacher = tvtfast.load_teacher(flat, feature_fn=lambda module, images: module(images))
-    with pytest.raises(UnsupportedModelError, match=r"shape \[1, 4\] are not spatial"):
+    teacher = tvtfast.load_teacher(flat, feature_fn=lambda module, images: module(images)[0])
+    with pytest.raises(UnsupportedModelError, match=r"of shape \[4\] for 1 images; return a map"):
         teacher.features(torch.zeros(1, 3, 2, 2))
 
 

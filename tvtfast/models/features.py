@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -79,6 +80,13 @@ class SpatialFeatures:
         return {"size": resized, "prefix_tokens": self.prefix_tokens, "grid": self.grid}
 
 
+_FORMS = (
+    "a map [B, C, H, W], tokens [B, N, C] of square images (class and distillation token first, if "
+    "there are any), a vector [B, C], tvtfast.models.SpatialFeatures(x, grid=(h, w), "
+    "prefix_tokens=p) for other tokens, or a list of these, first block to last"
+)
+"""What a ``feature_fn`` may return."""
+
 FeatureFn: TypeAlias = Callable[
     [nn.Module, Tensor], SpatialFeatures | Tensor | Sequence[SpatialFeatures | Tensor]
 ]
@@ -97,8 +105,11 @@ def extract_features(
         module: A candidate of tvtfast, any model with timm's ``forward_intermediates``, or any
             module at all when ``feature_fn`` is given.
         images: ``[B, 3, H, W]``.
-        feature_fn: Called as ``feature_fn(module, images)``; returns one feature map ``[B, C, H,
-            W]`` or `SpatialFeatures`, or a sequence of them.
+        feature_fn: Called as ``feature_fn(module, images)``; returns a map ``[B, C, H, W]``, tokens
+            ``[B, N, C]``, a vector ``[B, C]``, which is a map of one position, or
+            `SpatialFeatures`; or a sequence of these. Of tokens alone, ``N`` is a square, or one or
+            two more: a class token, and a distillation token after it, come before the patches of
+            square images. Other tokens say their grid in `SpatialFeatures`.
         last_only: Keep (and where the model allows it, compute) the last one alone.
 
     Raises:
@@ -107,8 +118,7 @@ def extract_features(
     model: Any = module
     found: Sequence[SpatialFeatures | Tensor]
     if feature_fn is not None:
-        returned = feature_fn(module, images)
-        found = [returned] if isinstance(returned, (Tensor, SpatialFeatures)) else list(returned)
+        found = _as_returned(feature_fn(module, images), images)
     elif hasattr(module, "block_features"):
         found = list(model.block_features(images))
     elif hasattr(module, "forward_intermediates"):
@@ -118,7 +128,7 @@ def extract_features(
     else:
         raise UnsupportedModelError(
             f"{type(module).__name__} has no forward_intermediates; pass "
-            "feature_fn=lambda module, images: ... returning features [B, C, H, W]"
+            f"feature_fn=lambda module, images: ... returning {_FORMS}"
         )
     if not found:
         raise UnsupportedModelError(f"{type(module).__name__} returned no features")
@@ -171,6 +181,42 @@ def features_and_outputs(
         final, found = model.forward_intermediates(images)
         return [_as_map(module, f) for f in found], model.forward_head(final)
     return extract_features(module, images, feature_fn=feature_fn), module(images)
+
+
+def _as_returned(returned: Any, images: Tensor) -> list[SpatialFeatures]:
+    """What a ``feature_fn`` returned, as features of one block or several."""
+    single = isinstance(returned, (Tensor, SpatialFeatures, Mapping, str))
+    several = [returned] if single or not isinstance(returned, Iterable) else returned
+    return [_as_spatial(one, images) for one in several]
+
+
+def _as_spatial(features: Any, images: Tensor) -> SpatialFeatures:
+    if isinstance(features, SpatialFeatures):
+        return features
+    if not isinstance(features, Tensor):
+        raise UnsupportedModelError(
+            f"feature_fn returned {type(features).__name__}; return {_FORMS}"
+        )
+    shape, known = list(features.shape), features.ndim in (2, 3, 4)
+    if not known or shape[0] != len(images):
+        raise UnsupportedModelError(
+            f"feature_fn returned a tensor of shape {shape} for {len(images)} images; return "
+            f"{_FORMS}"
+        )
+    if features.ndim == 4:
+        return SpatialFeatures(features)
+    if features.ndim == 2:
+        return SpatialFeatures(features[:, :, None, None])
+    sides = {prefix: math.isqrt(max(shape[1] - prefix, 0)) for prefix in range(3)}
+    fitting = [prefix for prefix, side in sides.items() if 0 < side**2 == shape[1] - prefix]
+    if not fitting or images.shape[-2] != images.shape[-1]:
+        height, width = images.shape[-2:]
+        raise UnsupportedModelError(
+            f"feature_fn returned {shape[1]} tokens for images of {height} x {width} pixels, and "
+            f"their grid is not known from that; return {_FORMS}"
+        )
+    prefix = fitting[0]
+    return SpatialFeatures(features, (sides[prefix], sides[prefix]), prefix)
 
 
 def _as_map(module: nn.Module, features: object) -> SpatialFeatures:

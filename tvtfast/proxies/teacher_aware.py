@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from tvtfast.models import SpatialFeatures
-from tvtfast.proxies.base import Proxy, ProxyInputs, register
+from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
 
 
 def common_size(student: tuple[int, int], teacher: tuple[int, int]) -> tuple[int, int]:
@@ -42,6 +42,16 @@ def _spatial(features: SpatialFeatures | Tensor) -> SpatialFeatures:
 
 
 def _per_image(inputs: ProxyInputs) -> Tensor:
+    for whose, (height, width) in (
+        ("network", inputs.features.size),
+        ("teacher", inputs.teacher_size),
+    ):
+        if height * width == 1:
+            raise UndefinedScoreError(
+                f"the features of the {whose} have one position, and a map of one position is the "
+                "same for every image; take features before pooling (feature_fn=...), or larger "
+                "images"
+            )
     size = common_size(inputs.features.size, inputs.teacher_size)
     return -inputs.features.attention_map_distance(inputs.teacher_map(size), size)
 
