@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 from tvtfast.cli.options import (
@@ -17,6 +19,7 @@ from tvtfast.cli.superformers import add_superformer_options, settle
 from tvtfast.cli.tables import candidate_rows, candidates_table
 from tvtfast.common.files import check_file
 from tvtfast.common.foreign import BadFileError
+from tvtfast.common.names import did_you_mean
 from tvtfast.common.progress import note
 from tvtfast.spaces import ARCH_FORMS, Space, Written, read_architectures
 from tvtfast.spaces import get as get_space
@@ -25,13 +28,14 @@ _DEFAULT = "autoformer-tiny"
 _EXAMPLES = (
     "tvtfast score --arch runs/digits-autoformer-tiny-seed0/best.json",
     "tvtfast score --arch deit-tiny deit-small --json",
+    "tvtfast score --arch vit_tiny_patch16_224 swin_tiny_patch4_window7_224",
 )
 
 
 def parser() -> Parser:
     """Flags of the command."""
     parser = Parser(
-        "Score given architectures.",
+        "Score given architectures, or untrained models of timm.",
         _EXAMPLES,
     )
     add_scoring_options(parser, "that of the architectures, else autoformer-tiny")
@@ -42,7 +46,7 @@ def parser() -> Parser:
         type=str,
         nargs="+",
         default=[],
-        help=f"each {ARCH_FORMS}",
+        help=f"each {ARCH_FORMS}; or, without --space, names of models of timm, untrained",
     )
     parser.add_argument("--output", type=str | None, default=None, help="also write a CSV file")
     parser.add_argument(
@@ -56,8 +60,9 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     from tvtfast.scoring import rank, score
     from tvtfast.scoring.ranking import check_method
 
-    written = [one for given in cfg.arch for one in _written(given)]
-    if not written:
+    names = _timm_names(cfg)
+    written = [] if names else [one for given in cfg.arch for one in _written(given)]
+    if not written and not names:
         raise UsageError(
             "name at least one architecture: --arch '{...}' or --arch runs/x/best.json"
         )
@@ -71,11 +76,11 @@ def run(cfg: Namespace, parser: Parser) -> Report:
             check_file(name, getattr(cfg, name))
     for arch in architectures:
         space.decode(arch)
+    arguments = scoring_arguments(cfg, progress=not cfg.quiet)
+    if names:
+        arguments = _of_timm(cfg, arguments)
     table = score(
-        architectures,
-        space=space,
-        store=cfg.store,
-        **scoring_arguments(cfg, progress=not cfg.quiet),
+        names or architectures, space=None if names else space, store=cfg.store, **arguments
     )
     frame, scores = table.to_pandas(), None
     if len(table) > 1:
@@ -84,7 +89,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         frame = frame.assign(**{str(scores.name): scores}).loc[order]
     elif not cfg.quiet:
         note("one architecture is compared with no other: no combined score")
-    lines = [candidates_table(frame, space)]
+    lines = [candidates_table(frame, None if names else space)]
     for proxy in table.reasons:
         for status, reason in zip(table.status[proxy], table.reasons[proxy], strict=True):
             if reason:
@@ -92,7 +97,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     if cfg.output is not None:
         table.to_csv(cfg.output)
     data = {
-        "space": space.name,
+        "space": None if names else space.name,
         "method": cfg.method,
         "candidates": candidate_rows(table, scores, frame.index),
         "fallbacks": [str(one) for one in table.fallbacks],
@@ -101,10 +106,40 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     return Report("\n".join(lines), data)
 
 
+def _timm_names(cfg: Namespace) -> list[str]:
+    """The names of models of timm, where they are what is given; a file of that name is a file."""
+    from tvtfast.models.named import is_timm
+
+    words = [one for one in cfg.arch if re.fullmatch(r"[A-Za-z]\w*(\.\w+)?", one)]
+    names = [one for one in words if not Path(one).exists() and is_timm(one)]
+    if names and len(names) < len(cfg.arch):
+        raise UsageError(
+            f"--arch {names[0]} is a model of timm, and others are not; score models of timm and "
+            "architectures of a space one at a time"
+        )
+    if names and cfg.space is not None:
+        raise UsageError(
+            f"--space is of architectures, and --arch {names[0]} is one of models of timm; leave "
+            "it out"
+        )
+    return names
+
+
+def _of_timm(cfg: Namespace, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Without options that only models of spaces have, or that nobody stated."""
+    left = {"distilled": cfg.distilled, "patch_size": cfg.patch_size is not None}
+    return {name: value for name, value in arguments.items() if left.get(name, True)}
+
+
 def _written(given: str) -> list[Written]:
     try:
         return read_architectures(given)
-    except (FileNotFoundError, BadFileError) as error:
+    except FileNotFoundError as error:
+        from tvtfast.models.named import timm_names
+
+        close = did_you_mean(given, timm_names()) if re.fullmatch(r"\w+", given) else ""
+        raise UsageError(f"--arch {error}; or the name of a model of timm{close}") from error
+    except BadFileError as error:
         raise UsageError(f"--arch {error}") from error
 
 

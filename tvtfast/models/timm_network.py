@@ -40,7 +40,7 @@ class TimmNetwork:
         import timm
 
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed seeds every GPU too
             module: nn.Module = timm.create_model(
                 self.name, num_classes=self.num_classes, **self.arguments
             )

@@ -1,8 +1,9 @@
-"""What can be scored: an encoded architecture, or a module that exists already."""
+"""What can be scored: an encoded architecture, a module that exists already, or a name of timm."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +19,9 @@ from tvtfast.models import (
     count_flops,
     refuse_supernet,
 )
+from tvtfast.models.named import is_timm
 from tvtfast.scoring.cells import canonical
+from tvtfast.scoring.timm_candidate import timm_candidate
 from tvtfast.spaces import ModelOptions, Space
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ class Candidate(Protocol):
 
     @property
     def label(self) -> str:
-        """How it is shown: canonical JSON, or the name of the module."""
+        """How it is shown: canonical JSON, the name of the module, or that of timm."""
 
     @property
     def identity(self) -> str | None:
@@ -144,17 +147,26 @@ def as_candidates(
     space: Space[Any] | None,
     options: ModelOptions,
     feature_fn: FeatureFn | None,
+    stated: Collection[str] = (),
 ) -> list[Candidate]:
     """Check a population before anything is computed.
 
+    Args:
+        given: Architectures of the space, modules, and names of timm.
+        space: The space of architectures.
+        options: Model options.
+        feature_fn: How to read features of modules and of models of timm.
+        stated: Names of the model options that the caller stated.
+
     Raises:
-        TypeError: Not an iterable of architectures and modules.
-        ValueError: It is empty, an architecture is not sound, no space was given, or a module is a
-            supernet.
+        TypeError: Not an iterable of candidates.
+        ValueError: It is empty, an architecture is not sound, a name is none of timm or cannot be
+            built for the images, no space was given, or a module is a supernet.
     """
     if isinstance(given, (str, Mapping, nn.Module)) or not isinstance(given, Iterable):
         raise TypeError(
-            f"candidates is a {type(given).__name__}; give a list of architectures and modules"
+            f"candidates is a {type(given).__name__}; give a list of architectures, modules and "
+            "names of models of timm"
         )
     found: list[Candidate] = []
     surroundings = ""
@@ -166,18 +178,30 @@ def as_candidates(
             found.append(
                 ModuleCandidate(entry, f"{type(entry).__name__}[{index}]", options, feature_fn)
             )
-        elif space is None:
+        elif (named := _is_name(entry, space)) or space is not None:
+            try:
+                if named:
+                    found.append(timm_candidate(entry, options, stated, feature_fn))
+                else:
+                    assert space is not None
+                    arch = space.decode(entry)
+                    label = space.text(arch)
+                    found.append(ArchCandidate(arch, label, space, options, surroundings))
+            except ValueError as error:
+                raise ValueError(f"candidate {index}: {error}") from error
+        else:
             raise ValueError(
                 f"candidate {index} is an architecture ({type(entry).__name__}); say which space "
                 "it belongs to: space=..."
             )
-        else:
-            try:
-                arch = space.decode(entry)
-                label = space.text(arch)
-                found.append(ArchCandidate(arch, label, space, options, surroundings))
-            except ValueError as error:
-                raise ValueError(f"candidate {index}: {error}") from error
     if not found:
         raise ValueError("there are no candidates to score; give at least one")
     return found
+
+
+def _is_name(entry: Any, space: Space[Any] | None) -> bool:
+    """Whether an entry is the name of a model of timm; without a space every word is taken for
+    one."""
+    if not isinstance(entry, str) or not re.fullmatch(r"[A-Za-z]\w*(\.\w+)?", entry):
+        return False
+    return space is None or is_timm(entry)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from tvtfast.models import InheritedWeights, blank
 from tvtfast.population import can_inherit, check_inherits
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
+from tvtfast.scoring.timm_candidate import TimmCandidate
 from tvtfast.spaces import Step
 
 
@@ -15,8 +16,15 @@ def check_heirs(population: Sequence[Candidate], weights: InheritedWeights) -> N
     """Refuse architectures that there are no weights for, before anything is computed.
 
     Raises:
-        ValueError: A layer is deeper, wider or of another size than that of the weights.
+        ValueError: A layer is deeper, wider or of another size than that of the weights; or a
+            candidate is a name of timm, which no weights are inherited by.
     """
+    named = next((one for one in population if isinstance(one, TimmCandidate)), None)
+    if named is not None:
+        raise ValueError(
+            f"weights are for architectures of a space, and {named.label!r} is a model of timm; "
+            "score it apart, or give the module with its weights"
+        )
     archs = [one for one in population if isinstance(one, ArchCandidate)]
     steps = steps_of(archs)
     if steps and can_inherit(steps):

@@ -14,7 +14,7 @@ from tvtfast.data import FrozenBatch
 from tvtfast.models import FeatureFn, Teacher, load_teacher
 from tvtfast.proxies import CombinedProxy, Proxy, expand_groups
 from tvtfast.proxies import get as get_proxy
-from tvtfast.scoring.candidates import ModuleCandidate
+from tvtfast.scoring.candidates import as_candidates
 from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.inputs import CandidateInputs, Conditions, View
 from tvtfast.scoring.setup import require
@@ -70,14 +70,15 @@ class Measure:
 
     def __call__(
         self,
-        net: nn.Module,
+        net: nn.Module | str,
         images: Tensor | FrozenBatch | None = None,
         labels: Tensor | None = None,
     ) -> float | dict[str, float]:
         """Score one network.
 
         Args:
-            net: The network, with the weights it has, where it is.
+            net: The network, with the weights it has, where it is; or the name of a model of timm,
+                which is built for the size of the images, with weights that timm draws.
             images: ``[B, 3, H, W]`` float, normalised for it; or a frozen batch, whose
                 normalisation is known to the teacher. ``None`` where no proxy looks at images.
             labels: int64 ``[B]``, for proxies that need them; a frozen batch has its own.
@@ -86,31 +87,32 @@ class Measure:
             The score; of several proxies a dictionary by name, in their order.
 
         Raises:
-            TypeError: ``net`` is no module.
-            ValueError: Missing images or labels, images of another shape or with NaN, or NaN in the
-                teacher's features.
+            TypeError: ``net`` is neither a module nor a name.
+            ValueError: An unknown name, missing images or labels, images of another shape or with
+                NaN, or NaN in the teacher's features.
             ScoringError: The network has no such score; the message says why.
 
         Determinism: on one device, equal arguments give equal scores.
         """
-        if not isinstance(net, nn.Module):
+        if not isinstance(net, (nn.Module, str)):
             raise TypeError(
-                f"net is a {type(net).__name__}; give a torch.nn.Module (architectures are scored "
-                "by tvtfast.Scorer)"
+                f"net is a {type(net).__name__}; give a torch.nn.Module or the name of a model of "
+                "timm (architectures are scored by tvtfast.Scorer)"
             )
         require(self.proxies, "images", images is not None)
-        options, weight = _options(images), next(net.parameters(), None)
+        options = _options(images)
+        weight = next(net.parameters(), None) if isinstance(net, nn.Module) else None
         batch: FrozenBatch | None = None
         # Outside of inference mode: proxies differentiate, and what the teacher says is kept.
         with turn(), torch.inference_mode(False):
+            candidate = as_candidates([net], None, options, self._feature_fn)[0]
             if self._looks and images is not None:
                 batch = _batch(images, labels)
                 require(self.proxies, "labels", batch.labels is not None)
                 batch = batch if weight is None else batch.to(weight.device)
-            device = next((x.device for x in (weight, images) if isinstance(x, Tensor)), None)
+            pixels = images.images if isinstance(images, FrozenBatch) else images
+            device = next((x.device for x in (weight, pixels) if x is not None), None)
             conditions = Conditions(device or torch.device("cpu"), "float32", paper=False)
-            label = f"{type(net).__name__}[0]"
-            candidate = ModuleCandidate(net, label, options, self._feature_fn)
             with self._view(batch, conditions) as view:
                 inputs = CandidateInputs(candidate, self._seed, view, conditions)
                 evaluator = _evaluator(view, conditions, self._seed)
@@ -175,7 +177,9 @@ def _options(images: Tensor | FrozenBatch | None) -> ModelOptions:
             "; give a tensor [B, 3, H, W] or a tvtfast.data.FrozenBatch"
         )
     height, width = shown.shape[-2:]
-    return ModelOptions(img_size=(height, width), patch_size=1)
+    classes = images.num_classes if isinstance(images, FrozenBatch) else None
+    stated = {} if classes is None else {"num_classes": classes}
+    return ModelOptions.of(img_size=(height, width), patch_size=1, **stated)
 
 
 def _evaluator(view: View, conditions: Conditions, seed: int) -> Evaluator:

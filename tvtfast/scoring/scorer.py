@@ -12,7 +12,6 @@ from tvtfast.common.fallbacks import Fallback, logger
 from tvtfast.common.progress import track
 from tvtfast.models import SpatialFeatures
 from tvtfast.scoring.additive import additive_values
-from tvtfast.scoring.candidates import as_candidates
 from tvtfast.scoring.derived import check_derived
 from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.identity import around_candidate
@@ -52,9 +51,11 @@ def score(
 
     Args:
         candidates: Architectures of ``space`` (objects, published dictionaries or JSON strings),
-            modules, or both. Those that a search of the space would not propose are scored too,
-            with a note (`ScoreTable.notes`). Modules need timm's ``forward_intermediates``, or
-            ``feature_fn``.
+            modules, names of models of timm (``vit_tiny_patch16_224``), or all of these.
+            Architectures that a search of the space would not propose are scored too, with a note
+            (`ScoreTable.notes`). Modules need timm's ``forward_intermediates``, or ``feature_fn``.
+            Models of timm are built for the size of the images, with the weights that timm draws
+            from the seed.
         scoring: Settings; default the defaults of `Scoring`.
         relative_to: What combined scores such as ``tvt`` are scaled by, so that values of different
             calls compare: a table of earlier scores, or a number of architectures that are drawn
@@ -175,9 +176,12 @@ class Scorer:
     def features(self, candidate: Any) -> SpatialFeatures:
         """Last-block features of one candidate for the frozen batch, with the first seed."""
         setup = self.setup
-        population = as_candidates([candidate], setup.space, setup.options, setup.feature_fn)
         inputs = CandidateInputs(
-            population[0], setup.seeds[0], setup.view, setup.conditions, setup.weights
+            setup.candidates([candidate])[0],
+            setup.seeds[0],
+            setup.view,
+            setup.conditions,
+            setup.weights,
         )
         with turn():
             return inputs.features
@@ -205,7 +209,7 @@ class Scorer:
 
     def _ledger(self, candidates: Iterable[Any]) -> Ledger:
         setup = self.setup
-        population = as_candidates(candidates, setup.space, setup.options, setup.feature_fn)
+        population = setup.candidates(candidates)
         if setup.weights is not None:
             check_heirs(population, setup.weights)
         around = partial(around_candidate, setup)

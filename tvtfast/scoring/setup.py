@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from tvtfast.models import (
     load_teacher,
 )
 from tvtfast.proxies import BASELINES, CombinedProxy, DerivedProxy, Proxy
-from tvtfast.scoring.candidates import Candidate
+from tvtfast.scoring.candidates import Candidate, as_candidates
 from tvtfast.scoring.inputs import Conditions, TeacherMaps, View, mixed_seed
 from tvtfast.scoring.settings import Images, Scoring
 from tvtfast.scoring.store import ScoreStore
@@ -61,6 +61,7 @@ class Setup:
             that moment, so scores are stored under it whatever becomes of the network later.
         batch: The images, on the device.
         options: Model options of architectures.
+        stated: Names of those that the caller stated, or a proxy that is of such models.
         feature_fn: How to read features of modules.
         view: What all candidates see.
         redraw_from: Where the protocol draws a batch per candidate from; ``None`` where it draws
@@ -82,6 +83,7 @@ class Setup:
     teacher_fingerprint: str | None
     batch: FrozenBatch | None
     options: ModelOptions
+    stated: frozenset[str]
     feature_fn: FeatureFn | None
     view: View
     redraw_from: VisionDataset | None
@@ -97,6 +99,11 @@ class Setup:
     def seeds_of(self, proxy: Proxy) -> range:
         """Weight draws that a proxy is averaged over."""
         return self.seeds if "weights" in proxy.needs else self.seeds[:1]
+
+    def candidates(self, given: Iterable[Any]) -> list[Candidate]:
+        """A population, checked before anything is computed, see
+        `tvtfast.scoring.candidates.as_candidates`."""
+        return as_candidates(given, self.space, self.options, self.feature_fn, self.stated)
 
     def shown_to(self, candidate: Candidate) -> View:
         """What one candidate sees."""
@@ -179,6 +186,7 @@ def set_up(scoring: Scoring) -> Setup:
         teacher_fingerprint=None if teacher is None else teacher.fingerprint,
         batch=batch,
         options=options,
+        stated=frozenset(wanted),
         feature_fn=scoring.feature_fn,
         view=View(batch, teacher_maps(teacher, batch, conditions)),
         redraw_from=redraw_from,
