@@ -179,7 +179,7 @@ def test_a_factory_makes_proxies_from_an_argument(monkeypatch):
     assert table["constant"].tolist() == [2.5]
     with pytest.raises(ValueError, match="'constant' needs a number; give constant:NUMBER"):
         proxies.get("constant")
-    with pytest.raises(ValueError, match="unknown proxy 'params:1'"):
+    with pytest.raises(ValueError, match="proxy 'params' has no options; leave ':1' out"):
         proxies.get("params:1")
     with pytest.raises(ValueError, match="registered already"):
         proxies.register(proxies.Proxy("constant", lambda inputs: 0.0))
