@@ -98,6 +98,14 @@ def test_an_architecture_without_its_space_is_told_so_as_ever(batch):
         tvtfast.score(["vit"], space=TINY, images=batch, proxies="weight_norm")
 
 
+def test_they_inherit_no_weights(batch):
+    given = {"space": TINY, "images": batch, "proxies": "weight_norm", "patch_size": 8}
+    arch = {"hidden_dim": 192, "depth": 1, "mlp_ratio": [3.5], "num_heads": [3]}
+    weights = tvtfast.build(arch, space=TINY, img_size=32, patch_size=8, num_classes=10)
+    with pytest.raises(ValueError, match="'resnet10t' is a model of timm; score it apart"):
+        tvtfast.score([NAMES[1]], weights=weights, **given)
+
+
 def test_the_command_line_takes_them(capsys):
     flags = ["--proxies", "weight_norm", "--batch-size", "2", "--quiet", "--json"]
     assert main(["score", "--arch", *NAMES, *flags]) == 0

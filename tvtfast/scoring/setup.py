@@ -155,6 +155,7 @@ def set_up(scoring: Scoring) -> Setup:
     redraw_from = _dataset_of(scoring.images) if paper else None
     weights = None if scoring.weights is None else as_inherited(scoring.weights)
     wanted = _agreed_options(single, scoring.model_options)
+    stated = frozenset(wanted)
     if weights is not None:
         if space is None:
             raise ValueError("weights are for architectures; say of which space: space=...")
@@ -186,7 +187,7 @@ def set_up(scoring: Scoring) -> Setup:
         teacher_fingerprint=None if teacher is None else teacher.fingerprint,
         batch=batch,
         options=options,
-        stated=frozenset(wanted),
+        stated=stated,
         feature_fn=scoring.feature_fn,
         view=View(batch, teacher_maps(teacher, batch, conditions)),
         redraw_from=redraw_from,
