@@ -27,6 +27,9 @@ from tvtfast.supernet import SUPERFORMER_RECIPE
 SPACES = {"tvt": "pit", "as-vit": "asvit", "vitas": "vitas-deit"}
 """Spaces that have models of two million parameters."""
 
+PATCHES = {"tvt": {"patch_size": 4}, "as-vit": {}, "vitas": {"patch_size": 4}}
+"""Patches for images of 32 pixels; As-ViT searches its own."""
+
 RESULTS = Path(__file__).with_name("results") / "systems-cpu.md"
 
 
@@ -93,6 +96,8 @@ def arguments(system: str, options: argparse.Namespace) -> dict[str, Any]:
         "trials": options.trials,
         "device": "cpu",
         "progress": True,
+        "img_size": options.img_size,
+        **PATCHES[system],
         **own[system],
     }
 
@@ -141,7 +146,7 @@ def page(rows: Sequence[Row], options: argparse.Namespace) -> str:
         f"python -m bench.systems --data-set {Path(options.data_set).name} --budget "
         f"{options.budget:g} --epochs {options.epochs} --superformer-epochs "
         f"{options.superformer_epochs} --teacher-epochs {options.teacher_epochs} --trials "
-        f"{options.trials} --seeds {options.seeds}"
+        f"{options.trials} --img-size {options.img_size} --seeds {options.seeds}"
     )
     if options.teacher:
         command += f" --teacher {Path(options.teacher).name}"
@@ -182,6 +187,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=float, default=2.0, help="million parameters")
     parser.add_argument("--trials", type=int, default=120, help="architectures of a search")
+    parser.add_argument("--img-size", type=int, default=32, help="pixels that students see")
     parser.add_argument("--epochs", type=int, default=60, help="of students")
     parser.add_argument("--superformer-epochs", type=int, default=120)
     parser.add_argument("--teacher-epochs", type=int, default=60)
