@@ -13,7 +13,10 @@ from matplotlib.image import imread
 from tvtfast.report import write_correlation_report
 from tvtfast.report.missing import REASONED, missing_values
 
-COEFFICIENTS = ("tau", "tau_given_params", "tau_given_params_depth", "rho", "r")
+COEFFICIENTS = (
+    *("tau", "tau_over_params", "tau_given_params", "tau_given_params_depth"),
+    *("rho", "r"),
+)
 KINDS = {"params": "count", "flops": "count", "depth": "feature"}
 Study = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 
@@ -24,7 +27,7 @@ def study(proxies: dict[str, float], truths: list[str], n: int = 30) -> Study:
     frame = pd.DataFrame({name: rng.normal(size=n) for name in proxies})
     truth = pd.DataFrame({name: rng.normal(70, 2, size=n) for name in truths})
     rows = [
-        {"proxy": proxy, "truth": name, "n": n, "kind": KINDS.get(proxy, "score")}
+        {"proxy": proxy, "truth": name, "n": n, "fitted": 0, "kind": KINDS.get(proxy, "score")}
         | dict.fromkeys(COEFFICIENTS, tau)
         | {f"{key}_low": tau - 0.1 for key in COEFFICIENTS}
         | {f"{key}_high": tau + 0.1 for key in COEFFICIENTS}

@@ -147,3 +147,17 @@ def test_names_of_the_proxy(archs, folder, tmp_path):
     both = (f"calibrated:{folder}", f"calibrated:{tmp_path}")
     with pytest.raises(ValueError, match="both the column 'calibrated'"):
         tvtfast.score(archs, proxies=both, **OPTIONS)
+
+
+def test_judging_by_what_it_was_fitted_on_is_told(archs, calibration, folder, caplog):
+    scored = tvtfast.score(archs, proxies=(f"calibrated:{folder}", "weight_norm"), **OPTIONS)
+    truth = pd.DataFrame({"arch": scored.to_pandas()["arch"], "acc": np.arange(len(archs)) * 1.0})
+    judged = tvtfast.correlate(scored, truth, n_resamples=3).set_index("proxy")["fitted"]
+    assert judged["calibrated"] == len(calibration.trained) == 12
+    assert not judged.drop("calibrated").any()
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "FITTED ON" in told and f"calibrated on 12 of {len(archs)} architectures" in told
+    caplog.clear()
+    others = truth[~truth["arch"].isin(calibration.trained)]
+    assert not tvtfast.correlate(scored, others, n_resamples=3)["fitted"].any()
+    assert not caplog.records

@@ -318,3 +318,21 @@ def test_a_combination_has_the_draws_of_its_parts(teacher):
     assert found["draws"] == 2 and found["draw_tau"] == pytest.approx(kendall(*single))
     parts = ("teacher_aware", "weight_norm")
     assert found["seconds"] == pytest.approx(sum(both.seconds[part] for part in parts))
+
+
+def test_tau_over_params_is_a_difference_on_the_same_resamples(columns):
+    x, y, params, _ = columns
+    frame = tvtfast.correlate(table({"params": params, "a": x}), {"acc": y}, n_resamples=9)
+    found = row_of(frame, "a")
+    assert found["tau_over_params"] == pytest.approx(kendall(x, y) - kendall(params, y), abs=1e-12)
+    drawn = np.random.default_rng(0).integers(60, size=(9, 60))
+    slow = [kendall(x[rows], y[rows]) - kendall(params[rows], y[rows]) for rows in drawn]
+    ends = [found["tau_over_params_low"], found["tau_over_params_high"]]
+    assert ends == pytest.approx(np.quantile(slow, [0.025, 0.975]), abs=1e-12)
+    assert found["tau_over_params_reason"] == ""
+    own = row_of(frame, "params")
+    assert own["tau_over_params"] == own["tau_over_params_high"] == 0
+    unknown = np.where(params > params.mean(), np.nan, params)
+    scored = table({"params": unknown, "a": x})
+    found = row_of(tvtfast.correlate(scored, {"acc": y}, n_resamples=3), "a")
+    assert np.isnan(found["tau_over_params"]) and "no params" in found["tau_over_params_reason"]

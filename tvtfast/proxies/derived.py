@@ -29,11 +29,13 @@ class DerivedProxy(CombinedProxy):
         depends_on: What else its values depend on, as plain JSON values.
         refuse_other_scores: Raises ``ValueError`` where scores of its parts are on another scale
             than it takes; gets what they depend on, as in `tvtfast.ScoreTable.determined_by`.
+        fitted_on: Architectures, as canonical JSON, whose accuracy it was fitted to.
     """
 
     derive: Callable[[Mapping[str, Array], pd.DataFrame], Array] = field(
         kw_only=True, compare=False
     )
+    fitted_on: frozenset[str] = field(kw_only=True, default=frozenset(), hash=False)
     depends_on: Mapping[str, Any] = field(kw_only=True, default_factory=dict, hash=False)
     refuse_other_scores: Callable[[Mapping[str, Mapping[str, Any]]], None] = field(
         kw_only=True, compare=False

@@ -16,11 +16,14 @@ from tvtfast.report.files import write_files
 from tvtfast.report.html import picture, render
 from tvtfast.report.missing import REASONED, missing_values
 
-_COEFFICIENTS = ("tau", "tau_given_params", "tau_given_params_depth", "rho", "r")
+_COEFFICIENTS = (
+    *("tau", "tau_over_params", "tau_given_params", "tau_given_params_depth"),
+    *("rho", "r"),
+)
 _JUDGED = ("windows", "precision", "precision_k")
 _COST = ("seconds", "draws", "draw_tau")
 _COLUMNS = (
-    *("proxy", "truth", "kind", "n"),
+    *("proxy", "truth", "kind", "n", "fitted"),
     *(
         f"{name}{end}"
         for name in (*_COEFFICIENTS, "gain", "gain_share")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 REASONED = (
-    *("tau_given_params", "tau_given_params_depth"),
+    *("tau_given_params", "tau_given_params_depth", "tau_over_params"),
     *("gain", "precision", "seconds", "draw_tau"),
 )
 """Columns that can be missing where the coefficients are not; ``<name>_reason`` says why."""

@@ -80,6 +80,7 @@ def proxy_of_folder(folder: str) -> DerivedProxy:
         derive=calibration.combine,
         depends_on={"calibration": _digest(calibration)},
         refuse_other_scores=calibration.refuse_other_scores,
+        fitted_on=frozenset(calibration.trained) - frozenset(calibration.set_aside),
     )
 
 

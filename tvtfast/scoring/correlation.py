@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tvtfast.common import checks
 from tvtfast.common.accuracies import is_accuracy
+from tvtfast.common.fallbacks import logger
 from tvtfast.data.truth_file import ARCH
 from tvtfast.scoring.judging import COLUMNS, Judge
 from tvtfast.spaces import COUNTS
@@ -51,11 +52,14 @@ def correlate(
 
     Returns:
         One row per proxy and accuracy: ``proxy``, ``truth``, ``kind`` (``score``, ``count`` or
-        ``feature``), ``n``, and
+        ``feature``), ``n``, ``fitted`` (how many of these the proxy was itself fitted on, see
+        `tvtfast.ScoreTable.fitted_on`; the log warns where there are any), and
 
         - Kendall's tau-b (``tau``), Spearman's ``rho`` and Pearson's ``r``, and Kendall's partial
           tau given the parameter count (``tau_given_params``), and given that and the number of
           blocks (``tau_given_params_depth``, see `tvtfast.scoring.partial.partial_tau`);
+        - ``tau_over_params``: tau less that of the parameter count, with the interval of the
+          difference: both are taken on the same resamples;
         - ``gain``: accuracy of the best score among the candidates with 85 to 100 % of a limit in
           parameters, less their mean; mean over ``windows``, one per candidate's parameter count
           with at least five candidates. ``gain_share``: the same as a share of what was possible.
@@ -80,6 +84,7 @@ def correlate(
     import pandas as pd
 
     values = table.to_pandas()
+    fitted = {name: values[ARCH].isin(archs).to_numpy() for name, archs in table.fitted_on.items()}
     measured = _measured(values, truth)
     checks.whole("top_k", top_k, least=1)
     if not 0 < confidence < 1 or n_resamples < 1:
@@ -102,7 +107,10 @@ def correlate(
             **judge.draws(table.draws.get(proxy), several=bool(table.draws)),
         }
         rows += [
-            {"proxy": proxy, "truth": column, **of_proxy, **judge.row(proxy, scores, column, y)}
+            {
+                **{"proxy": proxy, "truth": column, **of_proxy},
+                **judge.row(proxy, scores, column, y, fitted.get(proxy)),
+            }
             for column, y in measured.items()
         ]
     closed = {"kind": "feature", **judge.cost(None, closed=True)}
@@ -113,7 +121,23 @@ def correlate(
         if name not in table.higher_is_better
         for column, y in measured.items()
     ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    found = pd.DataFrame(rows, columns=COLUMNS)
+    warning = _fitted_warning(found)
+    if warning:
+        logger.warning(warning)
+    return found
+
+
+def _fitted_warning(correlations: pd.DataFrame) -> str:
+    """Which proxies are judged by what they were fitted on; empty where none is."""
+    most = correlations.groupby("proxy", sort=False)[["fitted", "n"]].max()
+    told = [f"{name} on {row.fitted} of {row.n}" for name, row in most.iterrows() if row.fitted]
+    if not told:
+        return ""
+    return (
+        f"JUDGED BY WHAT IT WAS FITTED ON: {', '.join(told)} architectures; on others it ranks "
+        "worse than these figures say. Leave the rows it was fitted on out of the truth"
+    )
 
 
 def _measured(

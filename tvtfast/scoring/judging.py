@@ -14,16 +14,18 @@ from tvtfast.scoring.budget import Gain, Windows, precision
 from tvtfast.scoring.partial import Partial, partial_tau
 
 COEFFICIENTS = ("tau", "tau_given_params", "tau_given_params_depth", "rho", "r")
-_WITH_INTERVAL = (*COEFFICIENTS, "gain", "gain_share")
+_WITH_INTERVAL = (*COEFFICIENTS, "tau_over_params", "gain", "gain_share")
 COLUMNS = (
     "proxy",
     "truth",
     "kind",
     "n",
+    "fitted",
     *(f"{name}{end}" for name in _WITH_INTERVAL for end in ("", "_low", "_high")),
     *("windows", "precision", "precision_k"),
     *("seconds", "draws", "draw_tau", "reason"),
     *(f"{name}_reason" for name in ("tau_given_params", "tau_given_params_depth")),
+    "tau_over_params_reason",
     *(f"{name}_reason" for name in ("gain", "precision", "seconds", "draw_tau")),
 )
 """Of the table of judgements."""
@@ -57,7 +59,14 @@ class Judge:
         self._samples: dict[bytes, Sample] = {}
         self._windows: dict[bytes, Windows] = {}
 
-    def row(self, proxy: str, scores: Floats, column: str, accuracies: Floats) -> dict[str, Any]:
+    def row(
+        self,
+        proxy: str,
+        scores: Floats,
+        column: str,
+        accuracies: Floats,
+        fitted: npt.NDArray[np.bool_] | None = None,
+    ) -> dict[str, Any]:
         """All that depends on both columns.
 
         Args:
@@ -65,13 +74,18 @@ class Judge:
             scores: Higher is better ``[n]``; NaN where there is none.
             column: Name of the accuracies.
             accuracies: Higher is better ``[n]``; NaN where there is none.
+            fitted: Candidates whose accuracies the scores were fitted to ``[n]``; default none.
         """
         known = np.isfinite(scores) & np.isfinite(accuracies)
         x, y = scores[known], accuracies[known]
         reason = _undefined(x, y)
-        row: dict[str, Any] = {"n": len(x), "reason": reason}
+        both = 0 if fitted is None else int((known & fitted).sum())
+        row: dict[str, Any] = {"n": len(x), "fitted": both, "reason": reason}
         if reason:
-            missing = ("tau_given_params", "tau_given_params_depth", "gain", "precision")
+            missing = (
+                *("tau_given_params", "tau_given_params_depth", "tau_over_params"),
+                *("gain", "precision"),
+            )
             nothing = Partial(np.full(2, np.nan), reason)
             for name in _WITH_INTERVAL:
                 row |= self._with_interval(name, nothing.values)
@@ -90,6 +104,7 @@ class Judge:
             found = self._given(sample, known, first, second, held)
             row |= self._with_interval(name, found.values)
             row[f"{name}_reason"] = found.reason
+        row |= self._over_params(sample, known, first, second)
         return row | self._gain(sample, known, first, second) | self._precision(x, y)
 
     def _sample(self, known: npt.NDArray[np.bool_]) -> Sample:
@@ -114,6 +129,18 @@ class Judge:
                 return Partial(np.full(2, np.nan), reason)
             sample.add(name, self._sizes[name][known])
         return partial_tau(sample.tau, first, second, *held)
+
+    def _over_params(
+        self, sample: Sample, known: npt.NDArray[np.bool_], first: str, second: str
+    ) -> dict[str, Any]:
+        """How much higher tau is than that of the parameter count, on the same resamples."""
+        reason = self._unfit("params", known)
+        values = np.full(2, np.nan)
+        if not reason:
+            sample.add("params", self._sizes["params"][known])
+            values = sample.tau(first, second) - sample.tau("params", second)
+        found = self._with_interval("tau_over_params", values)
+        return {**found, "tau_over_params_reason": reason}
 
     def _unfit(self, size: str, known: npt.NDArray[np.bool_]) -> str:
         """Why a size cannot be held fixed; empty where it can."""

@@ -66,6 +66,8 @@ class ScoreTable:
             row per candidate, one float64 column per feature, NaN for modules.
         determined_by: Per proxy all that its values depend on beside the candidate, as plain JSON
             values; empty where that was not told.
+        fitted_on: Per column that was fitted to accuracies the architectures, as canonical JSON,
+            that it was fitted on: it foretells them better than others.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class ScoreTable:
         reference: ScoreTable | None = None,
         determined_by: Mapping[str, Mapping[str, Any]] | None = None,
         features: Callable[[], pd.DataFrame] | None = None,
+        fitted_on: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self._made: Frames | None = Frames(values, status, reasons)
         self._make: Callable[[], Frames] | None = None
@@ -96,6 +99,7 @@ class ScoreTable:
         self.fallbacks, self.notes = tuple(fallbacks), tuple(notes)
         self.reference = reference
         self.determined_by = dict(determined_by or {})
+        self.fitted_on = dict(fitted_on or {})
         self._features = features
 
     @classmethod

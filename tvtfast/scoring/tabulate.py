@@ -71,6 +71,11 @@ def tabulate(
         reference=reference,
         determined_by=determined_by(setup),
         features=partial(features_of, ledger.population),
+        fitted_on={
+            proxy.name: proxy.fitted_on
+            for proxy in setup.combined
+            if isinstance(proxy, DerivedProxy)
+        },
     )
 
 
