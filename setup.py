@@ -273,7 +273,7 @@ ParallelCompile("TVTFAST_BUILD_JOBS", default=0, needs_recompile=is_outdated).in
 setup(
     packages=packages(),
     package_dir={"tvtfast": "tvtfast", "tvtfast.kernels": "kernels"},
-    package_data={"": ["py.typed", "*.pyi", "*.html.j2"]},
+    package_data={"": ["py.typed", "*.pyi", "*.html.j2", "judged.csv"]},
     ext_modules=extensions(),
     cmdclass={
         "build": CleanBuild,

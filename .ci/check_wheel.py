@@ -17,6 +17,7 @@ NEEDED = (
     "tvtfast/_C.pyi",
     "tvtfast/_cuda.pyi",
     "tvtfast/report/templates/report.html.j2",
+    "tvtfast/scoring/judged.csv",
     "tvtfast/cli/main.py",
 )
 SOURCES = (

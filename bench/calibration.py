@@ -16,8 +16,8 @@ import numpy.typing as npt
 from scipy import stats
 
 import tvtfast
+from bench.images import first_images
 from bench.machine import machine
-from bench.ranking import first_images
 from tvtfast.data import load_vit_bench
 
 Array = npt.NDArray[np.float64]

@@ -26,8 +26,8 @@ from scipy import stats
 from torch import nn
 
 import tvtfast
+from bench.images import first_images
 from bench.machine import machine
-from bench.ranking import first_images
 from tvtfast.data import FrozenBatch, load_vit_bench
 from tvtfast.models import Teacher, extract_features, last_features
 from tvtfast.population import Population

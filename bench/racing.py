@@ -15,7 +15,7 @@ import torch
 
 import tvtfast
 from bench.__main__ import machine
-from bench.ranking import first_images
+from bench.images import first_images
 from tvtfast.data import FrozenBatch, load_vit_bench
 from tvtfast.models import Teacher
 from tvtfast.population import Population

@@ -1,83 +1,154 @@
-"""How stable rankings are over weight draws, and how well they rank: ``python -m bench.ranking``.
+"""How proxies rank the architectures of ViT-Bench-101: ``python -m bench.ranking``.
 
 Needs real data: an ``.npz`` of CIFAR-100 images, a checkpoint of a CIFAR ResNet, ViT-Bench-101.
+The default proxies are judged as TVT scores them, all others on fewer and smaller images. What the
+search of a space says of its ranking is written to ``tvtfast/scoring/judged.csv``. Scores are kept
+in ``--store``: a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from scipy import stats
 
 import tvtfast
 from bench.machine import machine
-from tvtfast.data import IMAGENET_NORMALIZATION, FrozenBatch, frozen_batch, load_vit_bench
+from tvtfast.data import frozen_batch, load_vit_bench
+from tvtfast.scoring.judged import FILE, judged_rows
+from tvtfast.scoring.store import STORE
 
-_SPACE = "autoformer-tiny"
-
-
-def first_images(path: Path, count: int) -> FrozenBatch:
-    """The first training images, resized to 224 pixels bilinearly."""
-    with np.load(path, allow_pickle=False) as archive:
-        pixels = torch.from_numpy(archive["x_train"][:count]).permute(0, 3, 1, 2).float() / 255
-    mean, std = (
-        torch.tensor(values).view(3, 1, 1)
-        for values in (IMAGENET_NORMALIZATION.mean, IMAGENET_NORMALIZATION.std)
-    )
-    images = torch.nn.functional.interpolate(
-        (pixels - mean) / std, size=(224, 224), mode="bilinear", align_corners=False
-    )
-    return FrozenBatch.from_tensors(
-        images,
-        None,
-        normalization=IMAGENET_NORMALIZATION,
-        name=f"{path.stem}-first-{count}",
-        dataset=path.stem,
-        split="train",
-        num_classes=100,
-    )
+SPACES = ("autoformer-tiny", "pit")
+TRUTHS = tuple(
+    f"{data}_{training}_acc"
+    for training in ("kd", "base")
+    for data in ("c100", "flower", "chaoyang")
+)
+RESAMPLES = 1000
+_SMALL = 112
+_PATCHES = 8
 
 
-def shared(archs: list[Any], seed: int, **arguments: Any) -> tvtfast.ScoreTable:
-    """All candidates share weights by index."""
-    return tvtfast.score(archs, space=_SPACE, seed=seed, num_classes=100, **arguments)
+class Study(NamedTuple):
+    """What some proxies are judged with.
+
+    Args:
+        img_size: Side of the images.
+        images: Their number.
+        draws: Weight draws that scores are means of.
+        proxies: Names.
+    """
+
+    img_size: int
+    images: int
+    draws: int
+    proxies: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.img_size} px, {self.images} images, {self.draws} draws"
+
+    @property
+    def patch_size(self) -> int:
+        """An eighth of small images, as on the command line."""
+        return self.img_size // _PATCHES if self.img_size < _SMALL else 16
 
 
-def independent(archs: list[Any], seed: int, **arguments: Any) -> npt.NDArray[np.float64]:
+DEFAULT = Study(224, 32, 2, ("teacher_aware", "weight_norm", "tvt"))
+ZOO = Study(
+    *(64, 8, 1),
+    (
+        *("relation_batch_similarity", "relation_cc", "relation_distance", "relation_rkd_angle"),
+        *("relation_nst", "az_expressivity", "az_progressivity", "meco", "naswot", "swap"),
+        *("attention_entropy", "head_similarity", "grad_norm", "plain", "snip", "fisher"),
+        *("jacob_cov", "synflow", "dss"),
+    ),
+)
+DRAWS = Study(64, 32, 3, ("teacher_aware",))
+
+
+def scored(
+    archs: Sequence[Any], space: str, study: Study, options: argparse.Namespace, **given: Any
+) -> tvtfast.ScoreTable:
+    """Scores of some architectures, from the store where they are there."""
+    folder = options.store / f"{space}-{study.img_size}"
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments: dict[str, Any] = {
+        "proxies": study.proxies,
+        "init_seeds": study.draws,
+        "teacher": tvtfast.load_teacher(options.teacher),
+        "images": frozen_batch(options.images, study.images, img_size=study.img_size),
+        "patch_size": study.patch_size,
+        "num_classes": 100,
+        "store": folder / STORE,
+        "progress": True,
+    }
+    return tvtfast.score(archs, space=space, **(arguments | given))
+
+
+def independent(
+    archs: Sequence[Any], seed: int, study: Study, options: argparse.Namespace
+) -> npt.NDArray[np.float64]:
     """Every candidate has weights of its own, as in published code; all else is equal."""
     values = []
     for index, arch in enumerate(archs):
-        own = 1_000_000 * (seed + 1) + index
-        table = shared([arch], own, **{**arguments, "proxies": ("teacher_aware",)})
-        values.append(table.to_pandas()["teacher_aware"][0])
+        own = {"seed": 1_000_000 * (seed + 1) + index, "init_seeds": 1, "progress": False}
+        table = scored([arch], SPACES[0], study, options, proxies=("teacher_aware",), **own)
+        values.append(table["teacher_aware"][0])
     return np.array(values)
 
 
-def agreement(scores: list[npt.NDArray[np.float64]]) -> str:
+def agreement(draws: Sequence[npt.NDArray[np.float64]]) -> str:
     """Kendall tau of every pair of draws."""
-    taus = [stats.kendalltau(a, b).statistic for a, b in itertools.combinations(scores, 2)]
+    taus = [stats.kendalltau(a, b).statistic for a, b in itertools.combinations(draws, 2)]
     return ", ".join(f"{tau:.2f}" for tau in taus)
 
 
-def print_coefficients(frame: pd.DataFrame, name: str, title: str) -> None:
-    """A row per accuracy, a column per proxy, depth and width among them."""
-    means = ~frame["proxy"].str.endswith("_sum")
-    proxies = list(frame.loc[means, "proxy"].unique())
-    print(f"\n{title}\n\n| accuracy | {' | '.join(proxies)} |\n|{' --- |' * (len(proxies) + 1)}")
-    for truth, group in frame[means].groupby("truth", sort=False):
-        columns = [group[f"{name}{end}"] for end in ("", "_low", "_high")]
-        cells = [
-            "none" if np.isnan(value) else f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
-            for value, low, high in zip(*columns, strict=True)
-        ]
-        print(f"| {truth} | {' | '.join(cells)} |")
+def coefficients(frame: pd.DataFrame, name: str, form: str) -> Iterator[str]:
+    """Lines of a table: a row per proxy, a column per accuracy."""
+    truths = list(frame["truth"].unique())
+    yield f"| proxy | {' | '.join(truths)} |"
+    yield f"|{' --- |' * (len(truths) + 1)}"
+    cell = frame.set_index(["proxy", "truth"])
+    for proxy in frame["proxy"].unique():
+        cells = (_cell(cell.loc[(proxy, truth)], name, form) for truth in truths)
+        yield f"| {proxy} | {' | '.join(cells)} |"
+
+
+def _cell(row: pd.Series[Any], name: str, form: str) -> str:
+    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return "none" if np.isnan(value) else f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def judged(
+    space: str, study: Study, options: argparse.Namespace
+) -> tuple[tvtfast.ScoreTable, pd.DataFrame]:
+    """The scores of a study, and what they are worth."""
+    rows = load_vit_bench(options.truth, space)
+    table = scored(rows["arch"].tolist(), space, study, options)
+    frame = tvtfast.correlate(table, rows[list(TRUTHS)], n_resamples=RESAMPLES)
+    return table, frame[~frame["proxy"].str.endswith("_sum")]
+
+
+def chapter(space: str, study: Study, table: tvtfast.ScoreTable, frame: pd.DataFrame) -> list[str]:
+    """All tables of one study of one space."""
+    lines = ["", f"## {space}: {len(table)} architectures, {study}"]
+    for name, form, title in (
+        ("tau", "+.2f", "Kendall tau-b"),
+        ("tau_over_params", "+.2f", "Kendall tau-b less that of the parameter count"),
+        ("tau_given_params", "+.2f", "Kendall's partial tau given the parameter count"),
+        ("gain_share", "+.0%", "Share of the possible gain inside a budget"),
+    ):
+        lines += ["", title, "", *coefficients(frame, name, form)]
+    draws = frame.drop_duplicates("proxy").set_index("proxy")["draw_tau"].dropna()
+    agree = ", ".join(f"{proxy} {tau:+.2f}" for proxy, tau in draws.items())
+    return [*lines, "", f"Kendall tau between weight draws: {agree}."]
 
 
 def main() -> None:
@@ -85,29 +156,55 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="CIFAR-100 as .npz")
     parser.add_argument("--teacher", type=Path, required=True, help="checkpoint of a CIFAR ResNet")
     parser.add_argument("--truth", type=Path, required=True, help="ViT-Bench-101")
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--store", type=Path, required=True, help="folder of known scores")
+    parser.add_argument("--output", type=Path, help="Markdown file to write as well")
     options = parser.parse_args()
-    rows = load_vit_bench(options.truth, "autoformer")
-    archs = rows["arch"].tolist()
-    teacher = tvtfast.load_teacher(options.teacher)
-    batches = {
-        "first training images": first_images(options.images, options.batch_size),
-        "one image of each class": frozen_batch(options.images, options.batch_size),
-    }
-    print(machine())
-    print(f"\n{len(archs)} architectures, {options.batch_size} images, teacher {teacher.name}")
-    print("\n| images | weights | Kendall tau between draws |\n| --- | --- | --- |")
-    tables = []
-    for name, batch in batches.items():
-        arguments = {"teacher": teacher, "images": batch}
-        tables = [shared(archs, seed, **arguments) for seed in range(3)]
-        drawn = [table.to_pandas()["teacher_aware"].to_numpy() for table in tables]
-        print(f"| {name} | shared by index, seeds 0, 1, 2 | {agreement(drawn)} |", flush=True)
-    own = [independent(archs, seed, **arguments) for seed in range(2)]
-    print(f"| {name} | independent | {agreement(own)} |", flush=True)
-    frame = tvtfast.correlate(tables[0], rows.drop(columns="arch"), n_resamples=1000)
-    print_coefficients(frame, "tau", "Kendall tau-b")
-    print_coefficients(frame, "tau_given_params", "Kendall's partial tau given params")
+    head = [
+        "# Rankings of the architectures of ViT-Bench-101",
+        "",
+        f"`python -m bench.ranking --images {options.images.name} --teacher {options.teacher.name} "
+        f"--truth {options.truth.name} --store scores`",
+        "",
+        f"In brackets 95 % bootstrap intervals, {RESAMPLES} resamples of the architectures. One "
+        "image of each class, weights",
+        "shared by index, scores are means over weight draws. kd: distilled; base: from scratch.",
+        "",
+        machine(),
+    ]
+    lines: list[str] = []
+    known: list[pd.DataFrame] = []
+    for study, space in itertools.product((DEFAULT, ZOO), SPACES):
+        table, frame = judged(space, study, options)
+        lines += chapter(space, study, table, frame)
+        known.append(judged_rows(frame, space, str(study)))
+        pd.concat(known).to_csv(FILE, index=False, float_format="%.3f")
+        write([*head, *lines], options.output)
+    write([*head, *lines, *of_draws(options)], options.output)
+
+
+def of_draws(options: argparse.Namespace) -> list[str]:
+    """How much rankings of one proxy agree between weight draws."""
+    space = SPACES[0]
+    archs = load_vit_bench(options.truth, space)["arch"].tolist()
+    shared = scored(archs, space, DRAWS, options).draws["teacher_aware"]
+    own = [independent(archs, seed, DRAWS, options) for seed in range(2)]
+    return [
+        "",
+        f"## teacher_aware of {space}, {DRAWS.img_size} px, {DRAWS.images} images",
+        "",
+        "| weights | Kendall tau between draws |",
+        "| --- | --- |",
+        f"| shared by index, three draws | {agreement(list(shared))} |",
+        f"| independent, two draws | {agreement(own)} |",
+    ]
+
+
+def write(lines: Sequence[str], output: Path | None) -> None:
+    """Print, and write what there is so far."""
+    text = "\n".join([*lines, ""])
+    print(text, flush=True)
+    if output:
+        output.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

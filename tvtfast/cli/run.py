@@ -10,7 +10,7 @@ from typing import Any
 from tvtfast import spaces
 from tvtfast.cli.costs import cost_data, cost_in, cost_line
 from tvtfast.cli.folders import command_folder
-from tvtfast.cli.output import Report, places
+from tvtfast.cli.output import Report, places, wrapped
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.tables import counted
 from tvtfast.cli.teachers import add_teacher_options, given_teacher
@@ -235,6 +235,7 @@ def _summary(result: RunResult) -> str:
             counted(result.best),
             *(f"{name:<26}{accuracy:.2f} %" for name, accuracy in _accuracies(result).items()),
             *cost_line(cost_in(result.folder)),
+            *([wrapped(result.warning)] if result.warning else []),
             "",
             places(
                 {
@@ -262,6 +263,7 @@ def _data(result: RunResult) -> dict[str, Any]:
         "student": result.student.folder,
         "export": result.folder / "export",
         "report": result.report,
+        "warning": result.warning,
         "seconds": dict(result.seconds),
         "cost": cost_data(cost_in(result.folder)),
     }

@@ -57,7 +57,7 @@ def parser() -> Parser:
 
 def run(cfg: Namespace, parser: Parser) -> Report:
     """Score, and tell the table, best first."""
-    from tvtfast.scoring import rank, score
+    from tvtfast.scoring import judgement, rank, score
     from tvtfast.scoring.ranking import check_method
 
     names = _timm_names(cfg)
@@ -90,6 +90,10 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     elif not cfg.quiet:
         note("one architecture is compared with no other: no combined score")
     lines = [candidates_table(frame, None if names else space)]
+    comparable = len(table) > 1 and not names
+    judged = judgement(space.name, table.scored, cfg.method) if comparable else None
+    if judged is not None and judged.warning:
+        lines.append(wrapped(judged.warning))
     for proxy in table.reasons:
         for status, reason in zip(table.status[proxy], table.reasons[proxy], strict=True):
             if reason:
@@ -100,6 +104,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         "space": None if names else space.name,
         "method": cfg.method,
         "candidates": candidate_rows(table, scores, frame.index),
+        "judgement": None if judged is None else judged.to_dict(),
         "fallbacks": [str(one) for one in table.fallbacks],
         "notes": list(table.notes),
     }

@@ -158,6 +158,7 @@ def _summary(result: SearchResult, folder: Path) -> str:
         counted(best),
         "",
         *_outscored(result),
+        *_judged(result),
         candidates_table(table.loc[shown], result.space, _marks(result)),
         "",
         _effort(result),
@@ -195,6 +196,7 @@ def _data(result: SearchResult, folder: Path) -> dict[str, Any]:
         "race": None if race is None else {"share": race.share, "images": race.images},
         "seconds": dict(result.timings),
         "cost": cost_data(result.cost, len(table)),
+        "judgement": None if result.judgement is None else result.judgement.to_dict(),
         "fallbacks": [str(one) for one in result.fallbacks],
     }
 
@@ -213,6 +215,13 @@ def _outscored(result: SearchResult) -> list[str]:
         "learned over all steps is not the candidate that scored best"
     )
     return [wrapped(text), ""]
+
+
+def _judged(result: SearchResult) -> list[str]:
+    """That the parameter count ranks better, where it is known to."""
+    if result.judgement is None or not result.judgement.warning:
+        return []
+    return [wrapped(result.judgement.warning), ""]
 
 
 def _marks(result: SearchResult) -> dict[int, str]:

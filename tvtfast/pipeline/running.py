@@ -21,6 +21,7 @@ from tvtfast.models import Student, Teacher, load_teacher
 from tvtfast.pipeline.defaults import Defaults
 from tvtfast.pipeline.plan import Plan, TeacherSource, model_options
 from tvtfast.pipeline.reporting import report_run, seconds_of
+from tvtfast.pipeline.stages import ranking_warning
 from tvtfast.pipeline.systems import SYSTEMS, System, system_of
 from tvtfast.spaces import AsViTSpace, InfeasibleError, Space
 from tvtfast.spaces import get as get_space
@@ -72,6 +73,12 @@ class RunResult:
     cut: Student | None
     seconds: Mapping[str, float]
     report: Path
+
+    @property
+    def warning(self) -> str:
+        """Where the parameter count is known to rank better than what the search ranked by; else
+        empty."""
+        return ranking_warning(self.best)
 
 
 def run(

@@ -16,6 +16,7 @@ from tvtfast.models import Student, Teacher, build
 from tvtfast.pipeline.baseline import deit_like
 from tvtfast.pipeline.plan import Plan
 from tvtfast.pipeline.stage_errors import read_json, stage
+from tvtfast.scoring.judged import judgement
 from tvtfast.searching.loop import search
 from tvtfast.searching.record import BEST
 from tvtfast.students.exporting import export
@@ -93,6 +94,16 @@ def searched(
             )
         best: Mapping[str, Any] = read_json(folder / BEST)
         return best
+
+
+def ranking_warning(best: Mapping[str, Any]) -> str:
+    """Where the parameter count is known to rank better than what a search ranked by; else empty.
+
+    Args:
+        best: In the form of a search's ``best.json``.
+    """
+    judged = judgement(str(best.get("space")), tuple(best.get("proxies", ())))
+    return "" if judged is None else judged.warning
 
 
 def trained(

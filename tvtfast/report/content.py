@@ -105,6 +105,7 @@ class SearchReport:
             population, in their order.
         policy: Of a strategy that learns one: ``generation``, ``decision``, ``choice`` and
             ``probability``, generation by generation.
+        warning: What is to be known before the winner is trusted.
 
     Raises:
         ValueError: No candidates, missing columns, or tables with different indices.
@@ -127,6 +128,7 @@ class SearchReport:
     trace: pd.DataFrame | None = None
     cost: Mapping[str, str] = field(default_factory=dict)
     policy: pd.DataFrame | None = None
+    warning: str = ""
 
     def __post_init__(self) -> None:
         check_candidates(self.frame, _DESCRIPTION)

@@ -3,6 +3,7 @@
 from tvtfast.scoring.calibration import Calibration, calibrate
 from tvtfast.scoring.correlation import correlate
 from tvtfast.scoring.failures import ScoringError
+from tvtfast.scoring.judged import Judgement, judgement
 from tvtfast.scoring.measure import Measure
 from tvtfast.scoring.ranking import rank
 from tvtfast.scoring.scorer import Scorer, score
@@ -13,6 +14,7 @@ from tvtfast.scoring.truth import Truth, load_truth
 
 __all__ = [
     "Calibration",
+    "Judgement",
     "Measure",
     "ScoreStore",
     "ScoreTable",
@@ -23,6 +25,7 @@ __all__ = [
     "Truth",
     "calibrate",
     "correlate",
+    "judgement",
     "load_truth",
     "rank",
     "score",

@@ -204,7 +204,8 @@ def rank(
     """Combined score of every candidate of a table; the best is ``rank(table).idxmax()``.
 
     Scores of one table compare among themselves; those of several, such as of candidates that were
-    scored one at a time, compare where all are relative to one other table.
+    scored one at a time, compare where all are relative to one other table. What a ranking is worth
+    where accuracies are known, beside the parameter count, tells `tvtfast.judgement`.
 
     Args:
         table: Scores of a population.

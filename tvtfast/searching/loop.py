@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from tvtfast.common.cost import Meter
 from tvtfast.common.progress import track
 from tvtfast.scoring.constraints import unreached
+from tvtfast.scoring.judged import judgement
 from tvtfast.scoring.ranking import Method, rank_population
 from tvtfast.scoring.scorer import Scorer
 from tvtfast.scoring.settings import Scoring
@@ -205,6 +206,7 @@ def search(
             tables=framed(tables),
             fallbacks=tuple(scorer.fallbacks),
             cost=meter.read(),
+            judgement=judgement(resolved_space.name, table.scored, method),
         )
         if folder is not None:
             write_result(folder, result)

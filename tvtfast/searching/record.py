@@ -75,6 +75,7 @@ def summary(result: SearchResult) -> dict[str, Any]:
         "seconds": result.timings,
         "race": None if race is None else race.describe(),
         "fallbacks": [fallback.to_dict() for fallback in result.fallbacks],
+        "judgement": None if result.judgement is None else result.judgement.to_dict(),
     }
 
 

@@ -53,6 +53,7 @@ def report_search(
             front=result.front,
             trace=result.trace,
             policy=result.tables.get("policy"),
+            warning="" if result.judgement is None else result.judgement.warning,
         ),
         folder,
     )

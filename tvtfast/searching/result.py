@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.cost import Cost
 from tvtfast.common.fallbacks import Fallback
+from tvtfast.scoring.judged import Judgement
 from tvtfast.scoring.table import ScoreTable
 from tvtfast.spaces import PUBLISHED, ModelOptions, Space
 
@@ -40,6 +41,8 @@ class SearchResult:
             (the last one is that of the answer), ``decision``, ``choice``, ``probability``.
         fallbacks: Fast paths that were left on the way, why, and what that cost.
         cost: Wall time, core or GPU hours and peak memory of all starts of the search.
+        judgement: What the ranking is worth where accuracies are known, beside the parameter count
+            (`tvtfast.judgement`); ``None`` where nobody has judged it.
     """
 
     space: Space[Any]
@@ -57,6 +60,7 @@ class SearchResult:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     fallbacks: tuple[Fallback, ...] = ()
     cost: Cost = field(default_factory=Cost)
+    judgement: Judgement | None = None
 
     @property
     def best(self) -> Any:

@@ -29,6 +29,7 @@ from tvtfast.pipeline.stages import (
     announce,
     baseline,
     exported,
+    ranking_warning,
     searched,
     trained,
 )
@@ -108,6 +109,8 @@ class TVT(System):
             f"Architectures of {plan.space.name} with {low:.3g} to {high:.3g} million parameters, "
             f"scored untrained with the teacher {outcome.teacher.name}."
         )
+        warning = ranking_warning(outcome.best)
+        text += f" {warning}." * bool(warning)
         return (search_section(plan, text),)
 
 
