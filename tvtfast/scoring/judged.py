@@ -122,7 +122,8 @@ def judgement(
 ) -> Judgement | None:
     """What a ranking is worth on ViT-Bench-101; ``None`` where nobody has judged it.
 
-    Judged are most proxies alone, and TVT's combination, in ``autoformer-tiny`` and ``pit``.
+    Judged are most proxies alone, and TVT's combination, in ``autoformer-tiny`` and ``pit``, with
+    weights that are drawn.
 
     Args:
         space: Name of a space.

@@ -206,7 +206,9 @@ def search(
             tables=framed(tables),
             fallbacks=tuple(scorer.fallbacks),
             cost=meter.read(),
-            judgement=judgement(resolved_space.name, table.scored, method),
+            judgement=None
+            if setup.weights is not None
+            else judgement(resolved_space.name, table.scored, method),
         )
         if folder is not None:
             write_result(folder, result)

@@ -42,7 +42,8 @@ class SearchResult:
         fallbacks: Fast paths that were left on the way, why, and what that cost.
         cost: Wall time, core or GPU hours and peak memory of all starts of the search.
         judgement: What the ranking is worth where accuracies are known, beside the parameter count
-            (`tvtfast.judgement`); ``None`` where nobody has judged it.
+            (`tvtfast.judgement`); ``None`` where nobody has judged it, and with weights that are
+            inherited.
     """
 
     space: Space[Any]
