@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tvtfast.common.run_folder import RunError
     from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
-    from tvtfast.models import InheritedWeights, Teacher, build, load_teacher
+    from tvtfast.models import ChoiceSpace, InheritedWeights, Teacher, build, load_teacher
     from tvtfast.pipeline import run
     from tvtfast.scoring import (
         Calibration,
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Calibration",
+    "ChoiceSpace",
     "FallbackError",
     "FallbackWarning",
     "InfeasibleError",
@@ -114,6 +115,7 @@ if os.path.isfile(os.path.join(os.path.dirname(__path__[0]), "csrc", "bindings.c
 
 _HOMES = {
     "Calibration": "scoring",
+    "ChoiceSpace": "models",
     "FallbackError": "common.fallbacks",
     "FallbackWarning": "common.fallbacks",
     "InfeasibleError": "spaces",

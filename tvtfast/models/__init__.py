@@ -12,6 +12,7 @@ from tvtfast.models.builder import blank, build, parameter_rule
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.chain import ChainedModel, Link
 from tvtfast.models.checkpoint import CheckpointError
+from tvtfast.models.choice_space import ChoiceSpace
 from tvtfast.models.cifar_resnet import CifarResNet
 from tvtfast.models.class_maps import class_map
 from tvtfast.models.features import (
@@ -53,6 +54,7 @@ __all__ = [
     "CandidateModel",
     "ChainedModel",
     "CheckpointError",
+    "ChoiceSpace",
     "CifarResNet",
     "FeatureFn",
     "IdentityNorms",

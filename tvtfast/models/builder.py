@@ -21,7 +21,7 @@ def parameter_rule(
 ) -> Callable[[str, nn.Module], ParameterInit | None] | None:
     """How models of a space draw their parameters, see `tvtfast.initialization.DeclaresInit`;
     ``None`` where no model states it without being built."""
-    return getattr(model_of(get_space(space).arch_type), "parameter_init", None)
+    return getattr(model_of(get_space(space)), "parameter_init", None)
 
 
 def blank(
@@ -36,7 +36,7 @@ def blank(
     """
     resolved_space = get_space(space)
     decoded = resolved_space.decode(arch)
-    model = model_of(type(decoded))
+    model = model_of(resolved_space)
     if model is None:
         raise ValueError(
             f"no model is registered for {type(decoded).__name__} of space "

@@ -26,11 +26,16 @@ def count_flops(module: nn.Module, images: Tensor) -> int:
 
     Args:
         module: Run in the mode it is in.
-        images: ``[B, C, H, W]``, on its device.
+        images: ``[B, C, H, W]``, on its device, which may be the meta device.
     """
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _WholeModel()  # type: ignore[assignment]
-    # fused attention on the CPU is invisible to the counter
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        module(images)
+    fused = torch.backends.mha.get_fastpath_enabled()
+    # the counter does not see fused attention on the CPU, and nowhere that of nn.MultiheadAttention
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+            module(images)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
     return counter.get_total_flops()

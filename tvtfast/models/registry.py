@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from tvtfast.models.candidate import CandidateModel
-from tvtfast.spaces.options import ModelOptions
+from tvtfast.spaces import ModelOptions, Space
 
 ModelMaker: TypeAlias = Callable[[Any, Any, ModelOptions], CandidateModel]
 """``model(arch, space, options)``."""
@@ -19,6 +19,7 @@ def register_model(arch_type: type[Any], model: ModelMaker) -> None:
     _models[arch_type] = model
 
 
-def model_of(arch_type: type[Any]) -> ModelMaker | None:
-    """How architectures of a type are built; ``None`` where nobody declared it."""
-    return _models.get(arch_type)
+def model_of(space: Space[Any]) -> ModelMaker | None:
+    """How architectures of a space are built: its own ``model``, or that of their type; ``None``
+    where nobody declared it."""
+    return getattr(space, "model", None) or _models.get(space.arch_type)

@@ -21,7 +21,7 @@ def timm_config(
 ) -> dict[str, Any]:
     """timm's ``config.json`` for a folder with the weights of a candidate."""
     options = dict(model_options)
-    model = model_of(get_space(space).arch_type)
+    model = model_of(get_space(space))
     layers = layers_of(model, distilled=options["distilled"])
     return {
         "architecture": NAME,

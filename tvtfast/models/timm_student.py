@@ -59,7 +59,7 @@ def tvtfast_student(
             "it out, or give drop_path_rate"
         )
     space, given = _described(options)
-    model_class = model_of(space.arch_type)
+    model_class = model_of(space)
     if pretrained_cfg is None:
         layers = layers_of(model_class, distilled=given.distilled)
         pretrained_cfg = pretrained_cfg_of(asdict(given), IMAGENET_NORMALIZATION, None, layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tvtfast.spaces.asvit import AsViTArch, AsViTSpace
 from tvtfast.spaces.autoformer import AutoFormerArch, AutoFormerSpace
 from tvtfast.spaces.base import NotEnumerableError, Space
+from tvtfast.spaces.choices import Choices, Decision, PerBlock
 from tvtfast.spaces.constraints import (
     COUNTS,
     METRICS,
@@ -50,8 +51,10 @@ __all__ = [
     "AutoFormerArch",
     "AutoFormerSpace",
     "Axis",
+    "Choices",
     "Condition",
     "Constraints",
+    "Decision",
     "Description",
     "Genes",
     "InfeasibleError",
@@ -59,6 +62,7 @@ __all__ = [
     "ModelOptions",
     "NotEnumerableError",
     "Paths",
+    "PerBlock",
     "PiTArch",
     "PiTSpace",
     "Piece",
