@@ -77,7 +77,7 @@ class Choices(Space[A]):
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return NotImplemented
-        return self._identity() == cast("Choices[A]", other)._identity()
+        return self._identity() == other._identity()
 
     def __hash__(self) -> int:
         return hash((type(self), self.name, self.arch_type))
@@ -256,7 +256,7 @@ class Choices(Space[A]):
 
 def _check_type(name: str, arch_type: Any, choices: Mapping[str, Decision]) -> None:
     frozen = isinstance(arch_type, type) and is_dataclass(arch_type)
-    if not frozen or not arch_type.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if not frozen or not arch_type.__dataclass_params__.frozen:
         raise TypeError(
             f"{name}: arch_type is {shown(arch_type)}; give a class with "
             "@dataclass(frozen=True), whose fields are the decisions"
