@@ -249,6 +249,12 @@ def test_a_search_of_it_and_windows():
     assert HYBRID.satisfies(result.best, window, **OPTIONS)
 
 
+def test_a_student_of_a_space_that_no_folder_could_name_is_refused_before_it_is_trained(tmp_path):
+    arch = HYBRID.sample(1)[0]
+    with pytest.raises(ValueError, match=r"'hybrid' is not registered.*spaces\.register\(space\)"):
+        tvtfast.distill.distill(arch, "digits", space=HYBRID, output_dir=tmp_path)
+
+
 def test_two_spaces_of_one_type_have_their_own_models():
     class Other(Hybrid):
         """The same, by another name."""

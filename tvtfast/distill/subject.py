@@ -105,6 +105,11 @@ def subject(
     resolved = ModelOptions.of(**{**stated, **given, "num_classes": train.num_classes})
     options = {**asdict(resolved), "img_size": list(resolved.img_size)}
     known = get_space(space)
+    if known.name not in spaces.available() or get_space(known.name) != known:
+        raise ValueError(
+            f"space {known.name!r} is not registered, and the folder of a student names it; call "
+            "tvtfast.spaces.register(space) first"
+        )
     decoded = known.decode(found)
     if announces() and (remark := known.note_outside([decoded])):
         logger.warning(remark)
