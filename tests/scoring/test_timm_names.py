@@ -102,8 +102,8 @@ def test_they_inherit_no_weights(batch):
     given = {"space": TINY, "images": batch, "proxies": "weight_norm", "patch_size": 8}
     arch = {"hidden_dim": 192, "depth": 1, "mlp_ratio": [3.5], "num_heads": [3]}
     weights = tvtfast.build(arch, space=TINY, img_size=32, patch_size=8, num_classes=10)
-    with pytest.raises(ValueError, match="'resnet10t' is a model of timm; score it apart"):
-        tvtfast.score([NAMES[1]], weights=weights, **given)
+    with pytest.raises(ValueError, match="patch16_224' is a model of timm; score it apart"):
+        tvtfast.score([NAMES[0]], weights=weights, **given)
 
 
 def test_the_command_line_takes_them(capsys):
