@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import nn
 
 import tvtfast
 from tvtfast import spaces
+from tvtfast.cli import main
 from tvtfast.data import FrozenBatch
 from tvtfast.models import inherit
 from tvtfast.scoring.store import ScoreStore
@@ -96,3 +98,20 @@ def test_what_is_refused_before_anything_is_computed(supernet, archs, settings):
         tvtfast.score(archs, space=SPACE, weights=supernet, init_seeds=2, **settings)
     with pytest.raises(ValueError, match="space="):
         tvtfast.score([nn.Linear(2, 2)], weights=supernet, **settings)
+
+
+def test_the_command_line_inherits(supernet, archs, tmp_path, capsys):
+    spaces.register(SPACE)
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    FrozenBatch.from_tensors(images, torch.arange(4)).save(tmp_path / "batch.safetensors")
+    torch.save({"model": supernet.state_dict()}, tmp_path / "supernet.pth")
+    given = ["--arch", *map(SPACE.text, archs), "--space", SPACE.name, "--proxies", "weight_norm"]
+    given += ["--data-set", str(tmp_path / "batch.safetensors"), "--device", "cpu", "--json"]
+    weights = ["--weights", str(tmp_path / "supernet.pth"), "--rename", "autoformer"]
+    assert main(["score", *given, *weights]) == 0
+    found = json.loads(capsys.readouterr().out)["candidates"]
+    table = tvtfast.score(archs, space=SPACE, weights=supernet, img_size=32, proxies="weight_norm")
+    expected = sorted(table["weight_norm"].tolist(), reverse=True)
+    assert [one["proxies"]["weight_norm"]["value"] for one in found] == pytest.approx(expected)
+    assert main(["score", *given, "--rename", "timm"]) == 2
+    assert "--weights supernet.pth" in capsys.readouterr().err

@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tvtfast.cli.options import add_scoring_options, choose_proxies, scoring_arguments
+from tvtfast.cli.options import (
+    add_scoring_options,
+    add_weights_options,
+    choose_proxies,
+    scoring_arguments,
+)
 from tvtfast.cli.output import Report, places, wrapped
 from tvtfast.cli.parsing import Parser
 from tvtfast.cli.superformers import add_superformer_options, settle
@@ -50,6 +55,7 @@ def parser() -> Parser:
     )
     add_scoring_options(parser, f"that of the truth, else {_DEFAULT_SPACE}")
     add_superformer_options(parser)
+    add_weights_options(parser)
     parser.add_argument(
         "--truth",
         type=str,

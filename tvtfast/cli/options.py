@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast import spaces
 from tvtfast.cli.choices import (
+    CODE_BASES,
     DATA_SETS,
     DTYPES,
     METHODS,
@@ -21,7 +22,7 @@ from tvtfast.cli.teachers import add_teacher_options, given_teacher, say
 
 if TYPE_CHECKING:
     from tvtfast.data import FrozenBatch, VisionDataset
-    from tvtfast.models import Teacher
+    from tvtfast.models import InheritedWeights, Teacher
     from tvtfast.proxies import CombinedProxy, Proxy
     from tvtfast.scoring import Scoring
 
@@ -101,6 +102,37 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
         "dtype": DTYPES,
         "protocol": PROTOCOLS,
     }
+
+
+def add_weights_options(parser: Parser) -> None:
+    """Trained weights that candidates inherit."""
+    group = parser.add_argument_group("weights")
+    group.add_argument(
+        "--weights",
+        type=str | None,
+        default=None,
+        help="checkpoint of a supernet or a student folder: candidates inherit slices of it, in "
+        "place of drawn weights; patches and classes are its own",
+    )
+    group.add_argument(
+        "--rename",
+        type=str | None,
+        default=None,
+        help=f"whose names it has: {', '.join(CODE_BASES)}; default found out",
+    )
+    parser.choices["rename"] = CODE_BASES
+
+
+def _inherited(cfg: Namespace) -> InheritedWeights | None:
+    """What ``--weights`` names."""
+    given, rename = getattr(cfg, "weights", None), getattr(cfg, "rename", None)
+    if given is None:
+        if rename is not None:
+            raise UsageError("--rename is for weights; name them: --weights supernet.pth")
+        return None
+    from tvtfast.models import InheritedWeights
+
+    return InheritedWeights(Path(given).expanduser(), rename)
 
 
 def choose_proxies(cfg: Namespace) -> None:
@@ -275,14 +307,18 @@ def scoring_arguments(
     from tvtfast.data import VisionDataset
     from tvtfast.searching.checking import check_feasible
 
+    weights = _inherited(cfg)
+    fixed = {} if weights is None else weights.options
     images = _images(cfg)
     chosen = [_proxy(cfg, name) for name in cfg.proxies]
     side = cfg.img_size
     if side is None:
         side = images.img_size if isinstance(images, VisionDataset) else images.images.shape[-1]
-    patch = spaces.default_patch_size(side) if cfg.patch_size is None else cfg.patch_size
-    classes = cfg.num_classes or images.num_classes
-    options = {"img_size": side, "patch_size": patch, "distilled": cfg.distilled}
+    patch = fixed.get("patch_size") if cfg.patch_size is None else cfg.patch_size
+    patch = spaces.default_patch_size(side) if patch is None else patch
+    classes = cfg.num_classes or fixed.get("num_classes") or images.num_classes
+    distilled = cfg.distilled or fixed.get("distilled", False)
+    options = {"img_size": side, "patch_size": patch, "distilled": distilled}
     options |= {} if classes is None else {"num_classes": classes}
     spaces.get(cfg.space).check_options(**options)
     check_feasible(spaces.get(cfg.space), windows, cfg.seed, **options)
@@ -299,8 +335,10 @@ def scoring_arguments(
         "progress": progress,
         "img_size": side,
         "patch_size": patch,
-        "distilled": cfg.distilled,
+        "distilled": distilled,
     }
+    if weights is not None:
+        arguments["weights"] = weights
     if cfg.num_classes is not None:
         arguments["num_classes"] = cfg.num_classes
     return arguments

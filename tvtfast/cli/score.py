@@ -10,6 +10,7 @@ from typing import Any
 from tvtfast.cli.options import (
     add_rank_option,
     add_scoring_options,
+    add_weights_options,
     choose_proxies,
     scoring_arguments,
 )
@@ -40,6 +41,7 @@ def parser() -> Parser:
     )
     add_scoring_options(parser, "that of the architectures, else autoformer-tiny")
     add_superformer_options(parser)
+    add_weights_options(parser)
     add_rank_option(parser)
     parser.add_argument(
         "--arch",
@@ -91,7 +93,9 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         note("one architecture is compared with no other: no combined score")
     lines = [candidates_table(frame, None if names else space)]
     comparable = len(table) > 1 and not names
-    judged = judgement(space.name, table.scored, cfg.method) if comparable else None
+    judged = None
+    if comparable and cfg.weights is None:  # drawn weights were judged
+        judged = judgement(space.name, table.scored, cfg.method)
     if judged is not None and judged.warning:
         lines.append(wrapped(judged.warning))
     for proxy in table.reasons:

@@ -13,6 +13,7 @@ from tvtfast.cli.next_steps import cut_out_winner, train_winner
 from tvtfast.cli.options import (
     add_rank_option,
     add_scoring_options,
+    add_weights_options,
     add_window_options,
     choose_proxies,
     choose_window,
@@ -48,6 +49,7 @@ def parser() -> Parser:
     )
     add_scoring_options(parser)
     add_superformer_options(parser)
+    add_weights_options(parser)
     add_rank_option(parser)
     parser.add_argument(
         "--strategy",
