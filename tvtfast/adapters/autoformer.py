@@ -12,7 +12,6 @@ import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from tvtfast import Scorer, rank
@@ -73,18 +72,17 @@ def searcher(base: Any, scorer: Scorer, method: str = "minmax_sum") -> Any:
     one call (the scorer's store has those of before); ``acc`` and ``test_acc`` are the score.
     Neither its model nor its loaders are used.
     """
-    space, options = scorer.setup.space, asdict(scorer.setup.options)
-    if not isinstance(space, AutoFormerSpace):
-        raise ValueError(f"the scorer is for space {space!r}; make it for one of AutoFormer")
-
-    params = partial(space.params, **options)
+    given, options = scorer.setup.space, asdict(scorer.setup.options)
+    if not isinstance(given, AutoFormerSpace):
+        raise ValueError(f"the scorer is for space {given!r}; make it for one of AutoFormer")
+    space: AutoFormerSpace = given
 
     class ScoredSearcher(base):
         def is_legal(self, cand: tuple[Any, ...]) -> bool:
             info = self.vis_dict.setdefault(cand, {})
             if "visited" in info:
                 return False
-            info["params"] = params(to_arch(cand)) / _MILLION
+            info["params"] = space.params(to_arch(cand), **options) / _MILLION
             if self.min_parameters_limits <= info["params"] <= self.parameters_limits:
                 info["visited"] = True
             return "visited" in info
