@@ -111,8 +111,8 @@ def add_weights_options(parser: Parser) -> None:
         "--weights",
         type=str | None,
         default=None,
-        help="checkpoint of a supernet or a student folder: candidates inherit slices of it, in "
-        "place of drawn weights; patches and classes are its own",
+        help="checkpoint of a supernet, superformer or student folder: candidates inherit slices "
+        "of it, in place of drawn weights; patches and classes are its own",
     )
     group.add_argument(
         "--rename",
@@ -131,8 +131,13 @@ def _inherited(cfg: Namespace) -> InheritedWeights | None:
             raise UsageError("--rename is for weights; name them: --weights supernet.pth")
         return None
     from tvtfast.models import InheritedWeights
+    from tvtfast.supernet import superformer_weights
+    from tvtfast.supernet.folder import CARD
 
-    return InheritedWeights(Path(given).expanduser(), rename)
+    path = Path(given).expanduser()
+    if (path / CARD).is_file():
+        return superformer_weights(path)
+    return InheritedWeights(path, rename)
 
 
 def choose_proxies(cfg: Namespace) -> None:

@@ -244,8 +244,8 @@ def _read(source: Any) -> tuple[str, nn.Module | None, Mapping[str, Tensor]]:
         return f"the weights in {path}", module, module.state_dict()
     if path.is_dir():
         raise ValueError(
-            f"{path} is a folder without {CARD}; give a student folder or a checkpoint. Candidates "
-            "of a trained superformer are scored by --from-supernet"
+            f"{path} is a folder without {CARD}; give a student folder or a checkpoint, or of a "
+            "superformer what tvtfast.supernet.superformer_weights makes of its folder"
         )
     return f"the weights in {path}", None, load_weights(path)
 

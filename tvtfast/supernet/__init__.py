@@ -1,5 +1,6 @@
 """The superformer of ViTAS: train all candidates of a space at once, compare and extract them."""
 
+from tvtfast.supernet.bank import superformer_weights
 from tvtfast.supernet.coverage import HARDLY, Coverage
 from tvtfast.supernet.evaluation_images import EvaluationImages
 from tvtfast.supernet.extraction import cut_out, extract
@@ -46,6 +47,7 @@ __all__ = [
     "load_superformer",
     "save_superformer",
     "subnets_of",
+    "superformer_weights",
     "train_superformer",
     "usage",
 ]
