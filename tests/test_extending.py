@@ -85,6 +85,9 @@ def test_a_hybrid_is_searched_scored_and_distilled(
         found.best
     )
     assert loaded.module(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+    del spaces.registry._spaces["hybrid"]
+    with pytest.raises(ValueError, match="student holds a network of space 'hybrid'.*--import"):
+        load_student(trained.folder)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from tvtfast.models.fitting import FOLDER_ADVICE, check_fit, fit
 from tvtfast.models.model_folder import Described, read_card, write_card, write_weights
 from tvtfast.models.timm_config import timm_config, timm_network_config
 from tvtfast.models.timm_network import TimmNetwork
+from tvtfast.spaces import space_of_folder
 
 CARD = "student.json"
 WEIGHTS = "model.safetensors"
@@ -136,7 +137,7 @@ def load_student(
     Raises:
         FileNotFoundError: There is no such folder, or it is none of a student.
         CheckpointError: A file of it is damaged, or the weights do not fit.
-        ValueError: The student needs ``module``.
+        ValueError: The student needs ``module``, or is of a space that is not registered.
     """
     folder = Path(folder)
     found = read_student_card(folder)
@@ -165,6 +166,8 @@ def read_student_card(folder: Path) -> Described[StudentCard]:
 
 def _build(card: StudentCard, weights: Mapping[str, Tensor], folder: Path) -> nn.Module:
     """The network; one that the weights do not fit takes no memory."""
+    if card.network is None and card.space is not None:
+        space_of_folder(folder, card.space)
     with reading(
         folder / CARD, "the card of a student", advice=FOLDER_ADVICE, error=CheckpointError
     ):

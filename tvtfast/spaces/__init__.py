@@ -22,7 +22,14 @@ from tvtfast.spaces.options import ModelOptions, default_patch_size
 from tvtfast.spaces.paths import Paths
 from tvtfast.spaces.pit import PiTArch, PiTSpace
 from tvtfast.spaces.references import Reference, reference, references
-from tvtfast.spaces.registry import PLUGINS, all_spaces, available, get, register
+from tvtfast.spaces.registry import (
+    PLUGINS,
+    all_spaces,
+    available,
+    get,
+    register,
+    space_of_folder,
+)
 from tvtfast.spaces.skeletons import Skeleton
 from tvtfast.spaces.slices import QKV_MODES, Axis, Genes, Layout, Piece, layer_pieces
 from tvtfast.spaces.steps import Step
@@ -95,6 +102,7 @@ __all__ = [
     "register",
     "rounded_millions",
     "space_of",
+    "space_of_folder",
     "write_yaml",
 ]
 

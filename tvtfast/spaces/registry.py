@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,6 +54,23 @@ def get(name: str | Space[Any]) -> Space[Any]:
     space = PLUGINS.find(_aliases.get(name, name)) if isinstance(name, str) else None
     if space is None:
         raise ValueError(unknown("space", name, (*available(), *_aliases)))
+    return space
+
+
+def space_of_folder(folder: str | os.PathLike[str], name: str) -> Space[Any]:
+    """The space that a folder says its network is of.
+
+    Raises:
+        ValueError: It is not known in this process.
+        PluginError: It is that of an installed package, and cannot be loaded.
+    """
+    space = PLUGINS.find(_aliases.get(name, name))
+    if space is None:
+        raise ValueError(
+            f"{os.fspath(folder)} holds a network of space {name!r}, which is not known here; "
+            "register the space first (tvtfast.spaces.register), on the command line with --import "
+            "and the file that does"
+        )
     return space
 
 

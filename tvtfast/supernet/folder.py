@@ -16,7 +16,7 @@ from tvtfast.common.normalization import Normalization
 from tvtfast.models.checkpoint import CheckpointError, load_weights
 from tvtfast.models.fitting import FOLDER_ADVICE, fit
 from tvtfast.models.model_folder import Described, read_card, write_card, write_weights
-from tvtfast.spaces import get as get_space
+from tvtfast.spaces import space_of_folder
 from tvtfast.supernet.coverage import Coverage
 from tvtfast.supernet.superformer import Superformer
 
@@ -132,7 +132,7 @@ def load_superformer(
     found = read_superformer_card(folder)
     card = found.card
     weights = load_weights(folder / WEIGHTS, found.digest)
-    get_space(card.space)
+    space_of_folder(folder, card.space)
     with reading(
         folder / CARD, "the card of a superformer", advice=FOLDER_ADVICE, error=CheckpointError
     ):
