@@ -52,7 +52,8 @@ class Study(NamedTuple):
     proxies: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.img_size} px, {self.images} images, {self.draws} draws"
+        draws = f"{self.draws} draw{'s' * (self.draws > 1)}"
+        return f"{self.img_size} px, {self.images} images, {draws}"
 
     @property
     def patch_size(self) -> int:
@@ -111,14 +112,16 @@ def agreement(draws: Sequence[npt.NDArray[np.float64]]) -> str:
 
 
 def coefficients(frame: pd.DataFrame, name: str, form: str) -> Iterator[str]:
-    """Lines of a table: a row per proxy, a column per accuracy."""
+    """Lines of a table: a row per proxy, a column per accuracy; a number behind a proxy is that of
+    the architectures that have a score, where some have none."""
     truths = list(frame["truth"].unique())
     yield f"| proxy | {' | '.join(truths)} |"
     yield f"|{' --- |' * (len(truths) + 1)}"
-    cell = frame.set_index(["proxy", "truth"])
+    cell, known = frame.set_index(["proxy", "truth"]), frame.groupby("proxy")["n"].max()
     for proxy in frame["proxy"].unique():
         cells = (_cell(cell.loc[(proxy, truth)], name, form) for truth in truths)
-        yield f"| {proxy} | {' | '.join(cells)} |"
+        missing = f" ({known[proxy]})" * int(known[proxy] < known.max())
+        yield f"| {proxy}{missing} | {' | '.join(cells)} |"
 
 
 def _cell(row: pd.Series[Any], name: str, form: str) -> str:
@@ -146,9 +149,35 @@ def chapter(space: str, study: Study, table: tvtfast.ScoreTable, frame: pd.DataF
         ("gain_share", "+.0%", "Share of the possible gain inside a budget"),
     ):
         lines += ["", title, "", *coefficients(frame, name, form)]
+    reasons = frame.loc[frame["reason"] != ""].drop_duplicates("proxy")
+    for proxy, reason in zip(reasons["proxy"], reasons["reason"], strict=True):
+        lines += ["", f"No value of {proxy}: {reason}."]
     draws = frame.drop_duplicates("proxy").set_index("proxy")["draw_tau"].dropna()
+    if draws.empty:
+        return lines
     agree = ", ".join(f"{proxy} {tau:+.2f}" for proxy, tau in draws.items())
     return [*lines, "", f"Kendall tau between weight draws: {agree}."]
+
+
+def summary(rows: pd.DataFrame) -> Iterator[str]:
+    """Lines of a table: per ranking on how many accuracies it is below the parameter count, and
+    above it, and on how many it ranks at equal parameter count; beyond chance all of them."""
+    counted = {
+        "below": rows["tau_over_params_high"] < 0,
+        "above": rows["tau_over_params_low"] > 0,
+        "at equal size": rows["tau_given_params_low"] > 0,
+    }
+    found = rows.assign(**counted).groupby(["ranking", "space"], sort=False)[list(counted)].sum()
+    titles = [f"{space}: {name}" for space in SPACES for name in counted]
+    yield f"| ranking | {' | '.join(titles)} |"
+    yield f"|{' --- |' * (len(titles) + 1)}"
+    for ranking in rows["ranking"].unique():
+        cells = [
+            str(found.at[(ranking, space), name]) if (ranking, space) in found.index else "none"
+            for space in SPACES
+            for name in counted
+        ]
+        yield f"| {ranking} | {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -179,7 +208,12 @@ def main() -> None:
         known.append(judged_rows(frame, space, str(study)))
         pd.concat(known).to_csv(FILE, index=False, float_format="%.3f")
         write([*head, *lines], options.output)
-    write([*head, *lines, *of_draws(options)], options.output)
+    overview = [
+        "",
+        f"## Against the parameter count, beyond chance, out of {len(TRUTHS)} accuracies",
+    ]
+    overview += ["", *summary(pd.concat(known))]
+    write([*head, *overview, *lines, *of_draws(options)], options.output)
 
 
 def of_draws(options: argparse.Namespace) -> list[str]:
