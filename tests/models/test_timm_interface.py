@@ -242,6 +242,18 @@ def test_defaults_of_timm_are_those_of_build():
     assert model.pretrained_cfg["mean"] == (0.5,) * 3 and model.num_classes == 7
 
 
+@pytest.mark.slow
+@every_space
+def test_it_is_one_graph(space):
+    model, x = student(space), images()
+    model.set_grad_checkpointing()
+    expected = model(x)
+    torch._dynamo.reset()
+    found = torch.compile(model, backend="aot_eager", fullgraph=True)(x)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    found.sum().backward()
+
+
 class OwnBlocks(tvtfast.models.CandidateModel):
     """A user's model that runs its blocks by itself."""
 
