@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tvtfast.growing import grow
     from tvtfast.initialization import initialize_
     from tvtfast.models import ChoiceSpace, InheritedWeights, Teacher, build, load_teacher
-    from tvtfast.pipeline import run
+    from tvtfast.pipeline import run, tournament
     from tvtfast.scoring import (
         Calibration,
         Judgement,
@@ -105,6 +105,7 @@ __all__ = [
     "spaces",
     "strategies",
     "supernet",
+    "tournament",
     "training",
 ]
 
@@ -151,6 +152,7 @@ _HOMES = {
     "run": "pipeline",
     "score": "scoring",
     "search": "searching",
+    "tournament": "pipeline",
 }
 _SUBPACKAGES = (
     "data",

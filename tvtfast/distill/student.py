@@ -56,9 +56,16 @@ class TrainedStudent:
 
     @property
     def accuracy(self) -> float:
-        """Top-1 accuracy of the kept weights on the test images, in percent."""
+        """Top-1 accuracy of the kept weights on the test images, in percent.
+
+        Raises:
+            ValueError: They were not read.
+        """
         accuracy = self.student.card.accuracy
-        assert accuracy is not None
+        if accuracy is None:
+            raise ValueError(
+                f"the test images were not read for {self.folder}; train it with read_test=True"
+            )
         return accuracy
 
     @property
@@ -87,6 +94,7 @@ def distill(
     progress: bool = False,
     tensorboard: bool = False,
     keep_state: bool = False,
+    read_test: bool = True,
     **model_options: Any,
 ) -> TrainedStudent:
     """Train a student on a data set, guided by a teacher, or plainly.
@@ -129,6 +137,9 @@ def distill(
         tensorboard: Write TensorBoard's event files beside the log.
         keep_state: Keep ``last.pt`` when the training has ended; the same call with more epochs
             then goes on from it, under the learning rates of that many.
+        read_test: Read the test images at the end. ``False``, which needs ``keep_state``, leaves
+            them for the training of more epochs that is to follow, or for a further call; until
+            then the card has no ``accuracy``.
         **model_options: ``img_size``, ``patch_size``, ``drop_path_rate`` and so on
             (`tvtfast.spaces.ModelOptions`) of an architecture; those of ``best.json`` otherwise. Of
             a model of timm these three, of a module ``img_size`` alone.
@@ -141,6 +152,11 @@ def distill(
         RunError: The folder holds another training, or another process trains in it.
     """
     check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
+    if not (read_test or keep_state):
+        raise ValueError(
+            "read_test=False leaves the test images for a training that goes on, and without its "
+            "state none can; give keep_state=True"
+        )
     splits = images(dataset, data_path, test, held_out, search_split)
     train = splits.train
     if how is None:
@@ -226,6 +242,7 @@ def distill(
             progress=progress,
             tensorboard=tensorboard,
             keep_state=keep_state,
+            read_test=read_test,
         ).run()
         processes.wait()
     best = load_student(

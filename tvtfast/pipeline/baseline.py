@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from tvtfast.spaces import AutoFormerArch, AutoFormerSpace
+from tvtfast.spaces import AutoFormerArch, AutoFormerSpace, ModelOptions
+from tvtfast.spaces import get as get_space
 
 _DEPTH, _MLP_RATIO, _HEAD_DIM = 12, 4.0, 64
 _WIDTHS = range(8, 1281)
+_FAMILY = "autoformer-tiny"
+"""A registered space that has architectures of this form, if not of these sizes."""
 
 
 def deit_like(params: int, **options: Any) -> tuple[AutoFormerSpace, AutoFormerArch]:
@@ -26,6 +30,36 @@ def deit_like(params: int, **options: Any) -> tuple[AutoFormerSpace, AutoFormerA
     """
     shapes = [_shape(width) for width in _WIDTHS if width % _heads(width) == 0]
     return min(shapes, key=lambda shape: abs(shape[0].params(shape[1], **options) - params))
+
+
+def described_deit_like(budget: float, **options: Any) -> dict[str, Any]:
+    """The largest `deit_like` ViT of at most ``budget`` parameters, as a search describes its best
+    architecture: space, architecture, model options, ``params``, ``flops`` and ``macs``.
+
+    The space is a registered one, so that a student folder can be loaded by what it says.
+
+    Raises:
+        ValueError: Even the narrowest has more parameters.
+    """
+    shapes = [_shape(width) for width in _WIDTHS if width % _heads(width) == 0]
+    counts = [(space.params(arch, **options), arch) for space, arch in shapes]
+    inside = [(count, arch) for count, arch in counts if count <= budget]
+    if not inside:
+        raise ValueError(
+            f"budget is {budget:g} parameters, and the narrowest DeiT-like ViT has "
+            f"{min(count for count, _ in counts)}; give a larger budget"
+        )
+    params, arch = max(inside, key=lambda one: (one[0], one[1].hidden_dim))
+    space = get_space(_FAMILY)
+    flops = space.flops(arch, **options)
+    return {
+        "space": space.name,
+        "arch": space.to_dict(arch),
+        "model_options": asdict(ModelOptions.of(**options)),
+        "params": params,
+        "flops": flops,
+        "macs": flops // 2,
+    }
 
 
 def _shape(width: int) -> tuple[AutoFormerSpace, AutoFormerArch]:

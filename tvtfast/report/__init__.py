@@ -1,5 +1,5 @@
-"""Plots and self-contained HTML reports of a search, of a family, of a whole run and of a proxy
-correlation study.
+"""Plots and self-contained HTML reports of a search, of a family, of a tournament, of a whole run
+and of a proxy correlation study.
 
 Nothing here knows tvtfast, but for what a cost is and how files are written: reports are made of
 pandas and NumPy values. matplotlib is imported by the first figure, never by importing this
@@ -20,6 +20,7 @@ from tvtfast.report.figures.search import (
     score_vs_params_figure,
     timings_figure,
 )
+from tvtfast.report.figures.tournament import tournament_figure
 from tvtfast.report.figures.training import accuracy_figure, superformer_figure
 from tvtfast.report.figures.window_gain import window_gain_figure
 from tvtfast.report.growth_report import GrowthReport, PickedModel, write_growth_report
@@ -27,15 +28,19 @@ from tvtfast.report.missing import missing_values
 from tvtfast.report.run_content import RunReport, StageSection, TrainedNetwork
 from tvtfast.report.run_report import write_run_report
 from tvtfast.report.search_report import write_search_report
+from tvtfast.report.tournament_content import Entrant, TournamentReport
+from tvtfast.report.tournament_report import write_tournament_report
 
 __all__ = [
     "AttentionPanel",
+    "Entrant",
     "GrowthReport",
     "PickedModel",
     "RaceTable",
     "RunReport",
     "SearchReport",
     "StageSection",
+    "TournamentReport",
     "TrainedNetwork",
     "accuracy_figure",
     "attention_maps_figure",
@@ -52,10 +57,12 @@ __all__ = [
     "superformer_figure",
     "tau_figure",
     "timings_figure",
+    "tournament_figure",
     "trace_figure",
     "window_gain_figure",
     "write_correlation_report",
     "write_growth_report",
     "write_run_report",
     "write_search_report",
+    "write_tournament_report",
 ]

@@ -30,7 +30,7 @@ from tvtfast.training.processes import Team, together
 from tvtfast.training.recipe import DTYPES, Recipe
 from tvtfast.training.stochastic_depth import StochasticDepth
 from tvtfast.training.summary import EpochLog
-from tvtfast.training.training_folder import TrainingError, TrainingFolder
+from tvtfast.training.training_folder import DivergedError, TrainingFolder
 
 _TOP = 5
 _CHECK_STEPS = 16
@@ -58,6 +58,8 @@ class Trainer:
         tensorboard: Write TensorBoard's event files beside the log.
         keep_last: Keep the weights of the last epoch, whether it was the best or not.
         keep_state: Keep the state when the training has ended, for more epochs later.
+        read_test: Read the test images at the end; else they are left for a training of more
+            epochs, or for a further call.
     """
 
     objective: Objective
@@ -73,13 +75,14 @@ class Trainer:
     tensorboard: bool = False
     keep_last: bool = False
     keep_state: bool = False
+    read_test: bool = True
 
     def run(self) -> list[dict[str, float]]:
         """Train to the last epoch; one row per epoch, as in the log.
 
         Raises:
-            TrainingError: The loss is no longer finite, or files cannot be written. The state after
-                the epoch before is kept.
+            DivergedError: The loss is no longer finite. The state after the epoch before is kept.
+            TrainingError: Files cannot be written. So it is.
             CheckpointError: The folder holds a damaged state.
             RunError: It holds another training, or another process trains in it.
         """
@@ -104,17 +107,19 @@ class Trainer:
         depth = StochasticDepth(self.objective.model, self.seed, team)
         state = _State(self.objective, recipe, team.device, len(sampler), depth)
         state.restore(found := self.folder.load())
-        if found is not None and state.continues(found["settings"].get("epochs")) and team.leads:
+        before = None if found is None else found["settings"].get("epochs")
+        meant = state.epoch == before and not self.keeper.is_tested()
+        if found is not None and state.continues(before) and team.leads and not meant:
             logger.warning(
                 "the training of %s epochs in %s goes on to %d: its state under the learning rates "
                 "of %d epochs, from epoch %d on",
-                found["settings"]["epochs"],
+                before,
                 self.folder.path,
                 recipe.epochs,
                 recipe.epochs,
                 state.epoch + 1,
             )
-        is_done = state.epoch == recipe.epochs and self.keeper.is_tested()
+        is_done = state.epoch == recipe.epochs and (not self.read_test or self.keeper.is_tested())
         team.wait()
         if not is_done:
             with self.folder.claimed():
@@ -122,7 +127,8 @@ class Trainer:
                     self.splits.say()
                 if state.epoch < recipe.epochs:
                     self._train(state, batches, sampler)
-                self._test(state)
+                if self.read_test:
+                    self._test(state)
                 if team.leads and not self.keep_state:
                     self.folder.drop_state()
         return state.history
@@ -254,7 +260,7 @@ class Trainer:
             described = ", ".join(
                 f"{name} {value:g}" for name, value in zip(names, values[first], strict=True)
             )
-            raise TrainingError(
+            raise DivergedError(
                 f"the loss is no longer finite at step {step + 1 - len(pending) + first + 1} of "
                 f"epoch {state.epoch + 1} ({described}); "
                 + (

@@ -28,6 +28,10 @@ class TrainingError(RuntimeError):
     """Training stopped; the message says why, and what was kept."""
 
 
+class DivergedError(TrainingError):
+    """The loss is no longer finite."""
+
+
 class TrainingFolder:
     """The state after the last epoch (``last.pt``, while a training runs), and ``log.csv``.
 
