@@ -425,6 +425,25 @@ def test_the_state_goes_when_a_training_ends(small, tmp_path):
         small.train(tmp_path / "x", plain=True, epochs=3, lr=1e-3)
 
 
+def test_test_images_wait_for_the_last_of_several_trainings(small, tmp_path, caplog, assert_same):
+    """What goes on by intention is no surprise, and ends as what goes on by chance."""
+    first = small.train(tmp_path / "x", plain=True, epochs=2, read_test=False)
+    assert first.student.card.accuracy is None and first.held_out_accuracy is not None
+    with pytest.raises(ValueError, match="test images were not read for .*read_test=True"):
+        _ = first.accuracy
+    small.train(tmp_path / "x", plain=True, epochs=4, read_test=False)
+    assert "goes on to" not in caplog.text
+    read = small.train(tmp_path / "x", plain=True, epochs=4)
+    small.train(tmp_path / "y", plain=True, epochs=2)
+    usual = small.train(tmp_path / "y", plain=True, epochs=4)
+    assert "the training of 2 epochs in" in caplog.text
+    assert read.accuracy == usual.accuracy and len(read.history) == 4
+    assert_same(read.student.module.state_dict(), usual.student.module.state_dict())
+    assert read.student.card.recipe["continued"] == [{"after": 2, "epochs": 2}]
+    with pytest.raises(ValueError, match="without its state none can; give keep_state=True"):
+        small.train(tmp_path / "z", plain=True, read_test=False, keep_state=False)
+
+
 def test_a_training_goes_on_to_more_epochs(small, tmp_path, caplog):
     short = small.train(tmp_path / "x", plain=True, epochs=2)
     longer = small.train(tmp_path / "x", plain=True, epochs=4)

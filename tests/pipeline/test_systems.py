@@ -120,6 +120,12 @@ def test_a_superformer_trains_what_the_budget_searches(small):
         ("vitas", {"teacher_arch": "resnet8"}, "has no use for it.*or give system 'tvt'"),
         ("vitas", {"how": Distillation()}, "how is given, and system 'vitas'"),
         ("tvt", {"superformer_recipe": Recipe()}, "or give system 'vitas'"),
+        ("vitas", {"finalists": 8}, "finalists is given, and system 'vitas' has no use for it"),
+        ("as-vit", {"train_hours": 1}, "train_hours is given, and system 'as-vit' has no use"),
+        ("tvt", {"train_hours": 1}, "train_hours is for a tournament; give finalists, too"),
+        ("tvt", {"finalists": 3}, "finalists is 3"),
+        ("tvt", {"finalists": 4}, "4 finalists take 3 rungs, and the recipe has 2 epochs"),
+        ("tvt", {"finalists": 4, "search_split": 0.0}, "finalists go by held-out images"),
         (
             "tvt",
             {"recipe": Recipe(tokens=ProgressiveTokens())},

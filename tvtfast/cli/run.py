@@ -17,8 +17,9 @@ from tvtfast.cli.teachers import add_teacher_options, given_teacher
 from tvtfast.cli.training import NONE, add_data_options, add_guidance_options, distillation
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Recipe, TrainedStudent
-from tvtfast.pipeline import SYSTEMS, RunResult, defaults_for
+from tvtfast.pipeline import SYSTEMS, RunResult, TournamentResult, defaults_for
 from tvtfast.pipeline import run as run_pipeline
+from tvtfast.pipeline.finalists.reporting import networks
 from tvtfast.pipeline.plan import LOWEST_SHARE
 from tvtfast.pipeline.running import known_strategies
 from tvtfast.pipeline.systems import system_of
@@ -38,6 +39,8 @@ _OF_SYSTEM = {
     "teacher_arch": "teacher_arch",
     "teacher_epochs": "teacher_recipe",
     "superformer_epochs": "superformer_recipe",
+    "finalists": "finalists",
+    "train_hours": "train_hours",
     **dict.fromkeys(
         (
             "guidance",
@@ -57,6 +60,7 @@ _OF_SYSTEM = {
 
 _EXAMPLES = (
     "tvtfast run --data-set digits --budget 6",
+    "tvtfast run --data-set photos/ --budget 6 --finalists 8 --train-hours 10",
     "tvtfast run --system as-vit --data-set photos/ --budget 9",
 )
 
@@ -117,6 +121,21 @@ def parser() -> Parser:
     )
     teacher.add_argument("--teacher-epochs", type=int | None, default=None)
     add_guidance_options(parser)
+    contest = parser.add_argument_group("tournament, for tvt")
+    contest.add_argument(
+        "--finalists",
+        type=int | None,
+        default=None,
+        help="train so many candidates briefly and the better half longer, rung by rung, and end "
+        "with one student; at least 4, default none: the winner of the search is trained",
+    )
+    contest.add_argument(
+        "--train-hours",
+        type=float | None,
+        default=None,
+        help="time for all trainings of the tournament, those of --compare included: decides the "
+        "epochs, at most those of the recipe",
+    )
     superformer = parser.add_argument_group("superformer, for vitas")
     superformer.add_argument("--superformer-epochs", type=int | None, default=None)
     training = parser.add_argument_group("training of students")
@@ -140,7 +159,8 @@ def parser() -> Parser:
         type=bool,
         default=True,
         help="also train a DeiT-like ViT of equal size by the same recipe, and for tvt the winner "
-        "without the teacher",
+        "without the teacher; with --finalists train the picks of parameters, score and every "
+        "proxy to the end, beside the DeiT-like ViT",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
     parser.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
@@ -167,6 +187,8 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         how=how,
         superformer_recipe=_changed(known.superformer_recipe, {"epochs": cfg.superformer_epochs}),
         recipe=_student_recipe(cfg, known.recipe),
+        finalists=cfg.finalists,
+        train_hours=cfg.train_hours,
         compare=cfg.compare,
         data_path=cfg.data_path,
         search_split=cfg.search_split,
@@ -219,6 +241,8 @@ def _default_folder(cfg: Namespace, budget: float) -> str:
 
 def _accuracies(result: RunResult) -> dict[str, float]:
     """By network, as far as the run has them."""
+    if result.tournament is not None:
+        return {one.name: one.accuracy for one in networks(result.tournament)}
     found = {"student": result.student.accuracy}
     if result.cut is not None and result.cut.card.accuracy is not None:
         found["cut out, not retrained"] = result.cut.card.accuracy
@@ -230,10 +254,12 @@ def _accuracies(result: RunResult) -> dict[str, float]:
 
 
 def _summary(result: RunResult) -> str:
+    accuracies = _accuracies(result)
+    width = max(26, *(len(name) + 2 for name in accuracies))
     return "\n".join(
         [
             counted(result.best),
-            *(f"{name:<26}{accuracy:.2f} %" for name, accuracy in _accuracies(result).items()),
+            *(f"{name:<{width}}{value:.2f} %" for name, value in accuracies.items()),
             *cost_line(cost_in(result.folder)),
             *([wrapped(result.warning)] if result.warning else []),
             "",
@@ -264,6 +290,18 @@ def _data(result: RunResult) -> dict[str, Any]:
         "export": result.folder / "export",
         "report": result.report,
         "warning": result.warning,
+        **({} if result.tournament is None else {"tournament": _tournament(result.tournament)}),
         "seconds": dict(result.seconds),
         "cost": cost_data(cost_in(result.folder)),
+    }
+
+
+def _tournament(found: TournamentResult) -> dict[str, Any]:
+    return {
+        "folder": found.folder,
+        "winner": found.winner.name,
+        "roles": list(found.winner.roles),
+        "epochs": list(found.rungs.epochs),
+        "comparison": found.comparison.to_dict("records"),
+        "notes": list(found.notes),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import asdict
 from typing import Any
 
@@ -41,22 +42,26 @@ def described_deit_like(budget: float, **options: Any) -> dict[str, Any]:
     Raises:
         ValueError: Even the narrowest has more parameters.
     """
-    shapes = [_shape(width) for width in _WIDTHS if width % _heads(width) == 0]
-    counts = [(space.params(arch, **options), arch) for space, arch in shapes]
-    inside = [(count, arch) for count, arch in counts if count <= budget]
+    space = get_space(_FAMILY)
+    widths = [width for width in _WIDTHS if width % _heads(width) == 0]
+
+    def params(width: int) -> int:
+        """They grow with the width."""
+        return space.params(_shape(width)[1], **options)
+
+    inside = bisect_right(widths, budget, key=params)
     if not inside:
         raise ValueError(
             f"budget is {budget:g} parameters, and the narrowest DeiT-like ViT has "
-            f"{min(count for count, _ in counts)}; give a larger budget"
+            f"{params(widths[0])}; give a larger budget"
         )
-    params, arch = max(inside, key=lambda one: (one[0], one[1].hidden_dim))
-    space = get_space(_FAMILY)
+    _, arch = _shape(widths[inside - 1])
     flops = space.flops(arch, **options)
     return {
         "space": space.name,
         "arch": space.to_dict(arch),
         "model_options": asdict(ModelOptions.of(**options)),
-        "params": params,
+        "params": params(arch.hidden_dim),
         "flops": flops,
         "macs": flops // 2,
     }

@@ -40,6 +40,8 @@ class Plan:
         source: What the teacher is loaded from; ``None`` for one that is trained, or none at all.
         given: The teacher that ``source`` names.
         chosen: Defaults of the system for the data set, with what was asked for in their place.
+        finalists: Candidates of a tournament; ``None`` for the winner of the search alone.
+        train_hours: Time for its trainings; ``None`` for the epochs of the recipe.
     """
 
     folder: Path
@@ -59,6 +61,8 @@ class Plan:
     device: torch.device | str | None
     workers: int
     progress: bool
+    finalists: int | None = None
+    train_hours: float | None = None
 
     @property
     def constraints(self) -> Constraints:
@@ -100,6 +104,8 @@ class Plan:
             "recipe": asdict(self.chosen.recipe),
             "model options": dict(self.options),
             "seed": self.seed,
+            "finalists": self.finalists,
+            "train hours": self.train_hours,
         }
 
 

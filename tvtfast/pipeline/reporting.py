@@ -20,6 +20,7 @@ from tvtfast.data import frozen_batch
 from tvtfast.distill import TrainedStudent
 from tvtfast.models import SpatialFeatures, Teacher, build, count_flops, last_features
 from tvtfast.pipeline.baseline import deit_like
+from tvtfast.pipeline.finalists.reporting import networks
 from tvtfast.pipeline.plan import Plan
 from tvtfast.pipeline.stage_errors import read_json
 from tvtfast.pipeline.stages import (
@@ -31,6 +32,7 @@ from tvtfast.pipeline.stages import (
     STUDENT,
     SUPERFORMER,
     TEACHER,
+    TOURNAMENT,
     Outcome,
 )
 from tvtfast.pipeline.systems.base import System
@@ -44,15 +46,19 @@ _SHOWN_IMAGES = 6
 def seconds_of(plan: Plan, system: System, outcome: Outcome) -> dict[str, float]:
     """Seconds per stage of the run, in their order: of all epochs of a training, and of the last
     start of a search and of growth."""
+    contest = outcome.tournament
     found = {
         TEACHER: math.fsum(_column(_teacher_log(plan, outcome), "seconds"))
         if plan.given is None
         else 0.0,
         SUPERFORMER: _history_seconds(outcome.superformer),
         SEARCH: math.fsum(read_json(plan.folder / SEARCH / RECORD)["seconds"].values()),
-        STUDENT: _history_seconds(outcome.student),
+        TOURNAMENT: 0.0
+        if contest is None
+        else math.fsum(one.seconds for one in contest.courses.values()),
+        STUDENT: _history_seconds(None if contest else outcome.student),
         PLAIN: _history_seconds(outcome.plain),
-        BASELINE: _history_seconds(outcome.baseline),
+        BASELINE: _history_seconds(None if contest else outcome.baseline),
     }
     if GROWTH in system.stages:
         found[GROWTH] = read_json(plan.folder / GROWTH / RECORD)["seconds"]
@@ -87,7 +93,7 @@ def report_run(
             else attention_panel(*_attention(plan, outcome, teacher)),
             settings={name: shown(value) for name, value in settings.items()},
             machine=versions() | machine(),
-            commands=_commands(plan),
+            commands=_commands(plan, outcome),
             cost=cost_facts(cost),
         ),
         plan.folder,
@@ -95,6 +101,8 @@ def report_run(
 
 
 def _others(outcome: Outcome) -> tuple[TrainedNetwork, ...]:
+    if outcome.tournament is not None:
+        return networks(outcome.tournament)[1:]
     best, others = outcome.best, []
     if outcome.plain is not None:
         others.append(
@@ -205,9 +213,10 @@ def _attention(
     batch = frozen_batch(plan.test, count, img_size=side, seed=plan.seed)
     device = next(teacher.module.parameters()).device
     taught = teacher.features(batch.images.to(device), normalization=batch.normalization)
+    of_space = outcome.tournament is None or outcome.tournament.winner.row is not None
     untrained = build(
         outcome.best["arch"],
-        space=plan.space,
+        space=plan.space if of_space else outcome.best["space"],
         seed=plan.seed,
         **outcome.best["model_options"],
     )
@@ -222,12 +231,13 @@ def _attention(
     return batch, {f"teacher: {teacher.name}": taught[-1], **features}
 
 
-def _commands(plan: Plan) -> dict[str, str]:
+def _commands(plan: Plan, outcome: Outcome) -> dict[str, str]:
     folder = shlex.quote(str(plan.folder))
+    student = shlex.quote(str(outcome.student.folder))
     commands = {
         "Classify images": f"tvtfast predict --student {folder}/{EXPORT} --images FOLDER",
         "Hand the student over as ONNX": (
-            f"tvtfast export --student {folder}/{STUDENT} --output student.onnx"
+            f"tvtfast export --student {student} --output student.onnx"
         ),
     }
     if (plan.folder / CONFIG).exists():

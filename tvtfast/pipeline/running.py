@@ -19,6 +19,9 @@ from tvtfast.distill import Distillation, Recipe, TrainedStudent
 from tvtfast.distill.teacher import check_arch
 from tvtfast.models import Student, Teacher, load_teacher
 from tvtfast.pipeline.defaults import Defaults
+from tvtfast.pipeline.finalists import TournamentResult
+from tvtfast.pipeline.finalists.checking import check_held_out, check_recipe
+from tvtfast.pipeline.finalists.rungs import LEAST
 from tvtfast.pipeline.plan import Plan, TeacherSource, model_options
 from tvtfast.pipeline.reporting import report_run, seconds_of
 from tvtfast.pipeline.stages import ranking_warning
@@ -58,6 +61,7 @@ class RunResult:
         teacher: The teacher of ``tvt``.
         superformer: The superformer of ``vitas``.
         cut: The winner with the weights of the superformer.
+        tournament: The tournament that ``student`` has won, with ``finalists``.
         seconds: Per stage, without interruptions.
         report: The page.
     """
@@ -73,6 +77,7 @@ class RunResult:
     cut: Student | None
     seconds: Mapping[str, float]
     report: Path
+    tournament: TournamentResult | None = None
 
     @property
     def warning(self) -> str:
@@ -96,6 +101,8 @@ def run(
     how: Distillation | None = None,
     superformer_recipe: Recipe | None = None,
     recipe: Recipe | None = None,
+    finalists: int | None = None,
+    train_hours: float | None = None,
     compare: bool = True,
     data_path: str | os.PathLike[str] | None = None,
     test: VisionDataset | None = None,
@@ -109,7 +116,8 @@ def run(
 ) -> RunResult:
     """From a data set and a parameter budget to a trained student, by one of three systems.
 
-    - ``tvt`` trains a teacher, searches the student that suits it and distils it.
+    - ``tvt`` trains a teacher, searches the student that suits it and distils it; with
+      ``finalists`` it distils several, and the better ones longer.
     - ``as-vit`` searches a topology without training any, grows it to the budget, and trains it on
       progressive tokens.
     - ``vitas`` trains a superformer, searches by the accuracy that candidates inherit, cuts the
@@ -119,10 +127,10 @@ def run(
     ``teacher`` (`tvtfast.distill.train_teacher`), ``superformer``
     (`tvtfast.supernet.train_superformer`), ``search`` (`tvtfast.search`), ``growth``
     (`tvtfast.grow`), ``cut`` (`tvtfast.supernet.extract`), ``student``, ``plain`` and ``deit``
-    (`tvtfast.distill.distill`), ``export`` (`tvtfast.export`); and ``run.json`` and
-    ``report.html``. A stage that is finished is not done again: the same call continues a run that
-    was stopped in whatever way, and ends as one that was never stopped. Any other run, of other
-    pixels or of another system for instance, is refused.
+    (`tvtfast.distill.distill`), ``tournament`` (`tvtfast.tournament`), ``export``
+    (`tvtfast.export`); and ``run.json`` and ``report.html``. A stage that is finished is not done
+    again: the same call continues a run that was stopped in whatever way, and ends as one that was
+    never stopped. Any other run, of other pixels or of another system for instance, is refused.
 
     Args:
         dataset: What `tvtfast.data.load_dataset` takes as name, or training images (with ``test``).
@@ -144,9 +152,13 @@ def run(
         how: How the teacher takes part in training students; default the published guidance.
         superformer_recipe: How the superformer is trained; default as above. Of ``vitas``.
         recipe: How students are trained; default as above.
+        finalists: Candidates of a tournament that decides by short trainings which one is trained
+            to the end, see `tvtfast.tournament`; the search then shows all images to every
+            candidate. Default none: the winner of the search is trained. Of ``tvt``.
+        train_hours: Time for the trainings of the tournament. Of ``tvt``.
         compare: Train `tvtfast.pipeline.deit_like` of equal size by the same recipe (on all its
             tokens), which shows what the search brings; and with a teacher the winner without it,
-            which shows what distillation brings.
+            which shows what distillation brings. With ``finalists``, as for `tvtfast.tournament`.
         data_path: Folder of a data set given by name.
         test: Images to test on; only with training images.
         held_out: Images to choose epochs by; only with training images. Default part of them.
@@ -175,7 +187,15 @@ def run(
         teacher_recipe=teacher_recipe,
         how=how,
         superformer_recipe=superformer_recipe,
+        finalists=finalists,
+        train_hours=train_hours,
     )
+    if finalists is not None:
+        finalists = checks.whole("finalists", finalists, least=LEAST)
+    if train_hours is not None:
+        train_hours = checks.real("train_hours", train_hours, above=0)
+        if finalists is None:
+            raise ValueError("train_hours is for a tournament; give finalists, too")
     if budget is not None:
         checks.real("budget", budget, above=0)
     resolved_space = get_space(chosen_system.space if space is None else space)
@@ -202,6 +222,9 @@ def run(
         recipe=recipe or known.recipe,
         patch_size=known.patch_size,
     )
+    if finalists is not None:
+        check_held_out(splits)
+        check_recipe(chosen.recipe, finalists)
     choose(resolved_space, chosen.strategy, chosen.trials)
     if how is None:
         how = Distillation() if "how" in chosen_system.takes else Distillation(guidance=None)
@@ -225,6 +248,8 @@ def run(
         device=device,
         workers=workers,
         progress=progress,
+        finalists=finalists,
+        train_hours=train_hours,
     )
     if budget is None:
         plan = _with_feasible_budget(chosen_system, plan)
@@ -254,6 +279,7 @@ def run(
         cut=outcome.cut,
         seconds=seconds,
         report=page,
+        tournament=outcome.tournament,
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tvtfast.pipeline.finalists import TournamentResult
+from tvtfast.pipeline.finalists.reporting import told
 from tvtfast.pipeline.plan import Plan
-from tvtfast.pipeline.stages import GROWTH, SEARCH
+from tvtfast.pipeline.stages import GROWTH, SEARCH, TOURNAMENT
 from tvtfast.report import StageSection, superformer_figure
 from tvtfast.report.figures.canvas import png
 
@@ -29,6 +31,17 @@ def search_section(plan: Plan, text: str) -> StageSection:
 def growth_section(plan: Plan, text: str) -> StageSection:
     """The family, and its own report."""
     return _section(plan, GROWTH, "Growth", text, {"family.png": "Models of the family"})
+
+
+def tournament_section(plan: Plan, found: TournamentResult) -> StageSection:
+    """Held-out accuracy of every finalist rung by rung, and the tournament's own report."""
+    text = (
+        f"{len(found.finalists)} candidates, trained to epochs "
+        f"{', '.join(map(str, found.rungs.epochs))}; the better half of a rung went on, by "
+        f"held-out accuracy. {told(found)} The student won as {', '.join(found.winner.roles)}."
+    )
+    figures = {"tournament.png": "Held-out accuracy of every finalist at the end of every rung"}
+    return _section(plan, TOURNAMENT, "Tournament", text, figures)
 
 
 def superformer_section(text: str, history: Sequence[Mapping[str, float]]) -> StageSection:

@@ -14,16 +14,19 @@ from tvtfast.common.run_folder import RECORD
 from tvtfast.distill import Distillation, TrainedStudent, distill
 from tvtfast.models import Student, Teacher, build
 from tvtfast.pipeline.baseline import deit_like
+from tvtfast.pipeline.finalists import TournamentResult, tournament
 from tvtfast.pipeline.plan import Plan
 from tvtfast.pipeline.stage_errors import read_json, stage
 from tvtfast.scoring.judged import judgement
 from tvtfast.searching.loop import search
 from tvtfast.searching.record import BEST
+from tvtfast.searching.result import SearchResult
 from tvtfast.students.exporting import export
 from tvtfast.supernet import FinishedTraining
 
 TEACHER, SEARCH, GROWTH, SUPERFORMER = "teacher", "search", "growth", "superformer"
 CUT, STUDENT, PLAIN, BASELINE, EXPORT = "cut", "student", "plain", "deit", "export"
+TOURNAMENT = "tournament"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Outcome:
         teacher: The teacher, where one takes part.
         superformer: The superformer, where one is trained.
         cut: The winner with the weights of the superformer.
+        tournament: The tournament that ``student`` has won, where there was one.
     """
 
     best: Mapping[str, Any]
@@ -49,6 +53,7 @@ class Outcome:
     teacher: Teacher | None = None
     superformer: FinishedTraining | None = None
     cut: Student | None = None
+    tournament: TournamentResult | None = None
 
 
 def announce(plan: Plan, name: str, detail: str) -> None:
@@ -81,17 +86,7 @@ def searched(
     with stage(SEARCH, folder):
         finished = is_finished(folder, BEST)
         if not finished or not is_current(read_json(folder / RECORD).get("settings", {})):
-            search(
-                plan.space,
-                strategy=plan.chosen.strategy,
-                trials=plan.chosen.trials,
-                seed=plan.seed,
-                device=plan.device,
-                progress=plan.progress,
-                run_dir=folder,
-                **scoring,
-                **plan.options,
-            )
+            _search(plan, **scoring)
         best: Mapping[str, Any] = read_json(folder / BEST)
         return best
 
@@ -104,6 +99,57 @@ def ranking_warning(best: Mapping[str, Any]) -> str:
     """
     judged = judgement(str(best.get("space")), tuple(best.get("proxies", ())))
     return "" if judged is None else judged.warning
+
+
+def _search(plan: Plan, **arguments: Any) -> SearchResult:
+    return search(
+        plan.space,
+        strategy=plan.chosen.strategy,
+        trials=plan.chosen.trials,
+        seed=plan.seed,
+        device=plan.device,
+        progress=plan.progress,
+        run_dir=plan.folder / SEARCH,
+        **arguments,
+        **plan.options,
+    )
+
+
+def contested(
+    plan: Plan, guide: Teacher | None, finalists: int, **scoring: Any
+) -> TournamentResult:
+    """The tournament among candidates of the search of the plan's space.
+
+    The search shows all images to every candidate: a calibration takes no estimates of a race. What
+    was scored before is not scored again.
+
+    Args:
+        plan: The run.
+        guide: The teacher of the trainings.
+        finalists: How many.
+        **scoring: Arguments of `tvtfast.search` on top of the plan.
+    """
+    announce(plan, SEARCH, plan.space.name)
+    with stage(SEARCH, plan.folder / SEARCH):
+        found = _search(plan, racing=False, **scoring)
+    announce(plan, TOURNAMENT, f"{finalists} finalists of {len(found.table)} candidates")
+    training = {name: value for name, value in plan.training.items() if name != "keep_state"}
+    with stage(TOURNAMENT, plan.folder / TOURNAMENT):
+        return tournament(
+            found.table,
+            plan.train,
+            guide,
+            output_dir=plan.folder / TOURNAMENT,
+            space=plan.space,
+            budget=plan.budget,
+            finalists=finalists,
+            train_hours=plan.train_hours,
+            how=plan.how if guide is not None else Distillation(guidance=None),
+            recipe=plan.chosen.recipe,
+            compare=plan.compare,
+            **training,
+            **plan.options,
+        )
 
 
 def trained(

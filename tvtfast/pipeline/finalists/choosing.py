@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -81,6 +82,12 @@ class Field:
         return np.asarray(within & (self.table.violations == 0).to_numpy())
 
     @property
+    def least(self) -> float:
+        """Parameters below which the constraints of the table allow none."""
+        low, _ = self.table.constraints.get(PARAMS, (0.0, self.budget))
+        return low
+
+    @property
     def score(self) -> Array:
         """``[rows]``, higher is better; NaN outside, and where a proxy has no value."""
         if self.calibration is None:
@@ -114,7 +121,7 @@ class Field:
             "flops": flops,
             "macs": flops // 2,
         }
-        return Finalist(_name(number), tuple(roles), described, row)
+        return Finalist(_name(number), tuple(roles), _plain(described), row)
 
 
 def choose_finalists(field: Field, count: int) -> tuple[tuple[Finalist, ...], tuple[str, ...]]:
@@ -147,7 +154,7 @@ def choose_finalists(field: Field, count: int) -> tuple[tuple[Finalist, ...], tu
     ]
     for unlike in _diverse(field, score, list(roles), places):
         roles[unlike] = [DIVERSE]
-    first = () if places == count else (Finalist(_name(1), (DEFAULT,), default, None),)
+    first = () if places == count else (Finalist(_name(1), (DEFAULT,), _plain(default), None),)
     others = (
         field.finalist(number, names, chosen)
         for number, (chosen, names) in enumerate(roles.items(), len(first) + 1)
@@ -167,7 +174,8 @@ def propose(
     wanted = min(count, int(free.sum()))
     if not wanted:
         return ()
-    chosen = calibration.next_to_train(field.table, wanted, {PARAMS: (None, field.budget)})
+    windows = {**field.table.constraints, PARAMS: (field.least, field.budget)}
+    chosen = calibration.next_to_train(field.table, wanted, windows)
     fresh = [row for row in chosen if free[row]]
     first = len(taken) + 1
     return tuple(field.finalist(first + place, (PROPOSED,), row) for place, row in enumerate(fresh))
@@ -210,3 +218,9 @@ def _diverse(field: Field, score: Array, taken: Sequence[int], most: int) -> lis
 
 def _name(number: int) -> str:
     return f"finalist-{number:02d}"
+
+
+def _plain(described: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON knows it, which has no tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(described))
+    return plain

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +12,25 @@ from torch import nn
 
 from tvtfast import spaces
 from tvtfast.common import checks
-from tvtfast.common.fallbacks import logger
-from tvtfast.common.hashing import fingerprint
 from tvtfast.common.identity import Identity
-from tvtfast.common.progress import note
 from tvtfast.common.run_folder import RunFolder
-from tvtfast.data import SEARCH_SPLIT, Splits, VisionDataset
-from tvtfast.distill import STUDENT_RECIPE, Distillation, Recipe, TrainedStudent
+from tvtfast.data import SEARCH_SPLIT, VisionDataset
+from tvtfast.distill import STUDENT_RECIPE, Distillation, Recipe
 from tvtfast.models import Teacher, load_teacher
-from tvtfast.pipeline.finalists.choosing import Field, Finalist, choose_finalists, propose
-from tvtfast.pipeline.finalists.record import FILE, Record, best_of
+from tvtfast.pipeline.finalists.checking import check_held_out, check_recipe
+from tvtfast.pipeline.finalists.choosing import Field
+from tvtfast.pipeline.finalists.contest import Contest
+from tvtfast.pipeline.finalists.identity import of_candidates, of_images
+from tvtfast.pipeline.finalists.record import FILE, Record
 from tvtfast.pipeline.finalists.reporting import report_tournament
 from tvtfast.pipeline.finalists.result import TournamentResult
-from tvtfast.pipeline.finalists.rungs import LEAST, Rungs, rungs_within
+from tvtfast.pipeline.finalists.rungs import LEAST
 from tvtfast.pipeline.finalists.training import FOLDER, Trainings
-from tvtfast.scoring import Calibration, ScoreTable, calibrate
+from tvtfast.scoring import Calibration, ScoreTable
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.training.checking import check_training
 from tvtfast.training.guide import check_classes
 from tvtfast.training.images import images
-from tvtfast.training.training_folder import TrainingError
-
-CALIBRATION = "calibration"
-"""Folder of what the first rung told, inside that of the tournament."""
 
 
 def tournament(
@@ -148,8 +142,8 @@ def tournament(
         "finalists": finalists,
         "train hours": train_hours,
         "compare": compare,
-        **_of_field(candidates),
-        **_of_images(splits),
+        **of_candidates(candidates),
+        **of_images(splits),
         "recipe": asdict(recipe),
         "distillation": asdict(how),
         "teacher": loaded and loaded.name,
@@ -177,7 +171,7 @@ def tournament(
             },
             progress,
         )
-        played = _Tournament(candidates, record, training, finalists, train_hours, compare)
+        played = Contest(candidates, record, training, finalists, train_hours, compare)
         played.plan()
         winner = played.play()
         student, compared = played.test(winner)
@@ -198,171 +192,6 @@ def tournament(
         report_tournament(found, settings, len(splits.test))
         claimed.results = {"winner": winner.name, "held_out_accuracy": student.held_out_accuracy}
     return found
-
-
-@dataclass(eq=False)
-class _Tournament:
-    """The steps, each of which does nothing where it was done before."""
-
-    candidates: Field
-    record: Record
-    training: Trainings
-    count: int
-    hours: float | None
-    compare: bool
-    learnt: Calibration | None = None
-    rungs_of: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def rungs(self) -> Rungs:
-        """They are decided."""
-        assert self.record.rungs is not None
-        return self.record.rungs
-
-    def plan(self) -> None:
-        """Choose finalists and rungs."""
-        record = self.record
-        if not record.finalists:
-            record.finalists, left_out = choose_finalists(self.candidates, self.count)
-            if left_out:
-                self._note(f"no place for the picks by {', '.join(left_out)}; give more finalists")
-            record.write()
-        if record.rungs is None:
-            record.rungs = self._rungs()
-            record.write()
-
-    def _rungs(self) -> Rungs:
-        record, recipe = self.record, self.training.recipe
-        if self.hours is None:
-            return Rungs.of(self.count, recipe.epochs)
-        if record.seconds_per_epoch is None:
-            record.seconds_per_epoch = self.training.measure(record.finalists)
-            record.write()
-        compared = sum(one.compared for one in record.finalists) if self.compare else 0
-        found = rungs_within(self.hours, record.seconds_per_epoch, self.count, compared, recipe)
-        check_recipe(recipe, self.count, found.epochs[0])
-        return found
-
-    def play(self) -> Finalist:
-        """All rungs; the winner."""
-        alive = list(self.record.finalists[: self.count])
-        last = len(self.rungs.epochs) - 1
-        for rung in range(last + 1):
-            self._say(rung, len(alive))
-            for one in alive:
-                self.training.to_rung(one, rung, self.rungs)
-            if rung == 0:
-                alive += self._newcomers()
-            self.rungs_of |= {one.name: rung + 1 for one in alive}
-            keep = 1 if rung == last else self.rungs.sizes[rung + 1]
-            alive = best_of(self.record, alive, rung, keep)
-            if not alive:
-                raise TrainingError(
-                    f"no finalist ended rung {rung + 1}: every training diverged. Lower the "
-                    "learning rate or limit the gradient (clip_grad), in another output folder"
-                )
-        return alive[0]
-
-    def _newcomers(self) -> list[Finalist]:
-        """What the first rung proposes, trained to its end."""
-        record = self.record
-        self.learnt = self._calibrated(record.finalists[: self.count])
-        if not record.proposed:
-            if self.learnt is not None:
-                found = propose(self.candidates, self.learnt, record.finalists, self.rungs.proposed)
-                if len(found) < self.rungs.proposed:
-                    self._note(
-                        f"{len(found)} of {self.rungs.proposed} candidates are proposed: the table "
-                        "has no others"
-                    )
-                record.finalists = (*record.finalists, *found)
-            record.proposed = True
-            record.write()
-        fresh = list(record.finalists[self.count :])
-        for one in fresh:
-            self.training.to_rung(one, 0, self.rungs)
-        if fresh:
-            self.learnt = self._calibrated(record.finalists) or self.learnt
-        if self.learnt is not None:
-            self.learnt.save(self.training.folder / CALIBRATION)
-        return fresh
-
-    def _calibrated(self, finalists: tuple[Finalist, ...]) -> Calibration | None:
-        """What the first rung tells; ``None``, with a note, where that is nothing."""
-        found = {
-            one.row: accuracy
-            for one in finalists
-            if one.row is not None and (accuracy := self.record.accuracy(one, 0)) is not None
-        }
-        try:
-            return calibrate(self.candidates.table, found)
-        except ValueError as error:
-            self._note(f"the first rung cannot be calibrated, so nothing is proposed: {error}")
-            return None
-
-    def test(self, winner: Finalist) -> tuple[TrainedStudent, dict[str, TrainedStudent]]:
-        """Read the test images for the winner and what it is compared with."""
-        last = len(self.rungs.epochs) - 1
-        compared = [
-            one
-            for one in self.record.finalists
-            if self.compare and one.compared and one.name != winner.name
-        ]
-        for one in compared:
-            self.training.to_rung(one, last, self.rungs)
-        trained = [one for one in compared if self.record.accuracy(one, last) is not None]
-        student = self.training.tested(winner, self.rungs)
-        return student, {one.name: self.training.tested(one, self.rungs) for one in trained}
-
-    def _note(self, text: str) -> None:
-        """Say something once, and keep it."""
-        if text not in self.record.notes:
-            logger.warning(text)
-            self.record.notes = (*self.record.notes, text)
-
-    def _say(self, rung: int, count: int) -> None:
-        if self.training.progress:
-            note(
-                f"rung {rung + 1} of {len(self.rungs.epochs)}: {count} finalists, to epoch "
-                f"{self.rungs.epochs[rung]}"
-            )
-
-
-def check_held_out(splits: Splits) -> None:
-    """Refuse images none of which can decide.
-
-    Raises:
-        ValueError: Nothing is held out.
-    """
-    if splits.held_out is None:
-        raise ValueError(
-            "finalists go by held-out images, and search_split=0 holds none out; give a share "
-            "above 0"
-        )
-
-
-def check_recipe(recipe: Recipe, finalists: int, first: int | None = None) -> None:
-    """Refuse a recipe that rungs cannot be made of.
-
-    Args:
-        recipe: Of the trainings.
-        finalists: K.
-        first: Epochs of the first rung; ``None`` for those that all epochs of the recipe give.
-
-    Raises:
-        ValueError: Too few epochs, warm-up beyond the first rung, or progressive tokens.
-    """
-    if recipe.tokens is not None:
-        raise ValueError(
-            "the recipe has progressive tokens, which are laid over the epochs of one training, "
-            "and that of a finalist goes on from rung to rung; give a recipe with tokens=None"
-        )
-    epochs = Rungs.of(finalists, recipe.epochs).epochs[0] if first is None else first
-    if recipe.warmup_epochs is not None and recipe.warmup_epochs >= max(epochs, 1):
-        raise ValueError(
-            f"warmup_epochs is {recipe.warmup_epochs}, and the first rung has {epochs} epochs; "
-            "give fewer, or None for a share of them"
-        )
 
 
 def _field(
@@ -391,42 +220,6 @@ def _field(
         )
     most = float(table["params"].max()) if budget is None else float(budget)
     return Field(table, resolved, options, checks.real("budget", most, above=0), calibration)
-
-
-def _of_field(field: Field) -> dict[str, Any]:
-    """What the choice of finalists depends on. Scores of proxies that tell what they depend on
-    stand for their values, which may differ in the last bits from machine to machine."""
-    table = field.table
-    texts = "\n".join(field.space.text(arch) for arch in table.candidates)
-    told: dict[str, Any] = {}
-    for proxy in table.scored:
-        known = table.determined_by.get(proxy)
-        told[proxy] = (
-            {name: value for name, value in known.items() if name != "device"}
-            if known
-            else fingerprint(torch.from_numpy(table[proxy]))
-        )
-    learnt = field.calibration
-    return {
-        "space": field.space.name,
-        "candidates": hashlib.sha256(texts.encode()).hexdigest(),
-        "scores": json.loads(json.dumps(told)),
-        "constraints": {name: list(window) for name, window in table.constraints.items()},
-        "budget": field.budget,
-        "calibration": None if learnt is None else fingerprint(torch.tensor(learnt.posterior.mean)),
-        "model options": asdict(field.options),
-    }
-
-
-def _of_images(splits: Splits) -> dict[str, Any]:
-    parts = [part for part in (splits.train, splits.held_out, splits.test) if part is not None]
-    return {
-        "data set": splits.train.name,
-        "search split": splits.share,
-        "images": [len(part) for part in parts],
-        "labels": fingerprint(*(part.labels for part in parts)),
-        "pixels": [part.fingerprint for part in parts],
-    }
 
 
 def _holds(folder: Path) -> bool:

@@ -15,8 +15,9 @@ from tvtfast.distill import (
 )
 from tvtfast.models import Teacher
 from tvtfast.pipeline.defaults import DIGITS_RECIPE, Defaults
+from tvtfast.pipeline.finalists.choosing import DEFAULT
 from tvtfast.pipeline.plan import Plan, TeacherSource
-from tvtfast.pipeline.sections import search_section
+from tvtfast.pipeline.sections import search_section, tournament_section
 from tvtfast.pipeline.stage_errors import stage
 from tvtfast.pipeline.stages import (
     BASELINE,
@@ -25,9 +26,11 @@ from tvtfast.pipeline.stages import (
     SEARCH,
     STUDENT,
     TEACHER,
+    TOURNAMENT,
     Outcome,
     announce,
     baseline,
+    contested,
     exported,
     ranking_warning,
     searched,
@@ -43,9 +46,17 @@ class TVT(System):
     name: ClassVar[str] = "tvt"
     summary: ClassVar[str] = "a teacher, a search for the student that suits it, distillation"
     space: ClassVar[str] = "autoformer-tiny"
-    stages: ClassVar[tuple[str, ...]] = (TEACHER, SEARCH, STUDENT, PLAIN, BASELINE, EXPORT)
+    stages: ClassVar[tuple[str, ...]] = (
+        TEACHER,
+        SEARCH,
+        TOURNAMENT,
+        STUDENT,
+        PLAIN,
+        BASELINE,
+        EXPORT,
+    )
     takes: ClassVar[frozenset[str]] = frozenset(
-        {"teacher", "teacher_arch", "teacher_recipe", "how"}
+        {"teacher", "teacher_arch", "teacher_recipe", "how", "finalists", "train_hours"}
     )
 
     def defaults(self, dataset: str) -> Defaults:
@@ -71,16 +82,25 @@ class TVT(System):
         }
 
     def run(self, plan: Plan) -> Outcome:
-        """Teacher, search, distillation, and what it is held against."""
+        """Teacher, search, distillation or a tournament, and what it is held against."""
         teacher = self._teacher(plan)
+        guided = teacher if plan.how.needs_teacher else None
+        scoring = {"constraints": plan.constraints, "teacher": teacher, "images": plan.train}
+        if plan.finalists is not None:
+            found = contested(plan, guided, plan.finalists, **scoring)
+            exported(plan, found.student)
+            return Outcome(
+                found.winner.described,
+                found.student,
+                found.default if found.winner.roles[0] != DEFAULT else None,
+                teacher=teacher,
+                tournament=found,
+            )
         best = searched(
             plan,
             lambda known: known.get("teacher_fingerprint") == teacher.fingerprint,
-            constraints=plan.constraints,
-            teacher=teacher,
-            images=plan.train,
+            **scoring,
         )
-        guided = teacher if plan.how.needs_teacher else None
         student = trained(plan, STUDENT, best, guided)
         plain = trained(plan, PLAIN, best) if plan.compare and guided is not None else None
         beside = baseline(plan, best, guided)
@@ -102,7 +122,7 @@ class TVT(System):
             )
 
     def sections(self, plan: Plan, outcome: Outcome) -> tuple[StageSection, ...]:
-        """The search."""
+        """The search, and the tournament where there was one."""
         assert outcome.teacher is not None
         low, high = (bound / 1e6 for bound in plan.window)
         text = (
@@ -111,7 +131,9 @@ class TVT(System):
         )
         warning = ranking_warning(outcome.best)
         text += f" {warning}." * bool(warning)
-        return (search_section(plan, text),)
+        if outcome.tournament is None:
+            return (search_section(plan, text),)
+        return search_section(plan, text), tournament_section(plan, outcome.tournament)
 
 
 def _named(source: TeacherSource | None) -> str:
