@@ -290,7 +290,7 @@ def _data(result: RunResult) -> dict[str, Any]:
         "export": result.folder / "export",
         "report": result.report,
         "warning": result.warning,
-        **({} if result.tournament is None else {"tournament": _tournament(result.tournament)}),
+        "tournament": None if result.tournament is None else _tournament(result.tournament),
         "seconds": dict(result.seconds),
         "cost": cost_data(cost_in(result.folder)),
     }
