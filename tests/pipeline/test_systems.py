@@ -132,7 +132,11 @@ def test_a_superformer_trains_what_the_budget_searches(small):
             "progressive tokens, which are for",
         ),
         ("vitas", {"recipe": Recipe(tokens=ProgressiveTokens())}, "the space is 'run-subnets'"),
-        ("vitas", {"strategy": "exact"}, "strategy is 'exact'; allowed: random, evolution"),
+        (
+            "vitas",
+            {"strategy": "exact"},
+            "strategy is 'exact'; allowed: evolution, nsga2, random, reinforce",
+        ),
         (
             "as-vit",
             {"space": "autoformer-tiny"},
