@@ -41,7 +41,7 @@ def test_exhaustive_takes_no_number():
 
 def test_every_architecture_of_a_window_is_scored(tmp_path):
     window = {"params": (4.0e6, 4.2e6)}
-    options = {"img_size": 32, "patch_size": 16, "num_classes": 10}
+    options = {"img_size": 32, "patch_size": 8, "num_classes": 10}
     result = tvtfast.search(
         "pit",
         constraints=window,
