@@ -193,7 +193,11 @@ def teacher_of(options: argparse.Namespace, splits: Splits) -> Teacher | str:
 def played(options: argparse.Namespace, splits: Splits, teacher: Teacher | str, seed: int) -> Row:
     """One tournament, from drawn candidates on."""
     train = splits.train
-    model = {"num_classes": train.num_classes, "img_size": 32, "patch_size": options.patch_size}
+    model = {
+        "num_classes": train.num_classes,
+        "img_size": options.img_size,
+        "patch_size": options.patch_size,
+    }
     budget = 1e6 * options.budget
     space = spaces.get(options.space)
     window = {"params": (_LEAST_SHARE * budget, budget)}
@@ -238,6 +242,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="to train on; default all")
     parser.add_argument("--space", default="pit")
     parser.add_argument("--budget", type=float, default=0.5, help="million parameters")
+    parser.add_argument("--img-size", type=int, default=32, help="pixels")
     parser.add_argument("--patch-size", type=int, default=8)
     parser.add_argument("--candidates", type=int, default=200, help="that are drawn and scored")
     parser.add_argument("--proxies", nargs="+", default=["teacher_aware", "weight_norm", "naswot"])
@@ -247,17 +252,27 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--teacher", help="default a ResNet-8 that is trained")
     parser.add_argument("--teacher-epochs", type=int, default=20)
-    parser.add_argument("--output", type=Path, help="default runs/tournament-DATA-SET")
+    parser.add_argument("--output", type=Path, help="default runs/tournament-DATA-SET-PXpx")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    name = Path(options.data_set).stem
-    options.output = options.output or Path("runs") / f"tournament-{name}"
+    name = f"{Path(options.data_set).stem}, {options.img_size} px"
+    folder = f"tournament-{Path(options.data_set).stem}-{options.img_size}px"
+    options.output = options.output or Path("runs") / folder
     options.output.mkdir(parents=True, exist_ok=True)
     kept = options.results.with_suffix(".json")
     flags = {"data-set": Path(options.data_set).name, "space": options.space} | {
         flag: getattr(options, flag.replace("-", "_"))
         for flag in (
-            *("budget", "patch-size", "candidates", "finalists", "epochs", "lr", "seeds"),
+            *(
+                "budget",
+                "img-size",
+                "patch-size",
+                "candidates",
+                "finalists",
+                "epochs",
+                "lr",
+                "seeds",
+            ),
             *(("images",) if options.images else ()),
             *(("teacher",) if options.teacher else ("teacher-epochs",)),
         )
