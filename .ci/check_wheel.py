@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -20,20 +21,7 @@ NEEDED = (
     "tvtfast/scoring/judged.csv",
     "tvtfast/cli/main.py",
 )
-SOURCES = (
-    "csrc/bindings.cpp",
-    "csrc/attention_map.h",
-    "csrc/attention_map_binding.cpp",
-    "csrc/binding.h",
-    "csrc/cuda/cuda_bindings.cpp",
-    "csrc/cuda/attention_map.cu",
-    "csrc/cuda/attention_map_cuda.h",
-    "csrc/cuda/attention_map_cuda_binding.cpp",
-    "csrc/cuda/features.cuh",
-    "kernels/__init__.py",
-    "LICENSE",
-    "setup.py",
-)
+SOURCES = ("csrc", "kernels", "tvtfast", "LICENSE", "pyproject.toml", "setup.py")
 
 
 def check_wheel(path: str) -> list[str]:
@@ -56,7 +44,12 @@ def check_wheel(path: str) -> list[str]:
 def check_sdist(path: str) -> list[str]:
     with tarfile.open(path) as archive:
         names = {name.split("/", 1)[-1] for name in archive.getnames()}
-    problems = [f"missing {name}" for name in SOURCES if name not in names]
+    tracked = subprocess.run(
+        ["git", "ls-files", *SOURCES], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    problems = [
+        f"missing {name}" for name in tracked if name not in names and name != "tvtfast/kernels"
+    ]
     if any(name.startswith("tvtfast/kernels") for name in names):
         problems.append("the kernels twice")
     return problems
