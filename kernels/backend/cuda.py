@@ -49,11 +49,20 @@ def missing() -> tuple[str, ...]:
     return ()
 
 
-@functools.cache
+_usable: set[int] = set()
+"""Devices that are known to run the kernels."""
+
+
 def _device_reasons(index: int) -> tuple[str, ...]:
-    """Why the kernels cannot run on a device: its driver or architecture is too old."""
+    """Why the kernels cannot run on a device: its driver or architecture is too old, or its memory
+    is full. A device that cannot now is asked again by the next call."""
+    if index in _usable:
+        return ()
     problem = extension().probe(index)
-    return (f"cuda:{index} cannot run tvtfast._cuda: {problem}",) if problem else ()
+    if problem:
+        return (f"cuda:{index} cannot run tvtfast._cuda: {problem}",)
+    _usable.add(index)
+    return ()
 
 
 def tensor_reasons(

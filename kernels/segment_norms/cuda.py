@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ..backend.cuda import NAME, extension, queue, tensor_reasons
-from ..layout import is_dense, tensor_kinds
+from ..layout import is_dense
 from .definition import Arguments
-from .table import SegmentTable
+from .table import SegmentTable, copy_reasons, kinds_of
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,8 @@ class DeviceTable:
 
 def reasons(call: Arguments) -> tuple[str, ...]:
     """Why the extension cannot read these tensors."""
-    tensors = call.tensors
-    if isinstance(tensors, SegmentTable):
-        kinds, packed = tensors.kinds, NAME in tensors.packed
-    else:
-        kinds, packed = tensor_kinds(tensors), False
-    declined = tensor_reasons([("a tensor", tensor) for tensor in kinds])
-    if declined or packed or not torch.cuda.is_current_stream_capturing():
-        return declined
-    return (
-        "a table cannot be copied to the device while a CUDA graph is captured (allowed: a"
-        " SegmentTable of pack_segments used once before)",
-    )
+    declined = tensor_reasons([("a tensor", tensor) for tensor in kinds_of(call.tensors)])
+    return declined or copy_reasons(call.tensors, NAME)
 
 
 def run(call: Arguments) -> Tensor:

@@ -6,15 +6,14 @@ import torch
 from torch import Tensor
 
 from ..backend.native import extension, missing, tensor_reasons
-from ..layout import is_dense, tensor_kinds
+from ..layout import is_dense
 from .definition import Arguments
-from .table import SegmentTable
+from .table import SegmentTable, kinds_of
 
 
 def reasons(call: Arguments) -> tuple[str, ...]:
     """Why the extension cannot read these tensors."""
-    tensors = call.tensors
-    kinds = tensors.kinds if isinstance(tensors, SegmentTable) else tensor_kinds(tensors)
+    kinds = kinds_of(call.tensors)
     found = (reason for tensor in kinds for reason in tensor_reasons("a tensor", tensor))
     return (*missing(), *found)
 

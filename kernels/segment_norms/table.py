@@ -9,6 +9,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from ..backend import capture
 from ..dtypes import SUPPORTED_DTYPES
 from ..layout import tensor_kinds
 
@@ -70,3 +71,17 @@ class SegmentTable(Sequence[Tensor]):
                 f"segment_norms: tensor {moved} of the SegmentTable has moved to other memory"
                 " since pack_segments; pack the tensors again"
             )
+
+
+def kinds_of(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """One tensor of every type, dtype and device of a list or table."""
+    return tensors.kinds if isinstance(tensors, SegmentTable) else tensor_kinds(tensors)
+
+
+def copy_reasons(tensors: Sequence[Tensor], backend: str) -> tuple[str, ...]:
+    """Why a backend cannot copy the addresses to the device now, if it has not before."""
+    if isinstance(tensors, SegmentTable) and backend in tensors.packed:
+        return ()
+    return capture.copy_reasons(
+        tensors[0].device, "a SegmentTable of pack_segments used once before"
+    )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from ..backend import triton
-from ..layout import tensor_kinds
 from .definition import Arguments
-from .table import SegmentTable
+from .table import copy_reasons, kinds_of
 
 
 def reasons(call: Arguments) -> tuple[str, ...]:
     """Why Triton cannot serve the call."""
-    tensors = call.tensors
-    kinds = tensors.kinds if isinstance(tensors, SegmentTable) else tensor_kinds(tensors)
+    kinds = kinds_of(call.tensors)
     found = (reason for x in kinds for reason in triton.tensor_reasons("a tensor", x))
-    return (*triton.missing(), *found)
+    return (*triton.missing(), *found) or copy_reasons(call.tensors, triton.NAME)
 
 
 run = triton.launcher(__package__, "norms")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..backend.triton import NAME
 from ..dtypes import SUPPORTED_DTYPES
 from ..layout import is_dense
 from ..tiles.alignment import VECTOR_BYTES
@@ -85,9 +85,6 @@ def pack(table: SegmentTable) -> DeviceTable:
     return DeviceTable(packed[:chunks].view(2, -1), packed[chunks:].view(2, -1), kinds)
 
 
-_packed: WeakKeyDictionary[SegmentTable, DeviceTable] = WeakKeyDictionary()
-
-
 def norms(call: Arguments) -> Tensor:
     """L2 norm of each tensor ``[n]`` fp32, summed in fp64 over fixed chunks.
 
@@ -97,9 +94,9 @@ def norms(call: Arguments) -> Tensor:
     tensors = call.tensors
     if isinstance(tensors, SegmentTable):
         tensors.check()
-        table = _packed.get(tensors)
+        table = tensors.packed.get(NAME)
         if table is None:
-            table = _packed[tensors] = pack(tensors)
+            table = tensors.packed[NAME] = pack(tensors)
         kept: Sequence[Tensor] = tensors.tensors
     else:
         kept = [t if is_dense(t) else t.contiguous() for t in tensors]

@@ -339,7 +339,8 @@ def _scores(
     """Scaled products ``[rows, columns]`` of tokens; ``resident`` are all channels of the rows."""
     if STEP == BLOCK_D:
         other = load_tokens(columns, column_inside, 0, channels, STEP, DOT)  # [columns, STEP]
-        return tl.dot(resident, tl.trans(other)) * scale  # [rows, columns]
+        score = tl.dot(resident, tl.trans(other), input_precision="tf32x3")  # [rows, columns]
+        return score * scale
     score = tl.zeros([row_inside.shape[0], column_inside.shape[0]], tl.float32)  # [rows, columns]
     for begin in range(0, BLOCK_D, STEP):
         one = load_tokens(rows, row_inside, begin, channels, STEP, DOT)  # [rows, STEP]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from ..backend import capture
 
 
 class SliceTable:
@@ -13,8 +16,8 @@ class SliceTable:
     Attributes:
         sizes: ``[n, 2]`` int64, rows and columns of every slice; on the CPU.
         rows, columns: The largest of each; 0 where there is no slice.
-        packed: What backends made of the table, by their name and the device of the weight; each
-            fills its entry on first use.
+        packed: What backends made of the table, by :func:`packed_key`; each fills its entry on
+            first use.
     """
 
     def __init__(self, sizes: Tensor) -> None:
@@ -42,3 +45,15 @@ class SliceTable:
             f"slice_norms: sizes[{row}] = {tuple(self.sizes[row].tolist())} is outside weight;"
             f" allowed are 0 to {rows} rows and 0 to {columns} columns"
         )
+
+
+def packed_key(backend: str, device: torch.device) -> tuple[str, str]:
+    """Where a table keeps what a backend made of it for weights of a device."""
+    return backend, str(device)
+
+
+def copy_reasons(table: SliceTable, backend: str, device: torch.device) -> tuple[str, ...]:
+    """Why a backend cannot copy the table to a device now, if it has not before."""
+    if packed_key(backend, device) in table.packed:
+        return ()
+    return capture.copy_reasons(device, "a SliceTable of pack_slices used once before")

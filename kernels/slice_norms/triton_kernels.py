@@ -19,7 +19,7 @@ from torch import Tensor
 from ..backend.triton import NAME
 from ..tiles.alignment import common_unit
 from .definition import Prepared
-from .table import SliceTable
+from .table import SliceTable, packed_key
 
 ROWS = 32
 COLUMNS = 128
@@ -55,7 +55,7 @@ def norms(call: Prepared) -> Tensor:
     """
     weight, table = call
     device = weight.device
-    key = (NAME, str(device))
+    key = packed_key(NAME, device)
     cuts = table.packed.get(key)
     if cuts is None:
         cuts = table.packed[key] = pack(table, device)

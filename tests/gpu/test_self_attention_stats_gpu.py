@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("triton_device")]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("channels", (1, 48, 64, 65, 80, 256))
+@pytest.mark.parametrize("channels", (1, 4, 16, 48, 64, 65, 80, 256))
 @pytest.mark.parametrize("tokens", (1, 7, 50, 63, 64, 65, 197, 577))
 def test_self_attention_stats(dtype: torch.dtype, channels: int, tokens: int) -> None:
     q, k = queries_and_keys(3, 5, tokens, channels, dtype)

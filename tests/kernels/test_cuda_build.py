@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -198,6 +199,17 @@ def test_missing_extension(monkeypatch: pytest.MonkeyPatch, error: ImportError, 
         assert kernels.cuda_build_info() is None
     finally:
         _extension._load.cache_clear()
+
+
+def test_a_device_that_failed_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its memory may have been full; one that works is not asked again, since calls are short."""
+    answers = iter(["out of memory", ""])
+    monkeypatch.setattr(_extension, "_usable", set())
+    monkeypatch.setattr(
+        _extension, "extension", lambda: SimpleNamespace(probe=lambda index: next(answers))
+    )
+    assert _extension._device_reasons(3) == ("cuda:3 cannot run tvtfast._cuda: out of memory",)
+    assert _extension._device_reasons(3) == _extension._device_reasons(3) == ()
 
 
 def test_a_failed_launch_names_the_operator(built: None) -> None:
