@@ -31,65 +31,58 @@ ATTENTIONS = (
 )
 """Images, tokens, channels, channels of a head and numbers of heads of attention blocks."""
 SIZES = (None, (7, 9), (3, 2))
+LONGEST_SEGMENT = 140_001
 
 
-def feature_layouts(dtype: torch.dtype, channels: int) -> Iterator[tuple[str, Tensor]]:
+def feature_layouts(
+    dtype: torch.dtype, channels: int, device: str = "cuda"
+) -> Iterator[tuple[str, Tensor]]:
     """Features ``[3, C, 5, 8]`` in every layout the kernels tell apart."""
-    features = torch.randn(3, channels, 5, 8, device="cuda").to(dtype)
+    features = torch.randn(3, channels, 5, 8, device=device).to(dtype)
     yield "planes", features
     yield "channels_last", features.contiguous(memory_format=torch.channels_last)
-    padded = torch.randn(3, channels, 7, 13, device="cuda").to(dtype)
+    padded = torch.randn(3, channels, 7, 13, device=device).to(dtype)
     yield "cropped", padded[:, :, 1:6, 3:11]
-    wide = torch.randn(3, 2 * channels + 1, 5, 16, device="cuda").to(dtype)
+    wide = torch.randn(3, 2 * channels + 1, 5, 16, device=device).to(dtype)
     yield "every other", wide[:, 1::2, :, ::2]
     yield "unaligned", wide.flatten()[1 : 1 + features.numel()].view_as(features)
     yield "expanded", features[:1].expand(3, -1, -1, -1)
 
 
-def segments() -> list[Tensor]:
-    """Tensors of every dtype, empty, one element, unaligned, and longer than a chunk."""
-    pool = torch.randn(50_000, device="cuda")
-    lengths = (0, 1, 3, 31, 197, 4095, 4096, 4097, 20_011)
+def segments(device: str = "cuda") -> list[Tensor]:
+    """Tensors of every dtype, empty, one element, unaligned, longer than one chunk and than 32."""
+    pool = torch.randn(LONGEST_SEGMENT + 3, device=device)
+    lengths = (0, 1, 3, 31, 197, 4095, 4096, 4097, 20_011, LONGEST_SEGMENT)
     parts = [pool[offset : offset + length] for length in lengths for offset in (0, 1, 3)]
     return [part.to(dtype)[skip:] for dtype in DTYPES for part in parts for skip in (0, 1)] + parts
 
 
-def calls() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Every CUDA operator on shapes that reach every kernel."""
+def calls(device: str = "cuda") -> Iterator[tuple[str, Callable[[], object]]]:
+    """Every operator of CUDA C++ on shapes that reach every kernel."""
     for dtype in DTYPES:
         for channels in (1, 24, 200):
-            for layout, x in feature_layouts(dtype, channels):
+            for layout, x in feature_layouts(dtype, channels, device):
                 for size in SIZES:
                     name = f"attention_map {dtype} {layout} C={channels} size={size}"
                     yield name, lambda x=x, size=size: _gradient(x, size)
-    large = torch.randn(1, 8, 64, 80, device="cuda")
+    large = torch.randn(1, 8, 64, 80, device=device)
     yield "attention_map with scratch", lambda: _gradient(large, None)
-    several = torch.randn(1, 640, 16, 16, device="cuda")
+    several = torch.randn(1, 640, 16, 16, device=device)
     yield "attention_map of several blocks", lambda: _gradient(several, None)
-    ragged = [torch.randn(3, width, 5, 8, device="cuda") for width in (1, 24, 200)]
-    teacher = torch.rand(40, device="cuda")
-    for backend in ("auto", "cuda"):
-        yield (
-            f"attention_map_distances {backend}",
-            lambda backend=backend: kernels.attention_map_distances(
-                ragged, teacher, backend=backend
-            ),
-        )
-    yield "segment_norms", lambda: kernels.segment_norms(segments(), backend="cuda")
+    ragged = [torch.randn(3, width, 5, 8, device=device) for width in (1, 24, 200)]
+    teacher = torch.rand(40, device=device)
+    yield (
+        "attention_map_distances",
+        lambda: kernels.attention_map_distances(ragged, teacher, backend="cuda"),
+    )
+    yield "segment_norms", lambda: kernels.segment_norms(segments(device), backend="cuda")
     for shape in ((), (1,), (7,), (5, 6), (2, 3, 4), (4, 3, 5, 7), (0, 5), (300, 1001)):
         for fill in (kernels.indexed_normal_, kernels.indexed_uniform_):
-            target = torch.empty(shape, device="cuda")
+            target = torch.empty(shape, device=device)
             yield (
                 f"{fill.__name__} {shape}",
                 lambda fill=fill, target=target: fill(target, seed=1, name="x", backend="cuda"),
             )
-
-    if not capability.missing():
-        for dtype in DTYPES:
-            for tokens, channels in ((1, 1), (7, 65), (50, 64), (197, 80), (65, 256)):
-                q, k = queries_and_keys(2, 3, tokens, channels, dtype)
-                name = f"self_attention_stats {dtype} N={tokens} D={channels}"
-                yield name, lambda q=q, k=k: joined_stats(q, k)
 
 
 def queries_and_keys(
@@ -111,8 +104,16 @@ def joined_stats(q: Tensor, k: Tensor) -> Tensor:
 
 
 def triton_calls() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Operators that Triton alone serves on a device."""
+    """Operators that Triton alone serves on a device, and one for which it is the fastest."""
+    if not capability.missing():
+        ragged = [torch.randn(3, width, 5, 8, device="cuda") for width in (1, 24, 200)]
+        teacher = torch.rand(40, device="cuda")
+        yield "attention_map_distances", lambda: kernels.attention_map_distances(ragged, teacher)
     for dtype in () if capability.missing() else DTYPES:
+        for tokens, channels in ((1, 1), (7, 65), (50, 64), (197, 80), (65, 256)):
+            q, k = queries_and_keys(2, 3, tokens, channels, dtype)
+            name = f"self_attention_stats {dtype} N={tokens} D={channels}"
+            yield name, lambda q=q, k=k: joined_stats(q, k)
         for rows, length in ((1, 1), (7, 197), (65, 130)):
             x = torch.randn(2, 1 + rows, 1 + length, device="cuda").to(dtype)[:, 1:, 1:]
             for name, operand in (("rows", x), ("columns", x.mT)):
@@ -174,7 +175,7 @@ def joined_dual(dual: list[Tensor]) -> Tensor:
 def _gradient(x: Tensor, size: tuple[int, int] | None) -> Tensor:
     x = x.detach().requires_grad_()
     positions = size[0] * size[1] if size else x.shape[2] * x.shape[3]
-    teacher = torch.rand(positions, device="cuda")
+    teacher = torch.rand(positions, device=x.device)
     distance = kernels.attention_map_distance(x, teacher, size=size, backend="cuda")
     (gradient,) = torch.autograd.grad(distance.sum(), x)
     return gradient

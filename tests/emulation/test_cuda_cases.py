@@ -1,0 +1,3 @@
+"""The cases of ``tests/gpu`` for CUDA C++, without a device."""
+
+from ..gpu.cuda_cases import *  # noqa: F403
