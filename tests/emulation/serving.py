@@ -33,7 +33,6 @@ def serve(patch: pytest.MonkeyPatch, library: Path) -> Emulation:
     patch.setattr(cuda, "_load", lambda: SimpleNamespace(**forward))
     _replace(patch, cuda.tensor_reasons, _tensor_reasons)
     _replace(patch, cuda.queue, lambda device: (0, 0))
-    patch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     stream = SimpleNamespace(synchronize=lambda: None)
     patch.setattr(torch.cuda, "current_stream", lambda device=None: stream)
     return Emulation(library)
@@ -78,7 +77,8 @@ def check_canaries(buffers: list[Tensor], guard: int = GUARD) -> None:
 
 
 def _load(library: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tvtfast._cuda", library)
+    # pybind11 keeps modules by name; under that of the real extension there may be one already.
+    spec = importlib.util.spec_from_file_location(f"emulated_{library.stem}._cuda", library)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
