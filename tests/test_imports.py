@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
         "strategies",
     },
     "growing": {"common", "proxies", "report", "scoring", "spaces"},
-    "training": {"common", "data", "initialization", "models"},
+    "training": {"common", "data", "initialization", "models", "report"},
     "distill": {"common", "data", "initialization", "models", "spaces", "training"},
     "supernet": {"common", "data", "initialization", "models", "proxies", "spaces", "training"},
     "students": {"common", "data", "models", "spaces", "training"},

@@ -30,6 +30,7 @@ COMMANDS = {
     "truth": "collect the accuracies of trained students, for correlate",
     "correlate": "judge proxies by how they rank architectures of known accuracy",
     "calibrate": "learn from a few trained architectures what all others can reach",
+    "watch": "show a run while it works, in a browser of this machine",
     "info": "show versions, machine, and which backend serves which operator",
 }
 

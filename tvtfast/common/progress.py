@@ -6,6 +6,7 @@ Everything goes to standard error; results alone are on standard output.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import Any
@@ -19,13 +20,25 @@ _SILENT = 60.0
 class Progress:
     """Counts what is done and shows nothing; a context manager.
 
+    Args:
+        what: The work, such as ``scoring``.
+        total: Units of the whole work; ``None`` where that is not known.
+        unit: What is counted, in the singular.
+        initial: Units that were done before.
+
     Attributes:
         n: Units that are done.
-        total: Units of the whole work; ``None`` where that is not known.
+        text: What stands beside the count, such as a loss.
+        started: When the work began, on the clock of ``time.monotonic``.
+        thread: The thread that began it.
     """
 
-    def __init__(self, total: int | None, initial: int) -> None:
-        self.total, self.n = total, initial
+    def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.n = self.initial = initial
+        self.text = ""
+        self.started, self.thread = time.monotonic(), threading.get_ident()
+        _UNDER_WAY.append(self)
 
     def update(self, units: int = 1) -> None:
         """So many further units are done."""
@@ -33,15 +46,33 @@ class Progress:
 
     def describe(self, text: str) -> None:
         """What the work is called from now on."""
+        self.what = text
 
     def remark(self, text: str) -> None:
         """What stands beside the count, such as a loss."""
+        self.text = text
 
     def finish(self) -> None:
         """What is left is not going to be done, and the work is at its end."""
+        self.total = self.n
 
     def close(self) -> None:
         """Show nothing further."""
+        if self in _UNDER_WAY:
+            _UNDER_WAY.remove(self)
+
+    @property
+    def seconds(self) -> float:
+        """Since the work began."""
+        return time.monotonic() - self.started
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the end at the pace of up to now; ``None`` where nothing can be told."""
+        done = self.n - self.initial
+        if self.total is None or done <= 0:
+            return None
+        return max(0, self.total - self.n) * self.seconds / done
 
     def __enter__(self) -> Progress:
         return self
@@ -53,6 +84,19 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+_UNDER_WAY: list[Progress] = []
+"""Of all threads, what began last at the end."""
+
+
+def under_way(thread: int | None = None) -> list[Progress]:
+    """Work that has begun and not ended.
+
+    Args:
+        thread: Only that which this thread began, see ``threading.get_ident``.
+    """
+    return [one for one in list(_UNDER_WAY) if thread is None or one.thread == thread]
 
 
 def track(
@@ -68,7 +112,7 @@ def track(
         show: Show it at all.
     """
     if not show:
-        return Progress(total, initial)
+        return Progress(what, total, unit, initial)
     if _is_live():
         return _Bar(what, total, unit, initial)
     return _Lines(what, total, unit, initial)
@@ -87,9 +131,8 @@ class _Lines(Progress):
     twice."""
 
     def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:
-        super().__init__(total, initial)
-        self.what, self.unit, self.text = what, unit, ""
-        self.started, self.told = time.monotonic(), self._tenth()
+        super().__init__(what, total, unit, initial)
+        self.told = self._tenth()
         self.last = self.started
 
     def update(self, units: int = 1) -> None:
@@ -98,15 +141,10 @@ class _Lines(Progress):
             self.told = self._tenth()
             self._tell()
 
-    def describe(self, text: str) -> None:
-        self.what = text
-
-    def remark(self, text: str) -> None:
-        self.text = f", {text}"
-
     def finish(self) -> None:
-        if self.total is not None and self.n < self.total:
-            self.total = self.n
+        ends = self.total is not None and self.n < self.total
+        super().finish()
+        if ends:
             self._tell()
 
     def _tenth(self) -> int:
@@ -115,10 +153,10 @@ class _Lines(Progress):
     def _tell(self) -> None:
         of = "" if self.total is None else f" of {self.total:,}"
         share = "" if self.total is None else f" ({self.n / max(self.total, 1):.0%})"
+        beside = f", {self.text}" if self.text else ""
         self.last = time.monotonic()
-        seconds = self.last - self.started
         print(
-            f"{self.what}: {self.n:,}{of} {self.unit}s{share}, {seconds:.0f} s{self.text}",
+            f"{self.what}: {self.n:,}{of} {self.unit}s{share}, {self.seconds:.0f} s{beside}",
             file=sys.stderr,
             flush=True,
         )
@@ -128,7 +166,7 @@ class _Bar(Progress):
     """tqdm's bar."""
 
     def __init__(self, what: str, total: int | None, unit: str, initial: int) -> None:
-        super().__init__(total, initial)
+        super().__init__(what, total, unit, initial)
         self.bar = _bar_class()(total=total, initial=initial, desc=what, unit=unit)
 
     def update(self, units: int = 1) -> None:
@@ -136,16 +174,20 @@ class _Bar(Progress):
         self.bar.update(units)
 
     def describe(self, text: str) -> None:
+        super().describe(text)
         self.bar.set_description(text)
 
     def remark(self, text: str) -> None:
+        super().remark(text)
         self.bar.set_postfix_str(text, refresh=False)
 
     def finish(self) -> None:
-        self.total = self.bar.total = self.n
+        super().finish()
+        self.bar.total = self.n
         self.bar.refresh()
 
     def close(self) -> None:
+        super().close()
         self.bar.close()
 
 

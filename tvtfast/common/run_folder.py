@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tvtfast.common.board import Board, Painter
 from tvtfast.common.cost import Cost, Meter
 from tvtfast.common.fallbacks import logger
 from tvtfast.common.files import sweep, write_json
@@ -28,6 +29,8 @@ RECORD = "run.json"
 _FORMAT = "tvtfast run"
 
 Recorded = Mapping[str, Any]
+Draw = Callable[[Path, Recorded, dict[str, Any]], object]
+"""Draws a run that works: its folder, its record, and what `Board.look` returns."""
 
 
 class RunError(RuntimeError):
@@ -74,6 +77,7 @@ class RunFolder:
         holds: Whether a folder holds anything of a run that could be lost.
         recorded: Settings of the run in a folder without record, from an earlier version.
         leads: Whether this process speaks for all that work together.
+        draw: Draws the run every few seconds while it works, and at its end.
 
     Attributes:
         path: Where the run is. That is ``given``, unless that is the name that a command made and
@@ -93,9 +97,11 @@ class RunFolder:
         holds: Callable[[Path], bool],
         recorded: Callable[[Path], Recorded | None] | None = None,
         leads: bool = True,
+        draw: Draw | None = None,
     ) -> None:
         self.identity = identity
         self._holds, self._recorded, self._leads = holds, recorded, leads
+        self._draw = draw
         self._configure = given.configure if isinstance(given, CommandFolder) else None
         self.path = self._place(given)
         if isinstance(given, CommandFolder):
@@ -157,8 +163,9 @@ class RunFolder:
                 before = self._check(self.path)
                 record = RunRecord(self.path, self.identity, before)
                 record.write("running")
+            painter = Painter(record.board, self._painted(record))
             try:
-                with _beating(record):
+                with _beating(record), record.board.listening(), painter:
                     self._tell(before)
                     sweep(self.path)
                     if self._configure is not None:
@@ -168,6 +175,12 @@ class RunFolder:
             except BaseException as error:
                 record.failed(error)
                 raise
+            finally:
+                painter.finish()
+
+    def _painted(self, record: RunRecord) -> Callable[[dict[str, Any]], object] | None:
+        draw = self._draw
+        return None if draw is None else lambda shown: draw(self.path, record.content, shown)
 
     def _tell(self, before: Recorded | None) -> None:
         """Say what is not as usual about a run that goes on."""
@@ -212,6 +225,8 @@ class RunRecord:
         results: Plain values that are in the record of a finished run.
         meter: What the run costs, over all its starts; the record has it under ``cost``.
         candidates: How many it compares, where that is what it does.
+        board: What there is to see of the run while it works.
+        content: What was written last.
     """
 
     def __init__(self, folder: Path, identity: Identity, before: Recorded | None = None) -> None:
@@ -219,6 +234,8 @@ class RunRecord:
         self.results: dict[str, Any] = {}
         self.meter = Meter(cost_of(before))
         self.candidates: int | None = None
+        self.board = Board()
+        self.content: Recorded = {}
         self._lock = threading.Lock()
         self._run = {
             "format": _FORMAT,
@@ -235,9 +252,9 @@ class RunRecord:
         results = self.results if status == "finished" else {}
         cost = self.meter.read().to_dict(self.candidates)
         known = {**self._run, "status": status, "heartbeat": now(), "cost": cost}
-        content = {**known, **results, **more}
+        self.content = {**known, **results, **more}
         with self._lock:
-            write_json(self.path, content)
+            write_json(self.path, self.content)
 
     def failed(self, error: BaseException) -> None:
         """The run was stopped by ``error``, which is what is told, whatever becomes of the

@@ -19,6 +19,7 @@ from tvtfast.common.run_folder import RunFolder
 from tvtfast.growing.picks import Pick, nearest, pick, too_few
 from tvtfast.growing.record import TABLE, column, write_family
 from tvtfast.growing.rule import Grown, GrowthRules, GrowthStep, grow_steps
+from tvtfast.report import draw_live
 from tvtfast.scoring.identity import scoring_settings
 from tvtfast.scoring.scorer import Scorer
 from tvtfast.scoring.settings import Scoring
@@ -219,6 +220,8 @@ def grow(
         record = None if run is None else opened.enter_context(run.claimed())
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
         scorer.keep_in(store)
+        if record is not None:
+            record.board.offer("curves", lambda: _curves(steps))
         with track("growing", unit="step", show=given.progress) as bar:
             for step in grow_steps(
                 start,
@@ -270,6 +273,13 @@ def _warn_of_small(
     return small
 
 
+def _curves(steps: Sequence[GrowthStep]) -> dict[str, Any]:
+    """What the page of a growth that works shows: how the model has grown."""
+    grown = [step.model.params / 1e6 for step in list(steps)]
+    axes = {"x_axis": "step of growth", "y_axis": "million parameters"}
+    return {"model of the step": {"x": list(range(len(grown))), "y": grown, **axes}}
+
+
 def _run_folder(
     given: str | os.PathLike[str],
     topology: Any,
@@ -286,4 +296,6 @@ def _run_folder(
         **scoring_settings(setup),
     }
     identity = Identity("grow", settings, moving=("stop_params", "target_params", "tolerance"))
-    return RunFolder(given, identity, holds=lambda folder: (folder / TABLE).exists())
+    return RunFolder(
+        given, identity, holds=lambda folder: (folder / TABLE).exists(), draw=draw_live
+    )

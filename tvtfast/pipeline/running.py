@@ -26,6 +26,7 @@ from tvtfast.pipeline.plan import Plan, TeacherSource, model_options
 from tvtfast.pipeline.reporting import report_run, seconds_of
 from tvtfast.pipeline.stages import ranking_warning
 from tvtfast.pipeline.systems import SYSTEMS, System, system_of
+from tvtfast.report import draw_live
 from tvtfast.spaces import AsViTSpace, InfeasibleError, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.strategies import available, choose
@@ -259,7 +260,7 @@ def run(
         check_classes(how, given, train.num_classes)
         plan = replace(plan, given=given)
     settings = {"system": chosen_system.name, **plan.settings(), **chosen_system.settings(plan)}
-    folder = RunFolder(output_dir, Identity("run", settings), holds=_holds)
+    folder = RunFolder(output_dir, Identity("run", settings), holds=_holds, draw=draw_live)
     plan = replace(plan, folder=folder.path)
     with folder.claimed() as record:
         outcome = chosen_system.run(plan)

@@ -24,6 +24,8 @@ from tvtfast.report.figures.tournament import tournament_figure
 from tvtfast.report.figures.training import accuracy_figure, superformer_figure
 from tvtfast.report.figures.window_gain import window_gain_figure
 from tvtfast.report.growth_report import GrowthReport, PickedModel, write_growth_report
+from tvtfast.report.live.page import LIVE_PAGE, candidate_points, draw_live
+from tvtfast.report.live.server import live_server
 from tvtfast.report.missing import missing_values
 from tvtfast.report.run_content import RunReport, StageSection, TrainedNetwork
 from tvtfast.report.run_report import write_run_report
@@ -32,6 +34,7 @@ from tvtfast.report.tournament_content import Entrant, TournamentReport
 from tvtfast.report.tournament_report import write_tournament_report
 
 __all__ = [
+    "LIVE_PAGE",
     "AttentionPanel",
     "Entrant",
     "GrowthReport",
@@ -44,11 +47,14 @@ __all__ = [
     "TrainedNetwork",
     "accuracy_figure",
     "attention_maps_figure",
+    "candidate_points",
     "confusion_figure",
     "correlation_scatter_figure",
     "cost_facts",
+    "draw_live",
     "front_figure",
     "growth_figure",
+    "live_server",
     "missing_values",
     "nothing_beyond_size",
     "score_distributions_figure",

@@ -7,11 +7,13 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from tvtfast.common.fallbacks import Fallback, fall_back
 from tvtfast.proxies import Proxy
 from tvtfast.scoring.candidates import Candidate
-from tvtfast.scoring.cells import Cell, Entry
+from tvtfast.scoring.cells import Cell, Entry, value_of
+from tvtfast.scoring.race import Array, Rung
 from tvtfast.scoring.store import ScoreStore
 
 Task = tuple[int, Proxy, int]
@@ -48,6 +50,16 @@ class _Column:
         return f"{self.before}{candidate}{self.after}"
 
 
+class RunningRace(Protocol):
+    """What there is to see of a race: see `tvtfast.scoring.race_population.ImageScores`."""
+
+    rungs: list[Rung]
+    alive: Sequence[int]
+    proxies: Sequence[Proxy]
+
+    def so_far(self, name: str) -> Array: ...
+
+
 class Ledger:
     """The cells of one population; every new one goes to the store at once.
 
@@ -62,6 +74,7 @@ class Ledger:
 
     Attributes:
         fallbacks: Fast paths that were left on the way.
+        race: What a race has found up to now, where there is one.
     """
 
     def __init__(
@@ -76,6 +89,7 @@ class Ledger:
         self.population = population
         self.on_done: Callable[[int], object] = lambda count: None
         self.fallbacks: list[Fallback] = []
+        self.race: RunningRace | None = None
         self.seeds_of, self._store = seeds_of, store
         self._texts = [candidate.identity for candidate in population]
         first: dict[str, int] = {}
@@ -225,6 +239,19 @@ class Ledger:
         for seed in self.seeds_of(proxy):
             cells = self._columns[proxy.name, seed].cells
             found.append([cell for first in self._first if (cell := cells[first]) is not None])
+        return found
+
+    def values_so_far(self, name: str) -> list[float]:
+        """Scores with one proxy, means over weight draws; NaN where one is not known yet.
+
+        It may be asked from another thread while scores are entered.
+        """
+        draws = [column.cells for (proxy, _), column in self._columns.items() if proxy == name]
+        found = []
+        for first in self._first:
+            cells = [cells[first] for cells in draws]
+            values = [value_of(cell) for cell in cells if cell is not None]
+            found.append(sum(values) / len(draws) if len(values) == len(draws) else math.nan)
         return found
 
     def seconds_of_values(self, proxy: Proxy) -> list[float]:

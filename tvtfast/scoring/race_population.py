@@ -18,7 +18,7 @@ from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.failures import may_fall_back
 from tvtfast.scoring.joint import JointScorer
 from tvtfast.scoring.ledger import Ledger, Task, value_cell
-from tvtfast.scoring.race import CONFIDENCE, MIN_IMAGES, Array, Race, RaceSummary, race
+from tvtfast.scoring.race import CONFIDENCE, MIN_IMAGES, Array, Race, RaceSummary, Rung, race
 from tvtfast.scoring.ranking import METHODS, Method
 from tvtfast.scoring.setup import Setup
 from tvtfast.scoring.store import ScoreStore
@@ -73,6 +73,10 @@ class ImageScores:
         joint: The scorer of one weight draw, made when something is to be computed.
         store: Where they are kept.
         on_scored: Told the number of images that were scored.
+
+    Attributes:
+        rungs: Rounds that have begun.
+        alive: Candidates of the last of them.
     """
 
     def __init__(
@@ -87,6 +91,8 @@ class ImageScores:
     ) -> None:
         self.proxies, self.seeds_of = proxies, seeds_of
         self.computed: set[int] = set()
+        self.rungs: list[Rung] = []
+        self.alive: Sequence[int] = range(len(ledger.population))
         self._ledger, self._joint, self._store = ledger, joint, store
         self._on_scored = on_scored
         shape = len(ledger.population), images
@@ -106,6 +112,9 @@ class ImageScores:
 
     def __call__(self, rows: Sequence[int], images: Sequence[int]) -> Array:
         """Scores ``[P, K, m]``, higher is better, means over weight draws."""
+        before = self.rungs[-1].images if self.rungs else 0
+        self.alive = rows
+        self.rungs.append(Rung(before + len(images), len(rows)))
         for seed in dict.fromkeys(seed for proxy in self.proxies for seed in self.seeds_of(proxy)):
             self._compute(seed, rows, images)
         return np.stack(
@@ -121,6 +130,19 @@ class ImageScores:
     def of(self, proxy: Proxy, seed: int) -> Array:
         """Scores of one weight draw, ``[n, N]``; NaN where they are not known."""
         return self._scores[proxy.name, seed]
+
+    def so_far(self, name: str) -> Array:
+        """Mean score over the images that a candidate was shown up to now, ``[n]``; NaN where it
+        was shown none."""
+        draws = []
+        for (proxy, seed), scores in self._scores.items():
+            if proxy == name:
+                shown = self._shown[proxy, seed].copy()
+                count = shown.sum(axis=1)
+                total = np.where(shown, scores, 0.0).sum(axis=1)
+                nothing = np.full(len(total), np.nan)
+                draws.append(np.divide(total, count, out=nothing, where=count > 0))
+        return np.asarray(np.mean(draws, axis=0))
 
     def _compute(self, seed: int, rows: Sequence[int], images: Sequence[int]) -> None:
         proxies = [proxy for proxy in self.proxies if seed in self.seeds_of(proxy)]
@@ -186,6 +208,7 @@ def race_ledger(
             setup.store,
             bar.update,
         )
+        ledger.race = scores
         ranked = [proxy for proxy in sums if proxy.name in setup.scored]
         try:
             run, cells = race_population(ledger, ranked, scores, images, top_k, setup.seeds[0])

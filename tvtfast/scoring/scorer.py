@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from tvtfast.models import SpatialFeatures
 from tvtfast.scoring.additive import additive_values
 from tvtfast.scoring.derived import check_derived
 from tvtfast.scoring.evaluator import Evaluator
+from tvtfast.scoring.glance import Glance, glance
 from tvtfast.scoring.identity import around_candidate
 from tvtfast.scoring.inheriting import check_heirs
 from tvtfast.scoring.inputs import CandidateInputs
@@ -111,6 +113,7 @@ class Scorer:
         self._sample = reference_sample(relative_to, setup)
         self.evaluated = 0
         self.fallbacks: list[Fallback] = []
+        self._ledger_now: Ledger | None = None
         self._progress = given.progress
         self._evaluator = Evaluator(
             setup.conditions,
@@ -122,13 +125,18 @@ class Scorer:
             setup.weights,
         )
 
+    def glance(self) -> Glance | None:
+        """The population that is scored at this moment, as far as it is scored; ``None`` where none
+        was begun. It may be asked from another thread."""
+        return None if self._ledger_now is None else glance(self._ledger_now, self.setup)
+
     def keep_in(self, store: ScoreStore) -> None:
         """Keep scores in this store from now on."""
         self.setup = replace(self.setup, store=store)
 
     def __call__(self, candidates: Iterable[Any]) -> ScoreTable:
         """Score a population, see `score`."""
-        with turn():
+        with turn(), self._seen():
             reference = self._scored_reference()
             return self._table(self._scored(candidates), reference=reference)
 
@@ -163,7 +171,7 @@ class Scorer:
             raise ValueError(f"a race is not possible: {reason}; score all candidates instead")
         top_k = checks.whole("top_k", top_k, least=1)
         summary = None
-        with turn():
+        with turn(), self._seen():
             ledger = self._ledger(candidates)
             if ledger.unfinished:
                 summary, computed = race_ledger(
@@ -195,6 +203,15 @@ class Scorer:
         """Summands of the score for some steps, see `tvtfast.scoring.additive.additive_values`."""
         return additive_values(self.setup, steps)
 
+    @contextmanager
+    def _seen(self) -> Iterator[None]:
+        """`glance` sees the population of the block, and no candidate outlives it on that
+        account."""
+        try:
+            yield
+        finally:
+            self._ledger_now = None
+
     def _scored_reference(self) -> ScoreTable | None:
         """What scores are relative to; a sample is scored when it is first needed."""
         if self._reference is None and self._sample:
@@ -213,7 +230,11 @@ class Scorer:
         if setup.weights is not None:
             check_heirs(population, setup.weights)
         around = partial(around_candidate, setup)
-        return Ledger(population, setup.single, setup.seeds_of, around, setup.store, setup.deferred)
+        ledger = Ledger(
+            population, setup.single, setup.seeds_of, around, setup.store, setup.deferred
+        )
+        self._ledger_now = ledger
+        return ledger
 
     def _score_all(self, ledger: Ledger) -> None:
         total = len(ledger.population)

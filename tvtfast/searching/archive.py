@@ -28,6 +28,7 @@ class Archive:
     def __init__(self, space: Space[Any], method: Method) -> None:
         self._space, self._method = space, method
         self._rows: dict[str, int] = {}
+        self._params: list[float] = []
         self._values: list[npt.NDArray[np.float64]] = []
         self._partial: list[npt.NDArray[np.bool_]] = []
         self._generations: list[tuple[list[int], int, dict[str, float]]] = []
@@ -57,8 +58,9 @@ class Archive:
         inside = frame[scored].where(table.violations == 0)
         partial = (table.status[scored] == "partial").to_numpy()
         rows = []
-        for arch, values, estimated in zip(
-            population, inside.to_numpy("float64"), partial, strict=True
+        params = frame["params"].to_numpy("float64", na_value=np.nan).tolist()
+        for arch, values, estimated, size in zip(
+            population, inside.to_numpy("float64"), partial, params, strict=True
         ):
             label = self._space.text(arch)
             row = self._rows.setdefault(label, len(self._rows))
@@ -66,6 +68,7 @@ class Archive:
                 self.architectures.append(arch)
                 self._values.append(values)
                 self._partial.append(estimated)
+                self._params.append(size)
             else:
                 self._values[row], self._partial[row] = values, estimated
             rows.append(row)
@@ -89,6 +92,14 @@ class Archive:
     def remark(self, **notes: float) -> None:
         """Numbers for the line of the population that was entered last."""
         self._generations[-1][2].update(notes)
+
+    def seen(self) -> tuple[list[float], list[float], list[bool], list[str]]:
+        """Parameters, combined score, whether that is an estimate, and text of every architecture,
+        in the order of first proposal; it may be asked from another thread."""
+        scores = self._combined.tolist()
+        rows = len(scores)
+        estimated = [bool(partial.any()) for partial in self._partial[:rows]]
+        return self._params[:rows], scores, estimated, list(self._rows)[:rows]
 
     def _rank(
         self, scored: list[str], higher_is_better: Mapping[str, bool]

@@ -31,6 +31,7 @@ from tvtfast.searching.record import (
 )
 from tvtfast.searching.report import report_search
 from tvtfast.searching.result import SearchResult, framed, order_of
+from tvtfast.searching.watching import SearchView
 from tvtfast.spaces import (
     COUNTS,
     Constraints,
@@ -175,6 +176,8 @@ def search(
             lambda name, rows: tables.setdefault(name, []).extend(rows),
         )
         proposals = get_strategy(strategy)(resolved_space, budget)
+        if record is not None:
+            SearchView(resolved_space, archive, scorer, method).on(record.board)
         with track(
             "searching",
             total=trials,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tvtfast.common.files import write_csv, write_json
 from tvtfast.common.identity import Identity
 from tvtfast.common.run_folder import RunFolder
+from tvtfast.report import draw_live
 from tvtfast.scoring.identity import scoring_settings
 from tvtfast.scoring.ranking import Method
 from tvtfast.scoring.setup import Setup
@@ -38,7 +39,7 @@ def search_folder(given: str | os.PathLike[str], settings: Mapping[str, Any]) ->
         BusyError: Another process searches in it.
     """
     identity = Identity("search", settings, growing=("trials",), moving=("constraints",))
-    return RunFolder(given, identity, holds=_holds)
+    return RunFolder(given, identity, holds=_holds, draw=draw_live)
 
 
 def _holds(folder: Path) -> bool:

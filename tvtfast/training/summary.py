@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -9,6 +10,23 @@ from typing import Any
 from tvtfast.common.progress import track
 
 _NOT_CURVES = ("epoch", "seconds")
+
+
+def curves(history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Losses, accuracies and learning rate over epochs, as the page of a training shows them."""
+    rows = list(history)
+    found = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        kind = next((kind for kind in ("loss", "accuracy", "lr") if kind in name), None)
+        if kind is not None:
+            known = [row for row in rows if name in row]
+            found[name] = {
+                "x": [row["epoch"] for row in known],
+                "y": [row[name] for row in known],
+                "x_axis": "epoch",
+                "y_axis": {"accuracy": "accuracy, %", "lr": "learning rate"}.get(kind, kind),
+            }
+    return found
 
 
 class EpochLog:

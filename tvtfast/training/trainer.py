@@ -29,7 +29,7 @@ from tvtfast.training.objective import Objective
 from tvtfast.training.processes import Team, together
 from tvtfast.training.recipe import DTYPES, Recipe
 from tvtfast.training.stochastic_depth import StochasticDepth
-from tvtfast.training.summary import EpochLog
+from tvtfast.training.summary import EpochLog, curves
 from tvtfast.training.training_folder import DivergedError, TrainingFolder
 
 _TOP = 5
@@ -122,7 +122,8 @@ class Trainer:
         is_done = state.epoch == recipe.epochs and (not self.read_test or self.keeper.is_tested())
         team.wait()
         if not is_done:
-            with self.folder.claimed():
+            with self.folder.claimed() as record:
+                record.board.offer("curves", lambda: curves(state.history))
                 if team.leads:
                     self.splits.say()
                 if state.epoch < recipe.epochs:

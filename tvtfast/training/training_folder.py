@@ -16,6 +16,7 @@ from tvtfast.common.foreign import reading
 from tvtfast.common.identity import Identity
 from tvtfast.common.run_folder import OtherRunError, RunFolder, RunRecord, read_record
 from tvtfast.models import CheckpointError
+from tvtfast.report import draw_live
 from tvtfast.training.kept import Keeper
 from tvtfast.training.sealed_file import load_sealed, save_sealed
 
@@ -76,6 +77,7 @@ class TrainingFolder:
                 holds=lambda path: (path / LAST).exists() or (path / weights).exists(),
                 recorded=lambda path: _recorded(path, weights),
                 leads=leads,
+                draw=draw_live,
             )
         except OtherRunError as error:
             self._explain(Path(given), error)

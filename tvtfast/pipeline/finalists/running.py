@@ -26,6 +26,7 @@ from tvtfast.pipeline.finalists.reporting import report_tournament
 from tvtfast.pipeline.finalists.result import TournamentResult
 from tvtfast.pipeline.finalists.rungs import LEAST
 from tvtfast.pipeline.finalists.training import FOLDER, Trainings
+from tvtfast.report import draw_live
 from tvtfast.scoring import Calibration, ScoreTable
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.training.checking import check_training
@@ -150,7 +151,7 @@ def tournament(
         "teacher fingerprint": loaded and loaded.fingerprint,
         "seed": seed,
     }
-    folder = RunFolder(output_dir, Identity("tournament", settings), holds=_holds)
+    folder = RunFolder(output_dir, Identity("tournament", settings), holds=_holds, draw=draw_live)
     with folder.claimed() as claimed:
         record = Record(folder.path)
         training = Trainings(
