@@ -96,3 +96,23 @@ def test_a_race_shows_who_is_still_in_it(monkeypatch, teacher):
     best = {state for _, state in sorted(zip(last["scores"], last["states"], strict=True))[-2:]}
     assert best == {"racing"}
     assert scorer.glance() is None
+
+
+def test_the_course_of_a_search_goes_to_those_who_keep_curves(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = tvtfast.search(
+        "pit",
+        proxies=("weight_norm",),
+        strategy=tvtfast.strategies.Evolution(population=4),
+        trials=8,
+        run_dir=tmp_path,
+        tensorboard=True,
+        **MODEL,
+    )
+    kept = EventAccumulator(str(tmp_path))
+    kept.Reload()
+    points = kept.Scalars("best")
+    assert [point.step for point in points] == found.trace["evaluations"].tolist()
+    assert {"best", "mean"} <= set(kept.Tags()["scalars"])

@@ -25,6 +25,7 @@ from tvtfast.cli.output import Report, places, wrapped
 from tvtfast.cli.parsing import Parser
 from tvtfast.cli.superformers import add_superformer_options, settle
 from tvtfast.cli.tables import candidate_rows, candidates_table, counted
+from tvtfast.cli.trackers import add_tracker_options
 from tvtfast.spaces import describe_windows
 from tvtfast.spaces import get as get_space
 
@@ -88,6 +89,7 @@ def parser() -> Parser:
     )
     parser.add_argument("--top-k", type=int, default=10, help="the best that a race finds")
     add_window_options(parser)
+    add_tracker_options(parser)
     parser.choices["strategy"] = strategies.available()
     parser.add_argument(
         "--output-dir",
@@ -134,6 +136,8 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         racing=cfg.racing,
         top_k=cfg.top_k,
         run_dir=folder,
+        tensorboard=cfg.tensorboard,
+        wandb=cfg.wandb,
         **arguments,
     )
     steps = {

@@ -14,6 +14,7 @@ from tvtfast.cli.choices import DATA_SETS
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.teachers import given_teacher, say
+from tvtfast.cli.trackers import add_tracker_options
 from tvtfast.common.run_folder import CommandFolder
 from tvtfast.data import SEARCH_SPLIT
 from tvtfast.data.placed import AUGMENTATIONS
@@ -241,9 +242,7 @@ def add_recipe_options(parser: Parser, recipe: Recipe) -> None:
         default=False,
         help="keep last.pt when the training has ended, so that it can go on to more epochs",
     )
-    training.add_argument(
-        "--tensorboard", type=bool, default=False, help="write TensorBoard's event files, too"
-    )
+    add_tracker_options(training)
 
 
 def _preset(cfg: Namespace) -> dict[str, Any]:
@@ -298,6 +297,7 @@ def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) ->
         "seed": cfg.seed,
         "device": cfg.device,
         "tensorboard": cfg.tensorboard,
+        "wandb": cfg.wandb,
         "keep_state": cfg.keep_state,
         "progress": not cfg.quiet,
     }

@@ -93,6 +93,7 @@ def distill(
     workers: int = 0,
     progress: bool = False,
     tensorboard: bool = False,
+    wandb: str | None = None,
     keep_state: bool = False,
     read_test: bool = True,
     **model_options: Any,
@@ -135,6 +136,7 @@ def distill(
         workers: Processes that load images; the result does not depend on it.
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
+        wandb: The project of Weights & Biases that keeps the curves, too.
         keep_state: Keep ``last.pt`` when the training has ended; the same call with more epochs
             then goes on from it, under the learning rates of that many.
         read_test: Read the test images at the end. ``False``, which needs ``keep_state``, leaves
@@ -241,6 +243,7 @@ def distill(
             workers=workers,
             progress=progress,
             tensorboard=tensorboard,
+            wandb=wandb,
             keep_state=keep_state,
             read_test=read_test,
         ).run()

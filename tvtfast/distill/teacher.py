@@ -48,6 +48,7 @@ def train_teacher(
     workers: int = 0,
     progress: bool = False,
     tensorboard: bool = False,
+    wandb: str | None = None,
     keep_state: bool = False,
 ) -> Teacher:
     """Train a ConvNet from scratch and keep its best weights as a teacher folder.
@@ -73,6 +74,7 @@ def train_teacher(
         workers: Processes that load images; the result does not depend on it.
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
+        wandb: The project of Weights & Biases that keeps the curves, too.
         keep_state: Keep ``last.pt`` when the training has ended; the same call with more epochs
             then goes on from it, under the learning rates of that many.
 
@@ -131,6 +133,7 @@ def train_teacher(
             workers=workers,
             progress=progress,
             tensorboard=tensorboard,
+            wandb=wandb,
             keep_state=keep_state,
         ).run()
         processes.wait()

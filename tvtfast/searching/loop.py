@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from tvtfast.common.cost import Meter
 from tvtfast.common.progress import track
+from tvtfast.common.trackers import tracked
 from tvtfast.scoring.constraints import unreached
 from tvtfast.scoring.judged import judgement
 from tvtfast.scoring.ranking import Method, rank_population
@@ -31,7 +32,7 @@ from tvtfast.searching.record import (
 )
 from tvtfast.searching.report import report_search
 from tvtfast.searching.result import SearchResult, framed, order_of
-from tvtfast.searching.watching import SearchView
+from tvtfast.searching.watching import SearchView, tell
 from tvtfast.spaces import (
     COUNTS,
     Constraints,
@@ -62,6 +63,8 @@ def search(
     racing: bool | None = None,
     top_k: int = 10,
     run_dir: str | os.PathLike[str] | None = None,
+    tensorboard: bool = False,
+    wandb: str | None = None,
     scoring: Scoring | None = None,
     **settings: Any,
 ) -> SearchResult:
@@ -106,6 +109,10 @@ def search(
             keeps everything in memory. It holds one search: everything that the result depends on
             is in ``run.json``, and any other search is refused. More trials go on in it, and so
             does one with other windows of scores, which replaces the results.
+        tensorboard: Write TensorBoard's event files into ``run_dir``: the columns of ``trace.csv``
+            over the candidates that were proposed.
+        wandb: A project of Weights & Biases that keeps the same curves; ``WANDB_MODE=offline``
+            keeps them on this machine.
         scoring: What candidates are scored with; default the defaults of
             `tvtfast.scoring.Scoring`. Its seed is that of the strategy's draws, too.
         **settings: Fields of `tvtfast.scoring.Scoring` on top, such as ``proxies``, ``teacher``,
@@ -176,6 +183,9 @@ def search(
             lambda name, rows: tables.setdefault(name, []).extend(rows),
         )
         proposals = get_strategy(strategy)(resolved_space, budget)
+        trackers = opened.enter_context(
+            tracked(folder, tensorboard=tensorboard, wandb=wandb, settings=asked)
+        )
         if record is not None:
             SearchView(resolved_space, archive, scorer, method).on(record.board)
         with track(
@@ -187,7 +197,9 @@ def search(
 
             def keep() -> None:
                 if folder is not None:
-                    write_trace(folder, archive.trace())
+                    trace = archive.trace()
+                    write_trace(folder, trace)
+                    tell(trackers, trace)
                 bar.update(len(archive) - bar.n)
 
             table, answer = _explore(proposals, archive, score, notes, keep, timings)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tvtfast.common.board import Board
+from tvtfast.common.trackers import Tracker
 from tvtfast.report import candidate_points
 from tvtfast.scoring.glance import Glance
 from tvtfast.scoring.ranking import Method, combine
@@ -90,3 +92,19 @@ def trace_curves(trace: pd.DataFrame) -> dict[str, Any]:
         }
         for name, column in lines.items()
     }
+
+
+def tell(trackers: Sequence[Tracker], trace: pd.DataFrame) -> None:
+    """Hand the last population of a trace to those who keep curves, over the candidates that were
+    proposed.
+
+    Scores are on the scale of that moment, as in ``trace.csv`` of that moment.
+    """
+    last = trace.iloc[-1]
+    points = {
+        name: float(value)
+        for name, value in last.items()
+        if name not in ("generation", "evaluations") and np.isfinite(value)
+    }
+    for tracker in trackers:
+        tracker.add(points, int(last["evaluations"]))

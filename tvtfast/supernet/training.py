@@ -84,6 +84,7 @@ def train_superformer(
     workers: int = 0,
     progress: bool = False,
     tensorboard: bool = False,
+    wandb: str | None = None,
     keep_state: bool = False,
     **model_options: Any,
 ) -> FinishedTraining:
@@ -124,6 +125,7 @@ def train_superformer(
         workers: Processes that load images; the result does not depend on it.
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
+        wandb: The project of Weights & Biases that keeps the curves, too.
         keep_state: Keep ``last.pt`` when the training has ended; the same call with more epochs
             then goes on from it, under the learning rates of that many.
         **model_options: ``img_size``, ``patch_size``, ``in_chans`` (`tvtfast.spaces.ModelOptions`).
@@ -225,6 +227,7 @@ def train_superformer(
             workers=workers,
             progress=progress,
             tensorboard=tensorboard,
+            wandb=wandb,
             keep_state=keep_state,
             keep_last=True,
         ).run()

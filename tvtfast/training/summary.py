@@ -1,13 +1,13 @@
-"""What a person sees of a training: a progress bar, and curves in TensorBoard."""
+"""What a person sees of a training: a progress bar, and curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from tvtfast.common.progress import track
+from tvtfast.common.trackers import Tracker
 
 _NOT_CURVES = ("epoch", "seconds")
 
@@ -33,31 +33,25 @@ class EpochLog:
     """Progress of one training; a context manager.
 
     Args:
-        folder: Where TensorBoard's event files go.
         name: What is trained on.
         epochs: Epochs of the whole training.
         steps: Steps per epoch.
         done: Epochs that are done already.
         progress: Show a progress bar.
-        tensorboard: Write event files.
-
-    Raises:
-        ModuleNotFoundError: TensorBoard is asked for and not installed.
+        trackers: Who else keeps the curves.
     """
 
     def __init__(
         self,
-        folder: Path,
         name: str,
         epochs: int,
         steps: int,
         done: int,
         *,
         progress: bool,
-        tensorboard: bool,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
-        self.steps, self.done = steps, done
-        self.curves: Any = _writer(folder, done) if tensorboard else None
+        self.steps, self.done, self.trackers = steps, done, trackers
         self.what = f"training on {name}"
         self.bar = track(
             self.what, total=epochs * steps, unit="step", initial=done * steps, show=progress
@@ -73,10 +67,9 @@ class EpochLog:
         self.done += 1
         found = f"{row['accuracy']:.1f} % held out " if "accuracy" in row else ""
         self.bar.describe(f"{self.what}, {found}after epoch {self.done}")
-        if self.curves is not None:
-            for name, value in row.items():
-                if name not in _NOT_CURVES:
-                    self.curves.add_scalar(name, value, self.done)
+        points = {name: value for name, value in row.items() if name not in _NOT_CURVES}
+        for tracker in self.trackers:
+            tracker.add(points, self.done)
 
     def __enter__(self) -> EpochLog:
         return self
@@ -88,16 +81,3 @@ class EpochLog:
         trace: TracebackType | None,
     ) -> None:
         self.bar.close()
-        if self.curves is not None:
-            self.curves.close()
-
-
-def _writer(folder: Path, done: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            "TensorBoard is not installed; pip install 'tvtfast[tensorboard]', or train without it "
-            "(the same curves are in log.csv)"
-        ) from error
-    return SummaryWriter(folder, purge_step=done + 1)

@@ -16,6 +16,7 @@ from tvtfast.common.cost import resident_peak
 from tvtfast.common.fallbacks import logger
 from tvtfast.common.memory import device_peak
 from tvtfast.common.torchvision import ensure_torchvision
+from tvtfast.common.trackers import tracked
 from tvtfast.data import Splits, VisionDataset
 from tvtfast.training.kept import Keeper, Kept
 from tvtfast.training.loading import (
@@ -56,6 +57,7 @@ class Trainer:
         workers: Processes that load images; the result does not depend on it.
         progress: Show a progress bar.
         tensorboard: Write TensorBoard's event files beside the log.
+        wandb: The project of Weights & Biases that keeps the curves, too.
         keep_last: Keep the weights of the last epoch, whether it was the best or not.
         keep_state: Keep the state when the training has ended, for more epochs later.
         read_test: Read the test images at the end; else they are left for a training of more
@@ -73,6 +75,7 @@ class Trainer:
     workers: int = 0
     progress: bool = False
     tensorboard: bool = False
+    wandb: str | None = None
     keep_last: bool = False
     keep_state: bool = False
     read_test: bool = True
@@ -148,16 +151,24 @@ class Trainer:
         recipe, team, held_out = self.recipe, self.team, self.splits.held_out
         evaluated = None if held_out is None else self._evaluated(held_out)
         wrapped = team.wrap(self.objective, partial=self.objective.partial)
-        log = EpochLog(
+        kept = tracked(
             self.folder.path,
-            self.splits.train.name,
-            recipe.epochs,
-            len(sampler),
-            state.epoch,
-            progress=self.progress and team.leads,
             tensorboard=self.tensorboard and team.leads,
+            wandb=self.wandb if team.leads else None,
+            done=state.epoch,
+            settings=self.folder.settings,
         )
-        with log:
+        with (
+            kept as trackers,
+            EpochLog(
+                self.splits.train.name,
+                recipe.epochs,
+                len(sampler),
+                state.epoch,
+                progress=self.progress and team.leads,
+                trackers=trackers,
+            ) as log,
+        ):
             while state.epoch < recipe.epochs:
                 begin = time.perf_counter()
                 sampler.epoch = state.epoch
