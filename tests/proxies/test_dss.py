@@ -13,7 +13,7 @@ import tvtfast
 from tvtfast import proxies, spaces
 from tvtfast.models import UnsupportedModelError
 from tvtfast.proxies import UndefinedScoreError
-from tvtfast.proxies.nuclear_norms import nuclear_norms
+from tvtfast.proxies.nuclear_norms import known_nuclear_norms, nuclear_norms, tolerance
 
 
 def candidate(space, seed=0):
@@ -117,3 +117,64 @@ def test_nuclear_norms_of_any_shapes():
         nuclear_norms([])
     with pytest.raises(ValueError, match=r"matrix 1 has shape \[3\]"):
         nuclear_norms([matrices[0], torch.zeros(3)])
+
+
+def low_rank(shape, rank, noise, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(rank)
+    rows, columns = (
+        torch.randn(side, rank, generator=generator, dtype=torch.float64) for side in shape
+    )
+    rest = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return (rows @ columns.T + noise * rest).to(dtype)
+
+
+@pytest.mark.parametrize("shape", [(70, 90), (90, 70), (64, 64)])
+@pytest.mark.parametrize(
+    ("rank", "noise"), [(1, 0), (3, 0), (16, 0), (3, 1e-6), (3, 1e-2), (20, 0)]
+)
+def test_matrices_of_low_rank_and_those_that_only_seem_so(shape, rank, noise):
+    matrix = low_rank(shape, rank, noise)
+    expected = torch.linalg.svdvals(matrix.double()).sum().item()
+    # the bound of the subspace, and the rounding of as many singular values
+    bound = tolerance(torch.float32) + min(shape) * torch.finfo(torch.float32).eps
+    assert nuclear_norms([matrix]).item() == pytest.approx(expected, rel=bound)
+
+
+def test_a_subspace_is_taken_where_it_is_enough(monkeypatch):
+    seen = []
+    svdvals = torch.linalg.svdvals
+    monkeypatch.setattr(
+        torch.linalg, "svdvals", lambda x: seen.append(tuple(x.shape)) or svdvals(x)
+    )
+    matrices = [low_rank((80, 90), 3, 0), low_rank((80, 90), 3, 1e-2), low_rank((80, 90), 3, 0)]
+    norms = nuclear_norms(matrices)
+    assert seen.count((16, 90)) == 3 and seen.count((1, 80, 90)) == 1
+    assert norms[0] == norms[2]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_sizes_at_the_ends_of_fp32(scale):
+    matrix = low_rank((80, 90), 3, 1e-3)
+    found = nuclear_norms([matrix, matrix * scale])
+    assert (found[1] / found[0]).item() == pytest.approx(scale, rel=1e-4)
+
+
+def test_known_norms_are_computed_once_and_are_those_of_their_matrix():
+    known = {}
+    one, other = low_rank((80, 90), 20, 0), low_rank((80, 90), 21, 0)
+    first = known_nuclear_norms([one, other, one.clone()], known)
+    assert len(known) == 2 and first[0] == first[2] != first[1]
+    assert first.tolist() == nuclear_norms([one, other, one]).tolist()
+    for key in known:
+        known[key] = 7.0
+    assert known_nuclear_norms([one.mT.contiguous().mT, other], known).tolist() == [7.0, 7.0]
+    assert known_nuclear_norms([one.double()], known).item() == pytest.approx(first[0].item())
+
+
+def test_candidates_that_share_weights_have_the_scores_they_have_alone():
+    space = spaces.get("pit")
+    archs = space.sample(3, 0)
+    together = tvtfast.score(archs, space=space, proxies="dss", img_size=32)["dss"]
+    for arch, found in zip(archs, together, strict=True):
+        module = tvtfast.build(arch, space=space, img_size=32).double()
+        assert found == pytest.approx(published(module), rel=1e-4)

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 from tvtfast.models import UnsupportedModelError, temporary_mode
 from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
 from tvtfast.proxies.network import ZERO_CLASSIFIER, input_shape, like_weights, logits_of
-from tvtfast.proxies.nuclear_norms import nuclear_norms
+from tvtfast.proxies.nuclear_norms import known_nuclear_norms, nuclear_norms
 
 _ATTENTION = {"attn", "attention", "self_attention", "self_attn"}
 _PROJECTIONS = {"qkv", "q", "k", "v", "kv", "query", "key", "value", "in_proj_weight"}
+_KNOWN: dict[str, float] = {}
+"""Nuclear norms of weights that were met: candidates share weights, and theirs come again."""
 
 
 def dss(module: nn.Module, *, img_size: int | tuple[int, int]) -> Tensor:
@@ -60,13 +62,14 @@ def dss(module: nn.Module, *, img_size: int | tuple[int, int]) -> Tensor:
         output = torch.func.functional_call(module, state, (ones,))
         total = logits_of(module, output).sum()
         gradients = torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True)
-    if not all(gradient.isfinite().all() for gradient in gradients):
+    if not all(g.sum().isfinite() or g.isfinite().all() for g in gradients):
         raise UndefinedScoreError("gradients with absolute weights are NaN or infinite")
     pairs = [(w.detach(), g) for w, g in zip(weights, gradients, strict=True)]
     diverse, salient = pairs[: len(attention)], pairs[len(attention) :]
-    norms = nuclear_norms([matrix for pair in diverse for matrix in pair]).view(-1, 2)
-    saliency = sum(((w * g).abs().double().sum() for w, g in salient), norms.new_zeros(()))
-    score = norms.prod(dim=1).sum() + saliency
+    of_weights = known_nuclear_norms([w for w, _ in diverse], _KNOWN)
+    of_gradients = nuclear_norms([g for _, g in diverse])
+    saliency = sum(((w * g).abs().double().sum() for w, g in salient), of_weights.new_zeros(()))
+    score = of_weights @ of_gradients + saliency
     if not score:
         raise UndefinedScoreError(f"no gradient reaches a weight; {ZERO_CLASSIFIER}")
     return score
@@ -99,5 +102,7 @@ register(
         needs=frozenset({"weights", "gradients"}),
         description="synaptic diversity of attention and saliency of other weights (TF-TAS, "
         "CVPR 2022)",
+        version=2,
+        read_only=True,
     )
 )
