@@ -11,6 +11,7 @@ from torch import nn
 
 from tvtfast.initialization import ParameterInit, initialize_
 from tvtfast.models.candidate import CandidateModel
+from tvtfast.models.modes import NoInitialization
 from tvtfast.models.registry import model_of
 from tvtfast.spaces import ModelOptions, Reference, Space, reference, references
 from tvtfast.spaces import get as get_space
@@ -44,7 +45,7 @@ def blank(
         )
     resolved = ModelOptions.of(**options)
     resolved_space.check_form(resolved)
-    with torch.device("meta"):
+    with torch.device("meta"), NoInitialization():
         return model(decoded, resolved_space, resolved)
 
 
