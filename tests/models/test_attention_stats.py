@@ -11,7 +11,7 @@ import tvtfast
 from tvtfast import spaces
 from tvtfast.kernels.self_attention_stats.definition import STATISTICS
 from tvtfast.models import attention_stats
-from tvtfast.models.blocks import relative_distances
+from tvtfast.models.relative_positions import relative_distances
 
 
 def recorded_inputs(model, names, images):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tvtfast.models.relative_positions import relative_channels, relative_position_attention
 from tvtfast.models.timm_parts import drop_path, mlp
 
 LAYER_NORM_EPS = 1e-6
@@ -80,25 +79,18 @@ class RelativePositionAttention(Attention):
     def queries_and_keys(self, x: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Vectors ``[B, H, T, *]`` whose products, times ``scale``, are the logits.
 
-        The key's part in ``r(i, j)`` is whether it is a prefix token, its row and its column. What
-        query i gives to each, ``q_i . V[dy]`` and ``q_i . H[dx]``, becomes a channel of the query,
-        and the key has a 1 in the channels of its own.
+        What query i gives to the row and the column of a key, ``q_i . V[dy]`` and ``q_i . H[dx]``,
+        becomes a channel of the query, and the key has a 1 in the channels of its own, see
+        `tvtfast.models.relative_positions.relative_channels`.
         """
         q, k, _ = self._heads(x)
-        (height, width), tokens = grid, x.shape[1]
-        last = tokens - height * width - 1  # of the prefix tokens; a candidate has one or two
-        rows, columns = relative_distances(grid, tokens, self.max_distance, x.device)
-        patch = torch.arange(height * width, device=x.device)
-        # The last prefix token stands for all of them, one key for its row or column.
-        places = (
-            (self.key_rows, rows[:, last::width], patch // width),
-            (self.key_columns, columns[:, last : last + width + 1], patch % width),
-        )
         queries, keys = [q], [k]
-        for vectors, distance, place in places:
+        channels = relative_channels(grid, x.shape[1], self.max_distance, x.device)
+        for vectors, (distance, own) in zip(
+            (self.key_rows, self.key_columns), channels, strict=True
+        ):
             shape = (*q.shape[:-1], distance.shape[1])
             queries.append((q @ vectors.T).gather(-1, distance.expand(shape)))
-            own = F.one_hot(F.pad(place + 1, (last + 1, 0)), distance.shape[1])
             keys.append(own.to(k.dtype).expand(shape))
         return torch.cat(queries, dim=-1), torch.cat(keys, dim=-1)
 
@@ -108,49 +100,6 @@ class RelativePositionAttention(Attention):
         mixed = relative_position_attention(q, k, v, tables, grid)
         projected: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return projected
-
-
-def relative_position_attention(
-    q: Tensor, k: Tensor, v: Tensor, tables: Sequence[Tensor], grid: tuple[int, int]
-) -> Tensor:
-    """The attention of `RelativePositionAttention`, ``[B, H, T, D] -> [B, H, T, D]``.
-
-    Args:
-        q: Queries.
-        k: Keys.
-        v: Values.
-        tables: ``[2 max_distance + 2, D]`` each, for rows and columns of keys, then of values.
-        grid: Height and width of the token grid; tokens before it are prefix tokens.
-    """
-    key_rows, key_columns, value_rows, value_columns = tables
-    distances = len(key_rows)
-    rows, columns = relative_distances(grid, q.shape[-2], distances // 2 - 1, q.device)
-    shape = (*q.shape[:-1], q.shape[-2])
-    rows, columns = rows.expand(shape), columns.expand(shape)
-    bias = (q @ key_rows.T).gather(-1, rows) + (q @ key_columns.T).gather(-1, columns)
-    attention = ((q @ k.transpose(-2, -1) + bias) * q.shape[-1] ** -0.5).softmax(dim=-1)
-    buckets = attention.new_zeros((*attention.shape[:-1], distances))
-    mixed = attention @ v + buckets.scatter_add(-1, rows, attention) @ value_rows
-    return mixed + buckets.scatter_add(-1, columns, attention) @ value_columns
-
-
-def relative_distances(
-    grid: tuple[int, int], tokens: int, max_distance: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Row and column distance index of every pair of tokens, ``[T, T]`` int64 each.
-
-    Entry 0 stands for pairs with a prefix token; distance ``d`` is ``d + max_distance + 1``.
-    """
-    height, width = grid
-    prefix = tokens - height * width
-    position = torch.arange(height * width, device=device)
-
-    def table(coordinate: Tensor) -> Tensor:
-        distance = coordinate[None, :] - coordinate[:, None]
-        index = distance.clamp(-max_distance, max_distance) + max_distance + 1
-        return F.pad(index, (prefix, 0, prefix, 0))
-
-    return table(position // width), table(position % width)
 
 
 def layer_norm(dim: int, eps: float | None) -> nn.LayerNorm:

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from tvtfast import kernels
 from tvtfast.models import UnsupportedModelError
-from tvtfast.models.blocks import relative_position_attention
 from tvtfast.models.vitas_twins import MERGING_NORM_EPS, unwindowed, windows
 from tvtfast.population.bank import WeightBank
+from tvtfast.population.relative_attention import added_channels, relative_attention
 from tvtfast.spaces.steps import MLP, Embedding, Matrix, Pooling, SelfAttention, Step
 from tvtfast.spaces.twins_steps import (
     LocalAttention,
@@ -140,11 +140,9 @@ def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
     parts = qkv[..., : step.inner]
     if not step.relative_positions:
         return kernels.packed_attention(parts.flatten(2), step.heads)
-    q, k, v = parts.unflatten(-1, (step.heads, step.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
     shape = (step.relative_positions, step.head_dim)
     tables = [bank.table(f"{step.name}attn.{name}", shape) for name in _RELATIVE_TABLES]
-    mixed = relative_position_attention(q, k, v, tables, step.grid)
-    return mixed.transpose(1, 2).flatten(2)
+    return relative_attention(parts.flatten(2), step.heads, tables, step.grid)
 
 
 def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
@@ -306,9 +304,9 @@ def _mlp_values(step: MLP, alternatives: int) -> int:
 
 
 def _self_attention_values(step: SelfAttention, alternatives: int) -> int:
-    squares = 8 * step.heads * step.tokens if step.relative_positions else 0
+    wide = step.inner + step.heads * added_channels(step.grid) if step.relative_positions else 0
     fused = 4 * step.inner + _results(step, alternatives)
-    return 2 * step.dim + max(8 * step.inner + squares, fused)
+    return 2 * step.dim + max(8 * step.inner + 5 * wide, fused)
 
 
 def _local_attention_values(step: LocalAttention, alternatives: int) -> int:
