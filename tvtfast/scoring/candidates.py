@@ -21,6 +21,7 @@ from tvtfast.models import (
 )
 from tvtfast.models.named import is_timm
 from tvtfast.scoring.cells import canonical
+from tvtfast.scoring.own_space import space_definition
 from tvtfast.scoring.timm_candidate import timm_candidate
 from tvtfast.spaces import ModelOptions, Space
 
@@ -171,7 +172,10 @@ def as_candidates(
     found: list[Candidate] = []
     surroundings = ""
     if space is not None:
-        surroundings = canonical({"options": options.identity, "space": space.name})[1:-1]
+        around = {"options": options.identity, "space": space.name}
+        if definition := space_definition(space):
+            around["space_definition"] = definition
+        surroundings = canonical(around)[1:-1]
     for index, entry in enumerate(given):
         if isinstance(entry, nn.Module):
             refuse_supernet(entry, f"candidate {index}")

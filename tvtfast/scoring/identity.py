@@ -11,6 +11,7 @@ import torch
 from tvtfast.common.imports import imported
 from tvtfast.proxies import DerivedProxy, Proxy
 from tvtfast.scoring.cells import canonical
+from tvtfast.scoring.own_space import space_definition
 from tvtfast.scoring.setup import Setup
 
 _CANDIDATE = "candidate"
@@ -84,6 +85,7 @@ def scoring_settings(setup: Setup) -> dict[str, Any]:
     batch, teacher, drawn = setup.batch, setup.teacher, setup.redraw_from
     normalization = None if batch is None else batch.normalization
     reader = setup.feature_fn
+    definition = None if setup.space is None else space_definition(setup.space)
     return {
         "proxies": [*(p.name for p in setup.single), *(p.name for p in setup.combined)],
         "scored": {
@@ -110,6 +112,7 @@ def scoring_settings(setup: Setup) -> dict[str, Any]:
         "features": reader and getattr(reader, "__qualname__", type(reader).__name__),
         "model_options": setup.options.identity,
         **({} if setup.weights is None else {"weights_fingerprint": setup.weights.fingerprint}),
+        **({} if definition is None else {"space_definition": definition}),
     }
 
 

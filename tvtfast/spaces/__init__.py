@@ -27,6 +27,7 @@ from tvtfast.spaces.registry import (
     all_spaces,
     available,
     get,
+    is_built_in,
     register,
     space_of_folder,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "default_patch_size",
     "describe_windows",
     "get",
+    "is_built_in",
     "layer_pieces",
     "parse_constraints",
     "parse_windows",

@@ -74,6 +74,11 @@ def space_of_folder(folder: str | os.PathLike[str], name: str) -> Space[Any]:
     return space
 
 
+def is_built_in(space: Space[Any]) -> bool:
+    """Whether a space is one that tvtfast brings along, so that its name says all of it."""
+    return bool(_BUILT_IN.get(space.name) == space)
+
+
 def _enter(name: str, brought: Any) -> None:
     """Register what a package brings along, unless its module did."""
     if not isinstance(brought, Space):
@@ -96,3 +101,4 @@ for _space in (
     *vitas_twins.SPACES,
 ):
     register(_space)
+_BUILT_IN = dict(_spaces)
