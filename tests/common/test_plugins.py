@@ -15,7 +15,8 @@ import tvtfast
 from tvtfast import proxies, spaces, strategies
 from tvtfast.cli import main
 from tvtfast.common.identity import Identity
-from tvtfast.common.imports import ModuleImportError, imported, importing
+from tvtfast.common.imports import ModuleImportError, import_words, imported, importing
+from tvtfast.pipeline import reporting
 
 TABLES = {
     "tvtfast.spaces.registry._spaces": spaces.PLUGINS,
@@ -208,6 +209,12 @@ def test_the_command_line_knows_what_a_file_registers(site, tmp_path, capsys, mo
     with importing(["my_names"]):
         assert imported() == {"my_names": digest}
         assert Identity("search", {}).settings == {"imports": {"my_names": digest}}
+        plan = SimpleNamespace(folder=tmp_path / "a run")
+        student = SimpleNamespace(folder=tmp_path / "a run" / "student")
+        commands = reporting._commands(plan, SimpleNamespace(student=student))
+        assert len(commands) == 2
+        assert all(text.endswith(" --import my_names") for text in commands.values())
+    assert import_words() == []
 
 
 def test_a_change_of_a_module_or_of_what_it_imports_is_another_run(site, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import torch
 import tvtfast
 from tvtfast.common.run_folder import OtherRunError
 from tvtfast.distill import TrainingError, distill
+from tvtfast.distill.subject import _remark
 from tvtfast.models import CheckpointError, load_student
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -290,9 +291,11 @@ def test_best_json_brings_space_and_options(small, tmp_path):
 
 def test_an_architecture_that_no_search_proposes_is_trained_and_loaded(small, tmp_path, caplog):
     arch = {"hidden_dim": 24, "depth": 2, "mlp_ratio": [3.0, 1.5], "num_heads": [3, 4]}
-    trained = small.train(
-        tmp_path / "x", plain=True, student=arch, images=32, epochs=1, patch_size=8
-    )
+    _remark.cache_clear()
+    for epochs in (1, 2):  # of one training that goes on, as in a tournament
+        trained = small.train(
+            tmp_path / "x", plain=True, student=arch, images=32, epochs=epochs, patch_size=8
+        )
     notes = [record.getMessage() for record in caplog.records if "propose" in record.getMessage()]
     assert notes == [
         "the architecture is none that a search of 'test-small' would propose (hidden_dim is 24; "

@@ -7,8 +7,8 @@ from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
-from tvtfast.cli.parsing import IMPORT
 from tvtfast.cli.superformers import INHERITED, superformer_folder
+from tvtfast.common.imports import import_words
 
 _WINDOW = ("min_flops_limits", "flops_limits", "min_macs_limits", "macs_limits")
 _TEACHER = ("teacher", "teacher_checkpoint", "teacher_pretrained")
@@ -17,7 +17,7 @@ _TEACHER = ("teacher", "teacher_checkpoint", "teacher_pretrained")
 def search_superformer(cfg: Namespace, folder: Path) -> str:
     """Search a superformer inside the window that it was trained for; all else is in its folder."""
     named = ["tvtfast", "search", "--supernet", str(folder), "--proxies", INHERITED]
-    return shlex.join([*named, *_given(cfg, (*_WINDOW, "device")), *_imports(cfg)])
+    return shlex.join([*named, *_given(cfg, (*_WINDOW, "device")), *import_words()])
 
 
 def train_winner(cfg: Namespace, folder: Path, *, taught: bool) -> str | None:
@@ -35,7 +35,7 @@ def train_winner(cfg: Namespace, folder: Path, *, taught: bool) -> str | None:
     named = ["tvtfast", "distill", "--arch", str(folder / "best.json")]
     names = ("data_set", "data_path", *(_TEACHER if taught else ()), "device")
     plain = [] if taught else ["--guidance", NONE]
-    return shlex.join([*named, *_given(cfg, names), *plain, *_imports(cfg)])
+    return shlex.join([*named, *_given(cfg, names), *plain, *import_words()])
 
 
 def cut_out_winner(cfg: Namespace, folder: Path) -> str | None:
@@ -45,12 +45,7 @@ def cut_out_winner(cfg: Namespace, folder: Path) -> str | None:
         return None
     named = ["tvtfast", "export", "--from-supernet", superformer]
     arch = ["--arch", str(folder / "best.json"), "--output", str(folder / "inherited")]
-    return shlex.join([*named, *arch, *_imports(cfg)])
-
-
-def _imports(cfg: Namespace) -> list[str]:
-    modules = getattr(cfg, IMPORT, None)
-    return [f"--{IMPORT}", *modules] if modules else []
+    return shlex.join([*named, *arch, *import_words()])
 
 
 def _given(cfg: Namespace, names: Iterable[str]) -> list[str]:

@@ -19,6 +19,8 @@ _digests: dict[str, str] = {}
 """Of what was imported, by module, when it was."""
 _current: dict[str, str] = {}
 """Of what the command that runs asked for."""
+_given: list[str] = []
+"""How it was named there."""
 
 
 class ModuleImportError(ImportError):
@@ -28,6 +30,11 @@ class ModuleImportError(ImportError):
 def imported() -> dict[str, str]:
     """By module the SHA-256 of its sources: what results depend on beside tvtfast and packages."""
     return dict(_current)
+
+
+def import_words() -> list[str]:
+    """The flag and its values, for a command that goes on from the one that runs; empty without."""
+    return ["--import", *_given] if _given else []
 
 
 @contextmanager
@@ -48,9 +55,11 @@ def importing(given: Iterable[str]) -> Iterator[None]:
         for one in given:
             name, digest = _import(one, added)
             _current[name] = digest
+            _given.append(one)
         yield
     finally:
         _current.clear()
+        _given.clear()
         for folder in added:
             sys.path.remove(folder)
 

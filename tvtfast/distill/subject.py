@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -112,12 +113,18 @@ def subject(
         )
     decoded = known.decode(found)
     if announces() and (remark := known.note_outside([decoded])):
-        logger.warning(remark)
+        _remark(remark)
     arch = known.to_dict(decoded)
     module = build(arch, space=known, seed=seed, **asdict(resolved))
     if folder is not None and described is not None:
         _continue(module, folder, described)
     return Subject(module, _card(known.name, arch, options, train))
+
+
+@functools.cache
+def _remark(text: str) -> None:
+    """Warn of something once: a tournament trains one architecture many times over."""
+    logger.warning(text)
 
 
 def _continue(module: nn.Module, folder: Path, described: Described[StudentCard]) -> None:

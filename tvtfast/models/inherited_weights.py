@@ -272,12 +272,13 @@ def _named(
         raise CheckpointError(
             f"{what} have names of none of {', '.join(RENAME_MAPS)} (such as "
             f"{next(iter(weights))}); give InheritedWeights(..., rename=) a RenameMap of your own, "
-            "or 'tvtfast' for its own names"
+            "or 'tvtfast' for its own names, on the command line --rename tvtfast"
         )
     if len(distinct) > 1 or "timm" in hosts and hosts["timm"][0].model == "AutoFormer":
         raise ValueError(
             f"{what} have names that are those of {', '.join((*hosts, OWN))}; say whose they are: "
-            f"InheritedWeights(..., rename={next(iter(hosts))!r})"
+            f"InheritedWeights(..., rename={next(iter(hosts))!r}), or on the command line --rename "
+            f"{next(iter(hosts))}"
         )
     return next(iter(hosts.values()))
 

@@ -14,6 +14,7 @@ import torch
 
 from tvtfast.common.cost import Cost
 from tvtfast.common.files import CONFIG
+from tvtfast.common.imports import import_words
 from tvtfast.common.machine import machine, versions
 from tvtfast.common.run_folder import RECORD
 from tvtfast.data import frozen_batch
@@ -232,14 +233,15 @@ def _attention(
 
 
 def _commands(plan: Plan, outcome: Outcome) -> dict[str, str]:
-    folder = shlex.quote(str(plan.folder))
-    student = shlex.quote(str(outcome.student.folder))
+    modules = import_words()
+    export, student = plan.folder / EXPORT, outcome.student.folder
+    predict = ["tvtfast", "predict", "--student", str(export), "--images", "FOLDER"]
+    onnx = ["tvtfast", "export", "--student", str(student), "--output", "student.onnx"]
     commands = {
-        "Classify images": f"tvtfast predict --student {folder}/{EXPORT} --images FOLDER",
-        "Hand the student over as ONNX": (
-            f"tvtfast export --student {student} --output student.onnx"
-        ),
+        "Classify images": shlex.join([*predict, *modules]),
+        "Hand the student over as ONNX": shlex.join([*onnx, *modules]),
     }
     if (plan.folder / CONFIG).exists():
-        commands["Run it again"] = f"tvtfast run --cfg {folder}/{CONFIG}"
+        again = ["tvtfast", "run", "--cfg", str(plan.folder / CONFIG)]
+        commands["Run it again"] = shlex.join([*again, *modules])
     return commands

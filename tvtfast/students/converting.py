@@ -168,7 +168,10 @@ def _as_student(
         options = {**asdict(reference(arch).options), **weights.options, **options}
         arch = reference(arch).arch
     if space is None:
-        raise ValueError("name the space of the architecture: space='autoformer-tiny'")
+        raise ValueError(
+            "name the space of the architecture: space='autoformer-tiny', or on the command line "
+            "--space autoformer-tiny"
+        )
     known = get_space(space)
     module = inherit(arch, weights, space=known, **options)
     _refuse_rest(module, weights)
