@@ -17,8 +17,8 @@ from tvtfast.population.tree import Node
 _CPU_TOKENS = 4096
 _CPU_NODES = 4
 _CPU_ENDS = 16
-_CUDA_TOKENS = 2**18
-_CUDA_NODES = 256
+_DEVICE_TOKENS = 2**18
+_DEVICE_NODES = 256
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ def plan_memory(
         MemoryError: Not even the smallest plan fits; the message says what it needs.
     """
     limit = available_memory(device) // 2 if budget is None else budget
-    cuda = device.type == "cuda"
+    on_cpu = device.type == "cpu"
     plan = MemoryPlan(
-        _CUDA_NODES if cuda else _CPU_NODES,
-        _CUDA_TOKENS if cuda else _CPU_TOKENS,
+        _CPU_NODES if on_cpu else _DEVICE_NODES,
+        _CPU_TOKENS if on_cpu else _DEVICE_TOKENS,
         dtype,
         workers,
         _CPU_ENDS if workers > 1 else 1,
