@@ -1,9 +1,9 @@
 """What the host does for a device: ``python -m bench.host``.
 
 A population is computed on PyTorch's meta device, which has shapes and no values, and the operators
-of blocks do nothing. What is left is what the host does while a device computes: the tree, the plan,
-views of tensors, the choice of a backend, and then scores, store and table. Times are processor time
-of this process, medians of rounds; calls of ATen are counted in a pass of its own.
+of blocks do nothing. What is left is what the host does while a device computes: the tree, the
+plan, views of tensors, the choice of a backend, and then scores, store and table. Times are
+processor time of this process, medians of rounds; calls of ATen are counted in a pass of its own.
 
 Launches of kernels are not in it: an operator ends where its backend would begin.
 """

@@ -19,6 +19,10 @@ from tvtfast.population.tree import prefix_tree
 CPU = torch.device("cpu")
 
 
+def peak(tree, images, plan):
+    return peak_bytes(plan.schedule(tree, images), images, plan)
+
+
 class LiveBytes(TorchDispatchMode):
     """Bytes of all storages made inside that are still alive, and their peak."""
 
@@ -92,9 +96,9 @@ def assert_peak_stays_under_the_budget(archs, space, options, share):
             population.bank.weight(matrix), population.bank.bias(matrix)
     for _ in population.features(images):
         pass
-    root = prefix_tree(population.paths, range(len(population)))
-    most = peak_bytes(root, len(images), plan_memory(root, 4, torch.float32, CPU, 2**40))
-    least = peak_bytes(root, len(images), MemoryPlan(1, 1, torch.float32))
+    tree = prefix_tree(population.paths, range(len(population)))
+    largest, _ = plan_memory(tree, 4, torch.float32, CPU, 2**40)
+    most, least = (peak(tree, 4, plan) for plan in (largest, MemoryPlan(1, 1, torch.float32)))
     budget = int(least + share * (most - least))
     population.memory = budget
     count = 0
@@ -116,15 +120,16 @@ def test_ends_that_wait_to_be_read_are_counted(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     for _ in population.features(images):  # weights are not part of the plan
         pass
-    root = prefix_tree(population.paths, range(len(population)))
+    tree = prefix_tree(population.paths, range(len(population)))
     peaks = []
     for ends in (1, 24):
         plan = MemoryPlan(4, 1, torch.float32, ends_per_reading=ends)  # small temporaries
-        monkeypatch.setattr(population_module, "plan_memory", lambda *arguments, p=plan: p)
+        made = plan, plan.schedule(tree, len(images))
+        monkeypatch.setattr(population_module, "plan_memory", lambda *arguments, made=made: made)
         with LiveBytes() as live:
             for entry in population.features(images):
                 del entry
-        assert live.peak <= peak_bytes(root, len(images), plan)
+        assert live.peak <= peak(tree, len(images), plan)
         peaks.append(live.peak)
     assert peaks[1] > peaks[0], "they do wait"
 
@@ -139,14 +144,14 @@ def test_a_budget_that_is_too_small():
 
 def test_plans_shrink_with_the_budget():
     paths = spaces.get("autoformer-tiny").paths(spaces.get("autoformer-tiny").sample(40, 0))
-    root = prefix_tree(paths, range(40))
-    budgets = [2**20 * size for size in (4096, 1024, 256, 64)]
-    monkeypatched = MemoryPlan(64, 2**18, torch.bfloat16)
-    peaks = [peak_bytes(root, 8, monkeypatched)]
+    tree = prefix_tree(paths, range(40))
+    plan = MemoryPlan(64, 2**18, torch.bfloat16)
+    peaks = [peak(tree, 8, plan)]
     for _ in range(6):
-        monkeypatched = monkeypatched.halved()
-        peaks.append(peak_bytes(root, 8, monkeypatched))
+        plan = plan.halved()
+        peaks.append(peak(tree, 8, plan))
     assert peaks == sorted(peaks, reverse=True)
-    for budget in budgets:
-        plan = plan_memory(root, 8, torch.bfloat16, CPU, budget)
-        assert peak_bytes(root, 8, plan) <= budget
+    for size in (4096, 1024, 256, 64):
+        plan, waves = plan_memory(tree, 8, torch.bfloat16, CPU, 2**20 * size)
+        assert peak_bytes(waves, 8, plan) <= 2**20 * size
+        assert len(waves) == len(plan.schedule(tree, 8))

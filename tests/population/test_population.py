@@ -129,9 +129,9 @@ def test_common_beginnings_are_computed_once(monkeypatch):
     computed = []
     original = engine._compute
 
-    def counting(run, rows, *arguments):
-        computed.append((rows.stop - rows.start) * len(run.steps))
-        original(run, rows, *arguments)
+    def counting(call, *arguments):
+        computed.append((call.stop - call.start) * len(call.steps))
+        original(call, *arguments)
 
     monkeypatch.setattr(engine, "_compute", counting)
     population = Population([arch, sibling, arch], space=space, img_size=32)
@@ -177,7 +177,7 @@ def test_blocks_in_one_operator_change_no_bits(monkeypatch, dtype):
     calls.clear()
     three = features_of(Population(archs, space=space, **options), images)
     assert calls == [None] * 3, "heads of different widths do not nest"
-    monkeypatch.setattr(layers, "_fuses", lambda *arguments: False)
+    monkeypatch.setattr(layers, "_fused", lambda *arguments: None)
     alone = features_of(Population(archs, space=space, **options), images)
     assert len(calls) == 3
     for found in (two, three):
@@ -198,10 +198,10 @@ def test_no_memory_left_halves_the_plan_and_goes_on(case, monkeypatch, error):
     plans, calls = [], []
     forward, run = population_module.forward, engine._compute
 
-    def planned(root, images, bank, plan, workers):
+    def planned(waves, images, bank, plan, workers):
         plans.append(plan)
         calls.clear()
-        return forward(root, images, bank, plan, workers)
+        return forward(waves, images, bank, plan, workers)
 
     def failing(*arguments):
         calls.append(arguments)

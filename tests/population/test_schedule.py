@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,66 +11,88 @@ from tvtfast.population.schedule import IMAGES, schedule
 from tvtfast.population.tree import prefix_tree
 
 
-def nodes_of(node):
-    for child in node.children.values():
-        yield child
-        yield from nodes_of(child)
-
-
 @settings(max_examples=40, deadline=None)
 @given(
     name=st.sampled_from(["autoformer-tiny", "autoformer-original-small", "pit"]),
     count=st.integers(1, 60),
     limit=st.integers(1, 20),
     waiting=st.integers(1, 30),
+    together=st.integers(1, 8),
     seed=st.integers(0, 10**6),
 )
-def test_schedule(name, count, limit, waiting, seed):
+def test_schedule(name, count, limit, waiting, together, seed):
     space = spaces.get(name)
-    paths = space.paths(space.sample(count, seed))
-    root = prefix_tree(paths, range(count))
-    everything = set(nodes_of(root))
-    assert sorted(row for node in everything for row in node.candidates) == list(range(count))
-    parents = {child: node for node in (root, *everything) for child in node.children.values()}
-    held = {IMAGES: [root]}
+    tree = prefix_tree(space.paths(space.sample(count, seed)), range(count))
+    children = np.diff(tree.first)
+    held = {IMAGES: [0]}
     computed, unread = set(), []
-    for wave in schedule(root, limit, waiting):
+    for wave in schedule(tree, limit, waiting, lambda tokens: together):
         source = held[wave.source]
         made = {}
-        for stretch in wave.stretches:
-            for step, targets in zip(stretch.steps, stretch.targets, strict=True):
-                for row, target in zip(range(stretch.start, stretch.stop), targets, strict=True):
-                    child = wave.nodes[target]
-                    assert child.step is step and parents[child] is source[row]
-                    made[target] = child
-        assert [made[row] for row in range(len(wave.nodes))] == list(wave.nodes)
-        assert not computed & set(wave.nodes)
-        computed |= set(wave.nodes)
-        siblings = max(len(node.children) for node in source)
-        assert len(wave.nodes) <= max(limit, siblings)
-        shapes = {(type(n.step), n.step.name, n.step.width, n.step.tokens) for n in wave.nodes}
-        assert len(shapes) == 1
-        held[wave.number] = list(wave.nodes)
+        for call in wave.calls:
+            parents = range(call.start, call.stop)
+            assert 0 < len(parents) <= together
+            targets = iter(range(call.target, len(wave.nodes)))
+            for step in call.steps:
+                for row in parents:
+                    made[next(targets)] = step, source[row]
+        assert sorted(made) == list(range(len(wave.nodes))), "every row is written once"
+        rows = range(len(wave.nodes)) if wave.order is None else wave.order.tolist()
+        assert sorted(rows) == sorted(made)
+        for node, row in zip(wave.nodes.tolist(), rows, strict=True):
+            step, parent = made[row]
+            assert step is tree.steps[tree.step[node]] and parent == tree.parent[node]
+        nodes = wave.nodes.tolist()
+        assert not computed & set(nodes)
+        computed |= set(nodes)
+        assert len(nodes) <= max(limit, *(children[node] for node in source))
+        steps = [tree.steps[number] for number in tree.step[nodes]]
+        assert len({(type(s), s.name, s.width, s.tokens) for s in steps}) == 1
+        held[wave.number] = nodes
         if wave.last_of_source:
             del held[wave.source]
-        unread += [node for node in wave.nodes if node.candidates]
+        ended = [node for node in nodes if tree.candidates[node]]
+        assert wave.ended.tolist() == ended and wave.has_ends == bool(ended)
+        unread += ended
         if wave.has_ends and not wave.is_leaf:
             assert wave.reads
         if wave.reads:
             unread.clear()
         assert len(unread) < waiting
         if wave.is_leaf:
-            assert not any(node.children for node in wave.nodes)
+            assert not any(children[node] for node in nodes)
             del held[wave.number]
-    assert computed == everything and not held and not unread
+    assert computed == set(range(1, len(tree))) and not held and not unread
 
 
 def test_the_schedule_does_not_depend_on_addresses():
     space = spaces.get("autoformer-tiny")
 
     def order():
-        paths = space.paths(space.sample(30, 0))
-        root = prefix_tree(paths, range(30))
-        return [[node.number for node in wave.nodes] for wave in schedule(root, 4)]
+        tree = prefix_tree(space.paths(space.sample(30, 0)), range(30))
+        return [wave.nodes.tolist() for wave in schedule(tree, 4)]
 
     assert order() == order()
+
+
+def test_rows_are_put_in_order_where_that_saves_calls():
+    space = spaces.get("autoformer-tiny")
+    tree = prefix_tree(space.paths(space.sample(400, 0)), range(400))
+    together = 20
+
+    def calls(waves):
+        return sum(len(wave.calls) for wave in waves)
+
+    def ordered(waves):
+        return [wave for wave in waves if wave.order is not None]
+
+    single, joint = (schedule(tree, 256, 1, lambda _, n=n: n) for n in (1, together))
+    assert calls(single) > 0.5 * (len(tree) - 1), "siblings alone share a call"
+    assert not ordered(single), "one parent a call: no order saves any"
+    least = sum(max(1, len(wave.nodes) / together) for wave in joint)
+    assert calls(joint) < 3 * least
+    moved = sum(len(wave.nodes) for wave in ordered(joint))
+    assert 0 < moved < 0.7 * len(tree), "not at every level"
+    for wave in ordered(joint):
+        futures = tree.futures[wave.nodes]
+        assert (np.diff(futures) >= 0).all() and (np.diff(tree.choices[wave.nodes]) >= 0).all()

@@ -7,6 +7,7 @@ asked for: a narrower step reads a slice of it, since weights are shared by inde
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,10 @@ Write = Callable[[Tensor], object]
 
 Forward = Callable[[WeightBank, Tensor, Sequence[Any]], Iterator[Write]]
 
+Block = Callable[[Tensor, Tensor], object]
+"""Writes what all alternative steps make of ``[N, T, dim]`` to a contiguous tensor ``[K, N, T,
+width]``; to ``[N, T, width]`` where there is one alternative."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -44,10 +49,13 @@ class Layer:
             `outputs`.
         values_per_token: ``values_per_token(step, alternatives)``: numbers of the dtype of the
             activations that a call makes per token beside its result, at most.
+        block: ``block(bank, x, steps)``: how operators make all of them where they belong, for any
+            input like this one, or ``None``; see `block_of`.
     """
 
     forward: Forward
     values_per_token: Callable[[Any, int], int]
+    block: Callable[[WeightBank, Tensor, Sequence[Any]], Block | None] | None = None
 
 
 _layers: dict[type[Step], Layer] = {}
@@ -115,14 +123,75 @@ def _embedding(bank: WeightBank, images: Tensor, steps: Sequence[Embedding]) -> 
             yield partial(_add, tokens, positions)
 
 
+def block_of(bank: WeightBank, x: Tensor, steps: Sequence[Any]) -> Block | None:
+    """How operators make all that alternative steps make of one input, without anything to be
+    copied or added afterwards; ``None`` where `outputs` has to be asked.
+
+    Args:
+        bank: The weights.
+        x: Like the input: its dtype, device and last dimensions count.
+        steps: Steps of one kind that read the same weights, smaller ones first.
+    """
+    block = layer_of(steps[0]).block
+    return None if block is None else block(bank, x, steps)
+
+
+def _attention_block(bank: WeightBank, x: Tensor, steps: Sequence[SelfAttention]) -> Block | None:
+    """One operator; where heads differ in width, one for every alternative, but on a CPU, where to
+    share queries, keys and values is faster."""
+    if any(step.relative_positions for step in steps):
+        return None
+    widest = steps[-1]
+    if len({step.head_dim for step in steps}) == 1:
+        heads = [step.heads for step in steps]
+        operator = partial(kernels.attention_block, num_heads=widest.heads)
+        return _fused(bank, x, operator, "attention_block", steps, "heads", heads)
+    if x.device.type == "cpu":
+        return None
+    alone = [_attention_block(bank, x, [step]) for step in steps]
+    blocks = [block for block in alone if block is not None]
+    return partial(_one_by_one, blocks) if len(blocks) == len(alone) else None
+
+
+def _one_by_one(blocks: Sequence[Block], x: Tensor, out: Tensor) -> None:
+    for block, part in zip(blocks, out.unbind(0), strict=True):
+        block(x, part)
+
+
+def _mlp_block(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Block | None:
+    widths = [step.hidden for step in steps]
+    return _fused(bank, x, kernels.mlp_block, "mlp_block", steps, "hidden", widths)
+
+
+def _fused(
+    bank: WeightBank,
+    x: Tensor,
+    operator: Callable[..., Tensor],
+    name: str,
+    steps: Sequence[SelfAttention] | Sequence[MLP],
+    keyword: str,
+    sizes: Sequence[int],
+) -> Block | None:
+    """One operator that makes all alternatives, which differ in one argument, if a backend keeps
+    what is between its layers on chip, or in the cache."""
+    if any(small >= large for small, large in itertools.pairwise(sizes)):
+        return None
+    if not all(map(bank.nests, zip(*(step.matrices for step in steps), strict=True))):
+        return None
+    first, second = steps[-1].matrices
+    weights = bank.weight(first), bank.bias(first), bank.weight(second), bank.bias(second)
+    if kernels.serving(name, x, *weights, sizes) == "reference":
+        return None
+    several = {} if len(sizes) == 1 else {keyword: sizes}
+
+    def block(x: Tensor, out: Tensor) -> None:
+        operator(x, *weights, eps=bank.norm_eps, out=out, **several)
+
+    return block
+
+
 def _self_attention(bank: WeightBank, x: Tensor, steps: Sequence[SelfAttention]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.inner)
-    heads = [step.heads for step in steps]
-    plain = not widest.relative_positions and {step.head_dim for step in steps} == {widest.head_dim}
-    if plain and _fuses(bank, x, "attention_block", steps, widest, heads):
-        block = partial(kernels.attention_block, num_heads=widest.heads)
-        yield from _blocks(bank, x, block, widest, "heads", heads)
-        return
     nested = bank.nests([step.matrices[0] for step in steps])
     qkv = _qkv(bank, x, widest) if nested else None
     for step in steps:
@@ -147,53 +216,9 @@ def _attention(bank: WeightBank, qkv: Tensor, step: SelfAttention) -> Tensor:
 
 def _mlp(bank: WeightBank, x: Tensor, steps: Sequence[MLP]) -> Iterator[Write]:
     widest = max(steps, key=lambda step: step.hidden)
-    widths = [step.hidden for step in steps]
-    if _fuses(bank, x, "mlp_block", steps, widest, widths):
-        yield from _blocks(bank, x, kernels.mlp_block, widest, "hidden", widths)
-        return
     hidden = _linear(bank, x, widest.matrices[0], norm=True, gelu=True)
     for step in steps:
         yield partial(_add_linear, bank, x, hidden[..., : step.hidden], step.matrices[1])
-
-
-def _fuses(
-    bank: WeightBank,
-    x: Tensor,
-    operator: str,
-    steps: Sequence[SelfAttention] | Sequence[MLP],
-    widest: SelfAttention | MLP,
-    sizes: Sequence[int],
-) -> bool:
-    """Whether one operator makes all alternatives, and what is between its layers stays on chip, or
-    in the cache."""
-    if not all(map(bank.nests, zip(*(step.matrices for step in steps), strict=True))):
-        return False
-    call = x, *_block_weights(bank, widest), sorted(sizes)
-    return kernels.serving(operator, *call) != "reference"
-
-
-def _blocks(
-    bank: WeightBank,
-    x: Tensor,
-    block: Callable[..., Tensor],
-    widest: SelfAttention | MLP,
-    keyword: str,
-    sizes: Sequence[int],
-) -> Iterator[Write]:
-    """What an operator makes of alternatives that differ in one argument."""
-    call = partial(block, x, *_block_weights(bank, widest), eps=bank.norm_eps)
-    if len(sizes) == 1:
-        yield lambda out: call(out=out)
-        return
-    increasing = sorted(sizes)
-    results = call(**{keyword: increasing})
-    for size in sizes:
-        yield partial(_copy, results[increasing.index(size)])
-
-
-def _block_weights(bank: WeightBank, step: SelfAttention | MLP) -> tuple[Tensor | None, ...]:
-    first, second = step.matrices
-    return bank.weight(first), bank.bias(first), bank.weight(second), bank.bias(second)
 
 
 def _pooling(bank: WeightBank, x: Tensor, steps: Sequence[Pooling]) -> Iterator[Write]:
@@ -322,8 +347,8 @@ def _few_values(step: Any, alternatives: int) -> int:
 
 
 register_layer(Embedding, Layer(_embedding, _few_values))
-register_layer(SelfAttention, Layer(_self_attention, _self_attention_values))
-register_layer(MLP, Layer(_mlp, _mlp_values))
+register_layer(SelfAttention, Layer(_self_attention, _self_attention_values, _attention_block))
+register_layer(MLP, Layer(_mlp, _mlp_values, _mlp_block))
 register_layer(Pooling, Layer(_pooling, _few_values))
 register_layer(PatchMerging, Layer(_patch_merging, _few_values))
 register_layer(LocalAttention, Layer(_local_attention, _local_attention_values))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ import torch
 from tvtfast.common.memory import available_memory
 from tvtfast.population.layers import layer_of
 from tvtfast.population.schedule import IMAGES, Wave, release, schedule
-from tvtfast.population.tree import Node
+from tvtfast.population.tree import PrefixTree
 
 _CPU_TOKENS = 4096
 _CPU_NODES = 4
@@ -54,33 +55,41 @@ class MemoryPlan:
             ends_per_reading=max(1, self.ends_per_reading // 2),
         )
 
-    def slices(self, rows: int, images: int, tokens: int) -> Iterator[tuple[slice, slice]]:
-        """Rows and images that go through one call: several rows with all their images, or some
-        images of one row, in equal parts for all workers."""
-        together = self.tokens_per_call // max(1, images * tokens)
-        if together > 1 and self.workers == 1:
-            for start in range(0, rows, together):
-                yield slice(start, min(start + together, rows)), slice(0, images)
-            return
+    def rows_per_call(self, images: int, tokens: int) -> int:
+        """Parents that go through one call, all with all their images: one where workers share its
+        images, or where it takes several calls."""
+        return self._together(images, tokens) if self.workers == 1 else 1
+
+    def parts(self, images: int, tokens: int) -> list[tuple[int, int]]:
+        """Images of one parent, or of several, that go through one call, first and after the last:
+        all, or some, in equal parts for all workers."""
+        if self.workers == 1 and self._together(images, tokens) > 1:
+            return [(0, images)]
         parts = math.ceil(images * tokens / self.tokens_per_call)
         size = math.ceil(images / (self.workers * math.ceil(parts / self.workers)))
-        for row in range(rows):
-            for start in range(0, images, size):
-                yield slice(row, row + 1), slice(start, min(start + size, images))
+        return [(start, min(start + size, images)) for start in range(0, images, size)]
+
+    def schedule(self, tree: PrefixTree, images: int) -> tuple[Wave, ...]:
+        """The waves of a tree."""
+        rows = partial(self.rows_per_call, images)
+        return schedule(tree, self.nodes_per_wave, self.ends_per_reading, rows)
+
+    def _together(self, images: int, tokens: int) -> int:
+        return max(1, self.tokens_per_call // max(1, images * tokens))
 
 
 def plan_memory(
-    root: Node,
+    tree: PrefixTree,
     images: int,
     dtype: torch.dtype,
     device: torch.device,
     budget: int | None = None,
     workers: int = 1,
-) -> MemoryPlan:
-    """The largest plan whose activations fit.
+) -> tuple[MemoryPlan, tuple[Wave, ...]]:
+    """The largest plan whose activations fit, and its waves.
 
     Args:
-        root: The prefix tree.
+        tree: The prefix tree.
         images: Images per candidate.
         dtype: Of matrix products and attention.
         device: Where everything is computed.
@@ -99,38 +108,39 @@ def plan_memory(
         workers,
         _CPU_ENDS if workers > 1 else 1,
     )
-    while (needed := peak_bytes(root, images, plan)) > limit:
+    while (needed := peak_bytes(waves := plan.schedule(tree, images), images, plan)) > limit:
         if plan.smallest:
             raise MemoryError(
                 f"activations of {images} images take {needed / 2**20:.0f} MiB at the least and "
                 f"{limit / 2**20:.0f} MiB may be used; raise memory=..., or take fewer images"
             )
         plan = plan.halved()
-    return plan
+    return plan, waves
 
 
-def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
+def peak_bytes(waves: Sequence[Wave], images: int, plan: MemoryPlan) -> int:
     """Bytes of activations and temporaries that are held at once, at most; weights, and the images
     themselves, come on top."""
     held = {IMAGES: 0}
     ended: list[Wave] = []
     read: list[int] = []
     peak = before = 0
-    for wave in schedule(root, plan.nodes_per_wave, plan.ends_per_reading):
-        step: Any = wave.nodes[0].step
-        held[wave.number] = (
-            len(wave.nodes) * images * step.tokens * step.width * plan.dtype.itemsize
-        )
-        temporary = _temporary_bytes(wave, images, plan)
+    temporary_bytes = cache(partial(_temporary_bytes, images=images, plan=plan))
+    for wave in waves:
+        size = images * wave.step.tokens * wave.step.width * plan.dtype.itemsize
+        held[wave.number] = len(wave.nodes) * size
+        temporary = max(temporary_bytes(call.steps, call.stop - call.start) for call in wave.calls)
         # some workers may still be at the wave before
         peak = max(peak, sum(held.values()) + max(before, temporary))
         release(held, read)
         before, read = temporary, [wave.source] if wave.last_of_source else []
         if wave.has_ends:
             ended.append(wave)
-        if plan.workers == 1 or wave.reads:
+        if plan.workers == 1 or wave.reads or wave.order is not None:
             release(held, read)
             before = 0
+        if wave.order is not None:
+            peak = max(peak, sum(held.values()) + held[wave.number])
         if wave.reads and ended:
             # features of some of the nodes may be copied for their reader
             peak = max(peak, sum(held.values()) + max(held[done.number] for done in ended))
@@ -141,11 +151,9 @@ def peak_bytes(root: Node, images: int, plan: MemoryPlan) -> int:
     return peak
 
 
-def _temporary_bytes(wave: Wave, images: int, plan: MemoryPlan) -> int:
-    steps: list[Any] = [step for stretch in wave.stretches for step in stretch.steps]
-    alternatives = max(len(stretch.steps) for stretch in wave.stretches)
-    rows = max(stretch.stop - stretch.start for stretch in wave.stretches)
+def _temporary_bytes(steps: Sequence[Any], rows: int, images: int, plan: MemoryPlan) -> int:
+    """Bytes that calls of some parents make beside their results."""
     tokens = max(step.tokens for step in steps)
-    at_once = min(plan.workers * max(plan.tokens_per_call, tokens), images * rows * tokens)
-    values = max(layer_of(step).values_per_token(step, alternatives) for step in steps)
+    at_once = plan.workers * min(max(plan.tokens_per_call, tokens), images * rows * tokens)
+    values = max(layer_of(step).values_per_token(step, len(steps)) for step in steps)
     return at_once * values * plan.dtype.itemsize

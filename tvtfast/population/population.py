@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from tvtfast.models import (
 from tvtfast.population.bank import WeightBank
 from tvtfast.population.engine import forward
 from tvtfast.population.memory import plan_memory
-from tvtfast.population.tree import Node, block_ends, prefix_tree
+from tvtfast.population.tree import NONE, PrefixTree, block_ends, prefix_tree
 from tvtfast.population.workers import Workers
 from tvtfast.spaces import ModelOptions, Paths, Space
 from tvtfast.spaces import get as get_space
@@ -161,8 +161,8 @@ class Population:
 
     def blocks(self, row: int) -> list[TokenStep]:
         """The steps that the blocks of a candidate end with, first to last."""
-        nodes = [Node(-1, self.paths.steps[n]) for n in self.paths.index[row].tolist() if n >= 0]
-        return [cast(TokenStep, node.step) for node in block_ends(nodes)]
+        steps = [self.paths.steps[n] for n in self.paths.index[row].tolist() if n >= 0]
+        return block_ends(steps)
 
     def features(
         self, images: Tensor, rows: Sequence[int] | None = None
@@ -182,9 +182,9 @@ class Population:
             MemoryError: Not even one candidate fits into ``memory``.
             RuntimeError: An allocation failed even so.
         """
-        for nodes, x in self._computed(images, rows, blocks=False):
+        for tree, nodes, x in self._computed(images, rows, blocks=False):
             found = PopulationFeatures(
-                tuple(tuple(node.candidates) for node in nodes), _features(nodes, x)
+                tuple(map(tree.candidates.__getitem__, nodes)), _features(tree, nodes, x)
             )
             del x
             yield found
@@ -208,12 +208,12 @@ class Population:
             ValueError: As `features` does.
             MemoryError, RuntimeError: As `features` does.
         """
-        for nodes, x in self._computed(images, rows, blocks=True):
+        for tree, nodes, x in self._computed(images, rows, blocks=True):
             found = BlockFeatures(
-                tuple(node.block for node in nodes),
-                tuple(tuple(node.passing) for node in nodes),
-                tuple(tuple(node.candidates) for node in nodes),
-                _features(nodes, x),
+                tuple(None if block == NONE else block for block in tree.block[nodes].tolist()),
+                tuple(map(tree.passing.__getitem__, nodes)),
+                tuple(map(tree.candidates.__getitem__, nodes)),
+                _features(tree, nodes, x),
             )
             del x
             yield found
@@ -221,22 +221,25 @@ class Population:
 
     def _computed(
         self, images: Tensor, rows: Sequence[int] | None, *, blocks: bool
-    ) -> Iterator[tuple[Sequence[Node], Tensor]]:
-        """Nodes that are read, of one shape, and their activations."""
+    ) -> Iterator[tuple[PrefixTree, list[int], Tensor]]:
+        """The tree, nodes of it that are read, of one shape, and their activations."""
         self._check_images(images)
         images = images.to(self.device)
         remaining = dict.fromkeys(range(len(self)) if rows is None else rows)
-        root = prefix_tree(self.paths, list(remaining), blocks=blocks)
+        tree = prefix_tree(self.paths, list(remaining), blocks=blocks)
         workers = Workers(self.device)
-        plan = plan_memory(root, len(images), self.dtype, self.device, self.memory, workers.count)
+        plan, waves = plan_memory(
+            tree, len(images), self.dtype, self.device, self.memory, workers.count
+        )
         try:
             while remaining:
                 try:
-                    for nodes, x in forward(root, images, self.bank, plan, workers):
-                        kept = [row for row, node in enumerate(nodes) if node.is_read]
-                        read = [nodes[row] for row in kept]
-                        yield read, x if len(kept) == len(nodes) else x[kept]
-                        for row in itertools.chain.from_iterable(node.candidates for node in read):
+                    for ended, x in forward(waves, images, self.bank, plan, workers):
+                        nodes = ended.tolist()
+                        yield tree, nodes, x
+                        for row in itertools.chain.from_iterable(
+                            map(tree.candidates.__getitem__, nodes)
+                        ):
                             del remaining[row]
                         del x  # or it would be held until the next
                 except (RuntimeError, MemoryError) as error:
@@ -250,7 +253,8 @@ class Population:
                         plan.tokens_per_call,
                     )
                     plan = plan.halved()
-                    root = prefix_tree(self.paths, list(remaining), blocks=blocks)
+                    tree = prefix_tree(self.paths, list(remaining), blocks=blocks)
+                    waves = plan.schedule(tree, len(images))
         finally:
             workers.close()
 
@@ -263,6 +267,6 @@ class Population:
             )
 
 
-def _features(nodes: Sequence[Node], x: Tensor) -> SpatialFeatures:
-    step: Any = nodes[0].step
+def _features(tree: PrefixTree, nodes: Sequence[int], x: Tensor) -> SpatialFeatures:
+    step: Any = tree.steps[tree.step[nodes[0]]]
     return SpatialFeatures(x, step.grid, step.prefix_tokens)
