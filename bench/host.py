@@ -14,11 +14,13 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -28,7 +30,7 @@ from bench.machine import machine
 from tvtfast import spaces
 from tvtfast.data import FrozenBatch
 from tvtfast.kernels import dispatch
-from tvtfast.population import Population
+from tvtfast.population import Population, engine
 from tvtfast.population.memory import plan_memory
 from tvtfast.population.tree import prefix_tree
 from tvtfast.proxies import Proxy
@@ -44,19 +46,40 @@ MEMORY = 64 * 2**30
 
 
 class Counted(TorchDispatchMode):
-    """Counts calls of ATen, views among them, and calls of our operators."""
+    """Counts calls of ATen, and calls of our operators.
+
+    Attributes:
+        aten: Calls of ATen by name.
+        around: Those of them that are made to call operators of blocks.
+        operators: Calls of our operators.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.aten = self.views = self.operators = 0
+        self.aten: Counter[str] = Counter()
+        self.around = self.operators = 0
+        self._inside = False
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None):  # type: ignore[no-untyped-def]
         if function.namespace == "aten":
-            self.aten += 1
-            self.views += function.is_view
+            self.aten[function.name()] += 1
+            self.around += self._inside
         elif function.namespace == "tvtfast":
             self.operators += 1
         return function(*args, **(kwargs or {}))
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Tell what is made to call operators from what is made for waves and readings."""
+        compute = engine._compute
+
+        def watched(*arguments: Any) -> None:
+            self._inside = arguments[-1] is not None  # a block
+            compute(*arguments)
+            self._inside = False
+
+        with patch.object(engine, "_compute", watched):
+            yield
 
 
 @contextmanager
@@ -132,6 +155,12 @@ class Host:
         for _ in self.population.features(self.images):
             pass
 
+    def counted(self) -> Counted:
+        """The calls of `features`."""
+        with Counted() as found, found.watching():
+            self.features()
+        return found
+
     def score(self) -> None:
         """Score, keep the scores in a file, and make the table."""
         with tempfile.TemporaryDirectory() as folder:
@@ -173,8 +202,7 @@ def main() -> None:
             scale * seconds(call, arguments.rounds)
             for call in (host.populate, host.tree, host.plan, host.features, host.score)
         )
-        with Counted() as counted:
-            host.features()
+        counted = host.counted()
     rows = {
         "architectures as paths": paths,
         "prefix tree": tree,
@@ -190,9 +218,11 @@ def main() -> None:
     print("| part | s per 1,000 candidates |\n| --- | --- |")
     for name, value in rows.items():
         print(f"| {name} | {value:.3f} |")
+    calls = counted.operators
     print(
-        f"\n{counted.operators:,} calls of operators of blocks, {counted.aten:,} of ATen "
-        f"({counted.views:,} views): {counted.aten / counted.operators:.1f} for each\n"
+        f"\n{calls:,} calls of operators of blocks; {counted.around:,} calls of ATen for them, "
+        f"{counted.around / calls:.1f} each, and {counted.aten.total() - counted.around:,} for "
+        "embeddings, room, order and readings\n"
     )
     print(f"{scored:.2f} s per 1,000 candidates")
 

@@ -163,14 +163,9 @@ def spread(archs: list[Any], count: int) -> list[Any]:
 def sharing(archs: list[Any]) -> tuple[float, float]:
     """Nodes per candidate, two per block, and FLOPs of one image per candidate, after sharing."""
     paths = tvtfast.spaces.get(SPACE).paths(archs, num_classes=100)
-    pending = list(prefix_tree(paths, range(len(archs))).children.values())
-    nodes = macs = 0
-    while pending:
-        node = pending.pop()
-        assert node.step is not None
-        nodes, macs = nodes + 1, macs + node.step.macs
-        pending += node.children.values()
-    return nodes / len(archs), 2 * macs / len(archs)
+    tree = prefix_tree(paths, range(len(archs)))
+    macs = np.array([step.macs for step in tree.steps])[tree.step[1:]]
+    return len(macs) / len(archs), 2 * int(macs.sum()) / len(archs)
 
 
 def print_sharing() -> None:
