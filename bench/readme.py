@@ -1,37 +1,90 @@
-"""Write the measured table of the README from the files of results: ``python -m bench.readme``."""
+"""Draw the picture of the README from the measured table: ``python -m bench.readme``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-RESULTS = ("operators-cpu.md", "operators-cuda.md")
+PICTURE = ROOT / "docs/pictures/seconds-per-candidate.svg"
+RESULTS = ROOT / "bench/results/population-cpu.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-COLUMNS = ("operator", "shape", "best baseline, ms", "ours, ms", "best baseline / ours")
+FORMS = {
+    "published protocol": "published protocol",
+    "plain loop, PyTorch alone": "plain PyTorch loop",
+    "tree, fp32": "tvtfast, fp32",
+    "tree, bf16": "tvtfast, bf16",
+}
+"""Rows of the table that are bars, from the top, and what they are called beside the bar."""
+WIDTH, LABELS, BAR, STEP, TOP = 720, 150, 20, 34, 34
+STYLE = """
+text { font: 13px system-ui, sans-serif; fill: #1f2328 }
+.title { font-weight: 600 } .machine { font-size: 11px; fill: #59636e }
+.theirs { fill: #9aa4ae } .ours { fill: #4051b5 }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6edf3 } .machine { fill: #9198a1 } .theirs { fill: #656c76 } .ours { fill: #8c9eff }
+}
+"""
 
 
-def summary(results: str) -> str:
-    """Line of the machine and short table of one file of results."""
-    before, header, rows = _table(results)
-    lines = [f"{before}:", "", _line(COLUMNS), _line(["---"] * len(COLUMNS))]
-    for cells in rows:
-        row = dict(zip(header, cells, strict=True))
-        if row["baselines, ms"].startswith("skipped"):
-            continue
-        baselines = [cell.rpartition(" ") for cell in row["baselines, ms"].split(", ")]
-        name, _, value = min(baselines, key=lambda baseline: float(baseline[2]))
-        row["best baseline, ms"] = f"{name} {value}"
-        lines.append(_line([row[column] for column in COLUMNS]))
+def seconds(results: str) -> dict[str, float]:
+    """Seconds per candidate of every bar, by the name beside it."""
+    rows: dict[str, float] = {}
+    inside = False
+    for line in results.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        inside = line.startswith("| form |") or (inside and line.startswith("|"))
+        if inside and cells[0] in FORMS:
+            rows[FORMS[cells[0]]] = float(cells[1])
+    missing = FORMS.values() - rows.keys()
+    if missing:
+        raise ValueError(f"the table of forms has no row for {', '.join(sorted(missing))}")
+    return rows
+
+
+def machine(results: str) -> str:
+    """The line of the machine: the first that names the version of torch."""
+    return next(line for line in results.splitlines() if ", torch " in line)
+
+
+def picture(bars: Mapping[str, float], where: str) -> str:
+    """Horizontal bars as SVG, for light and dark pages, without fonts or scripts from outside."""
+    longest = max(bars.values())
+    height = TOP + STEP * len(bars) + 18
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}" role="img" aria-labelledby="title">',
+        f'<title id="title">{escape(said(bars))}</title>',
+        f"<style>{STYLE}</style>",
+        '<text class="title" x="0" y="16">Seconds per candidate, 32 images of 224 pixels</text>',
+    ]
+    for row, (name, value) in enumerate(bars.items()):
+        y = TOP + STEP * row
+        length = (WIDTH - LABELS - 130) * value / longest
+        kind = "ours" if name.startswith("tvtfast") else "theirs"
+        times = "" if value == longest else f", {longest / value:.1f} times faster"
+        lines += [
+            f'<text x="0" y="{y + 15}">{escape(name)}</text>',
+            f'<rect class="{kind}" x="{LABELS}" y="{y}" width="{length:.1f}" height="{BAR}"/>',
+            f'<text x="{LABELS + length + 8:.1f}" y="{y + 15}">{value:.2f} s{times}</text>',
+        ]
+    lines += [f'<text class="machine" x="0" y="{height - 4}">{escape(where)}</text>', "</svg>", ""]
     return "\n".join(lines)
 
 
-def measured(folder: Path = ROOT / "bench/results") -> str:
+def said(bars: Mapping[str, float]) -> str:
+    """The bars in words."""
+    return "Seconds per candidate: " + "; ".join(
+        f"{name} {value:.2f}" for name, value in bars.items()
+    )
+
+
+def measured(bars: Mapping[str, float]) -> str:
     """What stands between the markers of the README."""
-    files = [folder / name for name in RESULTS if (folder / name).exists()]
-    parts = [summary(path.read_text(encoding="utf-8")) for path in files]
-    links = ", ".join(f"[bench/results/{path.name}](bench/results/{path.name})" for path in files)
-    return "\n\n".join([*parts, f"All figures: {links}."])
+    path = PICTURE.relative_to(ROOT).as_posix()
+    return f"![{said(bars)}]({path})"
 
 
 def replaced(readme: str, text: str) -> str:
@@ -43,19 +96,13 @@ def replaced(readme: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
-def _table(results: str) -> tuple[str, list[str], list[list[str]]]:
-    """The line before the only table, its header and its rows."""
-    lines = results.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("| "))
-    before = next(line for line in reversed(lines[:start]) if line)
-    table = [line[2:-2].split(" | ") for line in lines[start:] if line.startswith("| ")]
-    header, _, *rows = table
-    return before, header, rows
-
-
-def _line(cells: list[str] | tuple[str, ...]) -> str:
-    return f"| {' | '.join(cells)} |"
+def main() -> None:
+    results = RESULTS.read_text(encoding="utf-8")
+    bars = seconds(results)
+    PICTURE.write_text(picture(bars, machine(results)), encoding="utf-8")
+    readme = README.read_text(encoding="utf-8")
+    README.write_text(replaced(readme, measured(bars)), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    README.write_text(replaced(README.read_text(encoding="utf-8"), measured()), encoding="utf-8")
+    main()
