@@ -179,7 +179,7 @@ class Teacher:
         Raises:
             FileExistsError: The folder exists.
             ValueError: The network is neither a CIFAR ResNet nor a timm model as timm builds it, so
-            that no description of it can be saved.
+                that no description of it can be saved.
         """
         folder = Path(folder)
         card = self._card(dataset, accuracy)
