@@ -1,0 +1,1 @@
+tvtfast search
