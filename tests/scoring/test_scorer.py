@@ -12,6 +12,7 @@ from torch import nn
 
 import tvtfast
 from tvtfast import proxies, spaces
+from tvtfast.common import optional
 from tvtfast.data import frozen_batch, load_dataset
 from tvtfast.models import CifarResNet
 from tvtfast.proxies import Proxy
@@ -348,6 +349,14 @@ def test_tables_are_written_with_status_and_reason(run, archs, tmp_path):
         assert frame["weight_norm_status"].tolist() == ["ok", "ok"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scores.csv", "scores.parquet"]
     assert table.to_pandas() is not table.to_pandas()
+
+
+def test_parquet_without_pyarrow_names_the_extra(run, archs, tmp_path, monkeypatch):
+    table = run(archs[:2])
+    monkeypatch.setattr(optional, "find_spec", lambda package: None)
+    with pytest.raises(ModuleNotFoundError, match=r"pyarrow 14 or newer.*'tvtfast\[parquet\]'"):
+        table.to_parquet(tmp_path / "scores.parquet")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_table_knows_the_features_of_its_candidates():

@@ -50,7 +50,7 @@ def test_result_and_folder(arguments, tmp_path):
     assert {"scoring", "ranking", "report", "set-up"} <= run["seconds"].keys()
     assert run["versions"]["torch"] and run["machine"]["cores"]
     names = {path.name for path in tmp_path.iterdir()}
-    assert {"scores.csv", "scores.parquet", "scores.sqlite", "report.html"} <= names
+    assert {"scores.csv", "scores.sqlite", "report.html"} <= names
     assert "data:image/png;base64" in (tmp_path / "report.html").read_text()
     assert not [name for name in names if name.endswith(".tmp")]
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tvtfast.common.fallbacks import Fallback
 from tvtfast.common.files import replacing
+from tvtfast.common.optional import need
 from tvtfast.scoring.cells import STATUSES
 from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.race import RaceSummary
@@ -273,7 +274,12 @@ class ScoreTable:
         self._write(path, lambda frame, target: frame.to_csv(target, index=False))
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
-        """Write values, statuses and reasons as Parquet; all of it or nothing."""
+        """Write values, statuses and reasons as Parquet; all of it or nothing.
+
+        Raises:
+            ModuleNotFoundError: pyarrow is not installed: ``pip install 'tvtfast[parquet]'``.
+        """
+        need("pyarrow", "14", what="ScoreTable.to_parquet", extra="parquet")
         self._write(path, lambda frame, target: frame.to_parquet(target, index=False))
 
     def _write(

@@ -103,7 +103,7 @@ def search(
             others get status ``partial`` and an estimate. ``True`` races every population of
             other strategies, whose later populations then build on estimates.
         top_k: The best that a race finds.
-        run_dir: Folder for ``scores.sqlite``, ``scores.csv``, ``scores.parquet``, ``best.json``,
+        run_dir: Folder for ``scores.sqlite``, ``scores.csv``, ``best.json``,
             ``front.json``, ``trace.csv`` (a line per population), tables of the strategy (such as
             ``policy.csv`` of ``reinforce``), ``run.json``, ``report.html`` and figures; ``None``
             keeps everything in memory. It holds one search: everything that the result depends on

@@ -59,7 +59,6 @@ def write_trace(folder: Path, trace: pd.DataFrame) -> None:
 def write_result(folder: Path, result: SearchResult) -> None:
     """Scores, trace, tables of the strategy, the best and the front."""
     result.table.to_csv(folder / SCORES)
-    result.table.to_parquet(folder / "scores.parquet")
     write_trace(folder, result.trace)
     for name, table in result.tables.items():
         write_csv(folder / f"{name}.csv", table)
