@@ -19,6 +19,8 @@ from bench.machine import machine
 ROUNDS = 3
 IMPORTED = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 """Names to import, where they differ from those of the package."""
+BEFORE = "from tvtfast.common.torchvision import ensure_torchvision; ensure_torchvision(); "
+"""What makes torchvision, and timm with it, importable beside a torch of another build."""
 USES = {
     "torch": "everything that computes",
     "torchvision": "transforms, published data sets, teachers by name",
@@ -71,7 +73,8 @@ def main() -> None:
     print("| package | used for | MB | s to import |\n| --- | --- | --- | --- |")
     for package in named():
         module = IMPORTED.get(package, package)
-        taken = seconds(f"import {module}") - nothing
+        before = BEFORE if package in ("timm", "torchvision") else ""
+        taken = seconds(f"{before}import {module}") - nothing
         print(f"| {package} | {USES[package]} | {size(package):.1f} | {taken:.2f} |", flush=True)
     print("\n| what | s |\n| --- | --- |")
     for what, code in {

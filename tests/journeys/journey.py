@@ -41,10 +41,11 @@ def output_of(part: str) -> str:
 
 
 def words(output: str) -> str:
-    """An output without numbers, units of time and the breaks of lines, which differ by machine."""
+    """An output without what differs by machine: numbers, units of time, rungs, breaks of lines."""
     numbers = re.sub(r"[-+]?\d[\d.,x]*", "#", output)
     times = re.sub(r"# (ms|s|min|h)\b", "#", numbers)
-    return " ".join(re.sub(r"#(?:[\s,]*#)+", "#", times).split())
+    rungs = re.sub(r"(?:# on #[\s,]*)+", "# on # ", times.replace(" threads", " thread"))
+    return " ".join(re.sub(r"#(?:[\s,]*#)+", "#", rungs).split())
 
 
 def write(name: str, output: str) -> None:

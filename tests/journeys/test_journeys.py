@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -64,11 +65,11 @@ def test_the_page_shows_the_script(journey: ModuleType, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SECONDS)
 def test_the_output_is_what_the_page_shows(
-    journey: ModuleType, brought: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    journey: ModuleType, brought: Path, name: str, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(brought)
+    home = shutil.copytree(brought, tmp_path / "home")
     program = [sys.executable] if name.endswith(".py") else ["bash", "-e"]
-    output = _run([*program, str(HERE / name)], brought, SECONDS[name])
+    output = _run([*program, str(HERE / name)], home, SECONDS[name])
     _, part = journey.on_page(name)
     assert journey.words(output) == journey.words(journey.output_of(part))
 
