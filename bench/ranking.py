@@ -1,9 +1,10 @@
 """How proxies rank the architectures of ViT-Bench-101: ``python -m bench.ranking``.
 
 Needs real data: an ``.npz`` of CIFAR-100 images, a checkpoint of a CIFAR ResNet, ViT-Bench-101.
-The default proxies are judged as TVT scores them, all others on fewer and smaller images. What the
-search of a space says of its ranking is written to ``tvtfast/scoring/judged.csv``. Scores are kept
-in ``--store``: a run that was stopped goes on.
+The default proxies are judged as TVT scores them, all others on fewer and smaller images, in
+studies that can be run one by one. What the search of a space says of its ranking is kept in
+``tvtfast/scoring/judged.csv``, where rows of the rankings of a study replace those before. Scores
+are kept in ``--store``: a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -61,16 +62,21 @@ class Study(NamedTuple):
         return self.img_size // _PATCHES if self.img_size < _SMALL else 16
 
 
-DEFAULT = Study(224, 32, 2, ("teacher_aware", "weight_norm", "tvt"))
-ZOO = Study(
-    *(64, 8, 1),
-    (
-        *("relation_batch_similarity", "relation_cc", "relation_distance", "relation_rkd_angle"),
-        *("relation_nst", "az_expressivity", "az_progressivity", "meco", "naswot", "swap"),
-        *("attention_entropy", "head_similarity", "grad_norm", "plain", "snip", "fisher"),
-        *("jacob_cov", "synflow", "dss"),
+STUDIES = {
+    "default": Study(224, 32, 2, ("teacher_aware", "weight_norm", "tvt")),
+    "zoo": Study(
+        *(64, 8, 1),
+        (
+            *("relation_batch_similarity", "relation_cc", "relation_distance"),
+            *("relation_rkd_angle", "relation_nst", "az_expressivity", "az_progressivity", "meco"),
+            *("naswot", "swap", "attention_entropy", "head_similarity", "grad_norm", "plain"),
+            *("snip", "fisher", "jacob_cov", "dss"),
+        ),
     ),
-)
+    "weights": Study(64, 8, 2, ("synflow", "l2_norm")),
+    "slow": Study(*(64, 8, 2), ("az_nas", "az_trainability", "diswot", "length_distortion", "zen")),
+    "slowest": Study(64, 8, 1, ("ntk_condition", "ntk_trace", "zico", "grasp")),
+}
 DRAWS = Study(64, 32, 3, ("teacher_aware",))
 
 
@@ -132,11 +138,21 @@ def _cell(row: pd.Series[Any], name: str, form: str) -> str:
 def judged(
     space: str, study: Study, options: argparse.Namespace
 ) -> tuple[tvtfast.ScoreTable, pd.DataFrame]:
-    """The scores of a study, and what they are worth."""
+    """The scores of a study, and what they and all sizes are worth."""
     rows = load_vit_bench(options.truth, space)
     table = scored(rows["arch"].tolist(), space, study, options)
     frame = tvtfast.correlate(table, rows[list(TRUTHS)], n_resamples=RESAMPLES)
-    return table, frame[~frame["proxy"].str.endswith("_sum")]
+    return table, frame[(frame["kind"] != "score") | frame["proxy"].isin(study.proxies)]
+
+
+def kept(rows: pd.DataFrame) -> pd.DataFrame:
+    """All rows of `FILE`, those of the same rankings of the same space replaced, and written."""
+    known = pd.read_csv(FILE)
+    names = ["space", "ranking"]
+    stays = ~known.set_index(names).index.isin(rows.set_index(names).index)
+    both = pd.concat([known[stays], rows])
+    both.to_csv(FILE, index=False, float_format="%.3f")
+    return both
 
 
 def chapter(space: str, study: Study, table: tvtfast.ScoreTable, frame: pd.DataFrame) -> list[str]:
@@ -187,12 +203,16 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, required=True, help="ViT-Bench-101")
     parser.add_argument("--store", type=Path, required=True, help="folder of known scores")
     parser.add_argument("--output", type=Path, help="Markdown file to write as well")
+    parser.add_argument(
+        "--studies", nargs="+", choices=(*STUDIES, "draws"), default=(*STUDIES, "draws")
+    )
     options = parser.parse_args()
     head = [
         "# Rankings of the architectures of ViT-Bench-101",
         "",
         f"`python -m bench.ranking --images {options.images.name} --teacher {options.teacher.name} "
-        f"--truth {options.truth.name} --store scores`",
+        f"--truth {options.truth.name} --store scores --studies "
+        f"{' '.join(options.studies)}`",
         "",
         f"In brackets 95 % bootstrap intervals, {RESAMPLES} resamples of the architectures. One "
         "image of each class, weights",
@@ -200,20 +220,23 @@ def main() -> None:
         "",
         machine(),
     ]
+    overview: list[str] = []
     lines: list[str] = []
-    known: list[pd.DataFrame] = []
-    for study, space in itertools.product((DEFAULT, ZOO), SPACES):
+    chosen = [name for name in STUDIES if name in options.studies]
+    for name, space in itertools.product(chosen, SPACES):
+        study = STUDIES[name]
         table, frame = judged(space, study, options)
         lines += chapter(space, study, table, frame)
-        known.append(judged_rows(frame, space, str(study)))
-        pd.concat(known).to_csv(FILE, index=False, float_format="%.3f")
-        write([*head, *lines], options.output)
-    overview = [
-        "",
-        f"## Against the parameter count, beyond chance, out of {len(TRUTHS)} accuracies",
-    ]
-    overview += ["", *summary(pd.concat(known))]
-    write([*head, *overview, *lines, *of_draws(options)], options.output)
+        known = kept(judged_rows(frame, space, str(study)))
+        overview = [
+            "",
+            f"## Against the parameter count, beyond chance, out of {len(TRUTHS)} accuracies",
+            "",
+            *summary(known),
+        ]
+        write([*head, *overview, *lines], options.output)
+    if "draws" in options.studies:
+        write([*head, *overview, *lines, *of_draws(options)], options.output)
 
 
 def of_draws(options: argparse.Namespace) -> list[str]:

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from tvtfast.models import temporary_mode
 from tvtfast.proxies.base import Proxy, ProxyInputs, UndefinedScoreError, register
 from tvtfast.proxies.loss_gradients import no_gradient, weighted_layers
 from tvtfast.proxies.network import input_shape, logits_of
+from tvtfast.proxies.resolved_attention import ResolvedAttention
 
 _NORMS = frozenset({F.layer_norm, F.batch_norm, F.group_norm, F.instance_norm, F.rms_norm})
 
@@ -26,8 +26,11 @@ def synflow(module: nn.Module, *, img_size: int | tuple[int, int]) -> Tensor:
         R = \sum_k f_{|\theta|}(1)_k
 
     where all parameters are replaced by their absolute values and every norm passes its input
-    through, as published code bypasses batch norms. Attention and GELU stay. It is computed in
-    fp64: the sum itself grows with depth beyond fp32, and its logarithm ranks as it does.
+    through, as published code bypasses batch norms. Attention and GELU stay. The sum grows with
+    depth beyond fp32; its logarithm ranks as it does. It is computed in fp64, and as in exact
+    arithmetic where products of queries and keys are beyond it
+    (`tvtfast.proxies.resolved_attention`): of 12 blocks and more, plain fp64 would return rounding
+    errors, multiplied by those products, as nearly all of the sum.
 
     Args:
         module: Maps images to logits; runs in evaluation mode and is left as it was.
@@ -38,7 +41,8 @@ def synflow(module: nn.Module, *, img_size: int | tuple[int, int]) -> Tensor:
         modules of convolutions and linear layers that run in fp64.
 
     Raises:
-        UndefinedScoreError: The sum is zero, or beyond fp64.
+        UndefinedScoreError: The sum is zero, or activations are beyond fp64, as of about 100 blocks
+            of the width of ``autoformer-tiny``.
         UnsupportedModelError: No convolution or linear layer receives a gradient, or projections
             lie elsewhere (``nn.MultiheadAttention``), or the module returns no logits.
 
@@ -51,7 +55,7 @@ def synflow(module: nn.Module, *, img_size: int | tuple[int, int]) -> Tensor:
         for name, tensor in (*module.named_parameters(), *module.named_buffers())
     }
     weights = [state[f"{name}.weight"].requires_grad_() for name in layers]
-    with torch.enable_grad(), temporary_mode(module, training=False), sdpa_kernel(SDPBackend.MATH):
+    with torch.enable_grad(), temporary_mode(module, training=False), ResolvedAttention():
         flow = _flow(module, state, _ones(module, weights[0], img_size))
         gradients = torch.autograd.grad(flow, weights, allow_unused=True)
     terms = [
@@ -61,10 +65,10 @@ def synflow(module: nn.Module, *, img_size: int | tuple[int, int]) -> Tensor:
     ]
     if not terms:
         raise no_gradient(module)
-    total = torch.stack(terms).sum()
-    if not (total > 0 and total.isfinite()):
-        raise UndefinedScoreError(f"the synaptic flow is {total.item()}, which has no logarithm")
-    return total.log()
+    total = torch.stack(terms).log().logsumexp(dim=0)
+    if not total.isfinite():
+        raise UndefinedScoreError(f"the logarithm of the synaptic flow is {total.item()}")
+    return total
 
 
 class _NormsPassThrough(TorchFunctionMode):
@@ -95,6 +99,7 @@ register(
         "synflow",
         _compute,
         needs=frozenset({"weights", "gradients"}),
+        version=2,
         description="logarithm of the synaptic flow (SynFlow, NeurIPS 2020)",
     )
 )
