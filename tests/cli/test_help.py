@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from argparse import Namespace
 
 import pytest
 
-from tvtfast import proxies
+from tvtfast import proxies, spaces
 from tvtfast.cli import choices
+from tvtfast.cli.options import choose_proxies
 from tvtfast.models import RENAME_MAPS
+from tvtfast.scoring import default_proxies
 from tvtfast.scoring.inputs import DTYPES
 from tvtfast.scoring.ranking import METHODS
 from tvtfast.scoring.settings import PROTOCOLS
 from tvtfast.training import recipe
 
 LIGHT = ("search", "score", "predict", "evaluate", "export", "convert", "correlate", "info")
+
+
+def test_proxies_of_a_space_are_those_of_its_scores():
+    for space in spaces.available():
+        cfg = Namespace(proxies=[], space=space)
+        choose_proxies(cfg)
+        own = ["length_distortion", "ntk_condition"] if space == "asvit" else default_proxies(space)
+        assert cfg.proxies == list(own), space
 
 
 def test_help_lists_what_there_is():

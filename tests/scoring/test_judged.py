@@ -5,12 +5,15 @@ from __future__ import annotations
 import html
 import json
 import re
+import warnings
 
 import pandas as pd
 import pytest
 
 import tvtfast
+from tvtfast.adapters import autoformer
 from tvtfast.cli import main
+from tvtfast.scoring import default_proxies
 from tvtfast.scoring.judged import FILE, Judged, Judgement, judged_rows
 
 DEFAULT = ("teacher_aware", "weight_norm")
@@ -98,3 +101,69 @@ def test_the_winner_of_a_run_comes_with_the_warning():
     best = {"space": "pit", "proxies": dict.fromkeys(DEFAULT, 0.5)}
     assert ranking_warning(best) == tvtfast.judgement("pit", DEFAULT).warning != ""
     assert ranking_warning({"space": "asvit", "proxies": {"length_distortion": 1.0}}) == ""
+
+
+def scored(space="pit", **changes):
+    chosen = tvtfast.spaces.get(space)
+    return tvtfast.score(
+        chosen.sample(3), **{"space": chosen, "proxies": ("weight_norm",)} | changes
+    )
+
+
+def test_a_ranking_below_the_parameter_count_warns_with_its_figures():
+    table = scored()
+    told = tvtfast.judgement("pit", ("weight_norm",)).warning
+    for ranked in (lambda: tvtfast.rank(table), table.rank):
+        with pytest.warns(tvtfast.SizeRanksBetterWarning) as caught:
+            ranked()
+        assert [str(one.message) for one in caught] == [told]
+        assert caught[0].filename == __file__, "it names the caller's line, which warns once"
+
+
+def test_the_hosts_of_adapters_are_told():
+    scorer = tvtfast.Scorer(space="autoformer-tiny", proxies=("weight_norm",))
+    archs = tvtfast.spaces.get("autoformer-tiny").sample(2)
+    with pytest.warns(tvtfast.SizeRanksBetterWarning) as caught:
+        autoformer.score_candidates([autoformer.to_candidate(arch) for arch in archs], scorer)
+    assert caught[0].filename == __file__
+
+
+def test_rankings_that_nobody_has_judged_do_not_warn():
+    trained = tvtfast.build(tvtfast.spaces.get("pit").sample(1)[0], space="pit")
+    module_beside = tvtfast.score(
+        [*tvtfast.spaces.get("pit").sample(2), trained], space="pit", proxies=("weight_norm",)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tvtfast.rank(scored("asvit"))
+        tvtfast.rank(scored(), proxies=["params"])
+        tvtfast.rank(scored(proxies=("weight_norm", "l2_norm")))
+        tvtfast.rank(module_beside)
+    assert module_beside.space is None and scored().space == "pit"
+
+
+def test_inherited_weights_were_not_judged():
+    space = tvtfast.spaces.get("autoformer-tiny")
+    arch = space.decode({"hidden_dim": 24, "depth": 1, "mlp_ratio": [1.0], "num_heads": [1]})
+    options = {"space": space, "img_size": 16, "patch_size": 8, "num_classes": 3}
+    weights = tvtfast.build(arch, **options)
+    table = tvtfast.score([arch], proxies=("weight_norm",), weights=weights, **options)
+    assert table.space is None
+
+
+def test_the_default_ranking_is_the_better_judged_one():
+    """In every judged space it is below the parameter count, beyond chance, nowhere where a choice
+    of TVT's two scores is not."""
+    for space in SPACES:
+        chosen = tvtfast.judgement(space, default_proxies(space))
+        assert not any(one.tau_over_params_high < 0 for one in chosen.columns), space
+    assert default_proxies("pit") == default_proxies(tvtfast.spaces.get("pit")) == ("weight_norm",)
+    assert default_proxies("autoformer-tiny") == default_proxies(None) == DEFAULT
+
+
+def test_scores_are_of_the_default_ranking_of_the_space():
+    pit = tvtfast.spaces.get("pit")
+    assert tvtfast.score(pit.sample(2), space=pit).scored == ("weight_norm",)
+    assert tvtfast.Scoring.of(tvtfast.Scoring(seed=1), space="pit").asked == ["weight_norm"]
+    with pytest.raises(ValueError, match="'teacher_aware' needs"):
+        tvtfast.score(tvtfast.spaces.get("autoformer-tiny").sample(2), space="autoformer-tiny")

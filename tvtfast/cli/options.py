@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from tvtfast.scoring import Scoring
 
 _TVT = ("teacher_aware", "weight_norm")
-_OF_SPACE = {"asvit": ("length_distortion", "ntk_condition")}
+_OF_SPACE = {"asvit": ("length_distortion", "ntk_condition"), "pit": ("weight_norm",)}
+"""As `tvtfast.scoring.default_proxies` has it, but for As-ViT's own."""
 _TINY = (4.0, 7.0)
 _MILLION = 1e6
 _GIGA = 1e9

@@ -59,8 +59,8 @@ def parser() -> Parser:
 
 def run(cfg: Namespace, parser: Parser) -> Report:
     """Score, and tell the table, best first."""
-    from tvtfast.scoring import judgement, rank, score
-    from tvtfast.scoring.ranking import check_method
+    from tvtfast.scoring import judgement, score
+    from tvtfast.scoring.ranking import check_method, rank_population
 
     names = _timm_names(cfg)
     written = [] if names else [one for given in cfg.arch for one in _written(given)]
@@ -86,16 +86,15 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     )
     frame, scores = table.to_pandas(), None
     if len(table) > 1:
-        scores = rank(table, cfg.method)
+        scores = rank_population(table, cfg.method)
         order = scores.sort_values(ascending=False, kind="stable").index
         frame = frame.assign(**{str(scores.name): scores}).loc[order]
     elif not cfg.quiet:
         note("one architecture is compared with no other: no combined score")
     lines = [candidates_table(frame, None if names else space)]
-    comparable = len(table) > 1 and not names
     judged = None
-    if comparable and cfg.weights is None:  # drawn weights were judged
-        judged = judgement(space.name, table.scored, cfg.method)
+    if len(table) > 1 and table.space is not None:
+        judged = judgement(table.space, table.scored, cfg.method)
     if judged is not None and judged.warning:
         lines.append(wrapped(judged.warning))
     for proxy in table.reasons:

@@ -2,8 +2,9 @@
 
 from tvtfast.scoring.calibration import Calibration, calibrate
 from tvtfast.scoring.correlation import correlate
+from tvtfast.scoring.default_proxies import default_proxies
 from tvtfast.scoring.failures import ScoringError
-from tvtfast.scoring.judged import Judgement, judgement
+from tvtfast.scoring.judged import Judgement, SizeRanksBetterWarning, judgement
 from tvtfast.scoring.measure import Measure
 from tvtfast.scoring.ranking import rank
 from tvtfast.scoring.scorer import Scorer, score
@@ -21,10 +22,12 @@ __all__ = [
     "Scorer",
     "Scoring",
     "ScoringError",
+    "SizeRanksBetterWarning",
     "StoreError",
     "Truth",
     "calibrate",
     "correlate",
+    "default_proxies",
     "judgement",
     "load_truth",
     "rank",

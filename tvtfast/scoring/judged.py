@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvtfast.scoring.ranking import Method
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tvtfast.scoring.ranking import Method
 
 FILE = Path(__file__).with_name("judged.csv")
 """Rows of `judged_rows`, written by ``python -m bench.ranking``."""
@@ -65,6 +65,10 @@ class Judged:
 
     def __str__(self) -> str:
         return f"{self.truth} {self.tau:+.2f} against {self.params_tau:+.2f}"
+
+
+class SizeRanksBetterWarning(UserWarning):
+    """The parameter count is known to rank better than what is ranked by."""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from tvtfast.common.callers import caller_level
 from tvtfast.common.names import did_you_mean, unknown
+from tvtfast.scoring.judged import SizeRanksBetterWarning, judgement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -205,7 +208,8 @@ def rank(
 
     Scores of one table compare among themselves; those of several, such as of candidates that were
     scored one at a time, compare where all are relative to one other table. What a ranking is worth
-    where accuracies are known, beside the parameter count, tells `tvtfast.judgement`.
+    where accuracies are known, beside the parameter count, tells `tvtfast.judgement`; where the
+    parameter count ranks better, `SizeRanksBetterWarning` says so, once per line that calls.
 
     Args:
         table: Scores of a population.
@@ -233,6 +237,9 @@ def rank(
         why = incomparable(table.ranked_columns(chosen)[0], reference)
         if why is not None:
             raise ValueError(f"{' and '.join(chosen)} cannot be combined: {why}; {ADVICE}")
+    judged = None if table.space is None else judgement(table.space, chosen, method)
+    if judged is not None and judged.warning:
+        warnings.warn(judged.warning, SizeRanksBetterWarning, stacklevel=caller_level())
     return rank_population(table, method, proxies, reference)
 
 
@@ -242,7 +249,8 @@ def rank_population(
     proxies: Sequence[str] | None = None,
     reference: pd.DataFrame | None = None,
 ) -> pd.Series[float]:
-    """`rank` of all that there is: a candidate that is alone is the first.
+    """`rank` of all that there is: a candidate that is alone is the first. It does not warn: for
+    callers who tell a judgement themselves.
 
     Raises:
         ValueError: An unknown method or column.

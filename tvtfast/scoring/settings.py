@@ -15,6 +15,7 @@ from tvtfast.common.machine import parse_device
 from tvtfast.data import FrozenBatch, VisionDataset
 from tvtfast.models import FeatureFn, InheritedWeights, Teacher, WeightSource
 from tvtfast.proxies import CombinedProxy, Proxy, expand_groups
+from tvtfast.scoring.default_proxies import default_proxies
 from tvtfast.scoring.inputs import DTYPES
 from tvtfast.scoring.store import ScoreStore
 from tvtfast.spaces import Constraints, Space
@@ -33,7 +34,8 @@ class Scoring:
         space: The space of the architectures, or its name.
         proxies: Names (`tvtfast.proxies.available`), with options behind them
             (``ntk_condition:method=samples``), groups of names (`tvtfast.proxies.GROUPS`) or
-            proxies. Parameter count and FLOPs are always scored too.
+            proxies; default those of the space (`tvtfast.scoring.default_proxies`). Parameter count
+            and FLOPs are always scored too.
         teacher: See `tvtfast.load_teacher`; needed by teacher-aware proxies.
         images: ``[B, 3, H, W]`` float, normalised for the student; or a frozen batch, the path of a
             saved one, a data set or its name. Needed by proxies that look at images.
@@ -72,7 +74,7 @@ class Scoring:
     """
 
     space: str | Space[Any] | None = None
-    proxies: str | Sequence[str | Proxy | CombinedProxy] = ("teacher_aware", "weight_norm")
+    proxies: str | Sequence[str | Proxy | CombinedProxy] | None = None
     teacher: Teacher | nn.Module | str | os.PathLike[str] | None = None
     images: Images | None = None
     labels: Tensor | None = None
@@ -102,7 +104,8 @@ class Scoring:
                 "init_seeds out"
             )
         given: dict[str, Any] = {"init_seeds": draws, "seed": checks.seed(self.seed, draws=draws)}
-        given["proxies"] = expand_groups(self.proxies)
+        if self.proxies is not None:
+            given["proxies"] = expand_groups(self.proxies)
         for name in ("batch_size", "memory"):
             if getattr(self, name) is not None:
                 given[name] = checks.whole(name, getattr(self, name), least=1)
@@ -110,6 +113,12 @@ class Scoring:
             object.__setattr__(self, name, value)
         if self.device is not None:
             parse_device(self.device)
+
+    @property
+    def asked(self) -> list[str | Proxy | CombinedProxy]:
+        """The proxies, those of the space where none are given."""
+        given = default_proxies(self.space) if self.proxies is None else self.proxies
+        return [given] if isinstance(given, str) else list(given)
 
     @classmethod
     def of(cls, scoring: Scoring | None = None, /, **settings: Any) -> Scoring:

@@ -130,7 +130,7 @@ def set_up(scoring: Scoring) -> Setup:
         UnsupportedModelError: The teacher has no spatial features.
     """
     space = None if scoring.space is None else get_space(scoring.space)
-    asked = [scoring.proxies] if isinstance(scoring.proxies, str) else list(scoring.proxies)
+    asked = scoring.asked
     single, combined = proxy_table.resolve([*BASELINES, *asked])
     ranked = _ranked(asked, single, combined)
     scored = ranked or tuple(name for name in METRICS if name in asked) or BASELINES

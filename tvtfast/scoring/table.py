@@ -67,6 +67,8 @@ class ScoreTable:
             row per candidate, one float64 column per feature, NaN for modules.
         determined_by: Per proxy all that its values depend on beside the candidate, as plain JSON
             values; empty where that was not told.
+        space: Name of the space whose architectures the candidates are, all with weights that are
+            drawn; ``None`` where some are modules, or inherit weights.
         fitted_on: Per column that was fitted to accuracies the architectures, as canonical JSON,
             that it was fitted on: it foretells them better than others.
     """
@@ -88,6 +90,7 @@ class ScoreTable:
         determined_by: Mapping[str, Mapping[str, Any]] | None = None,
         features: Callable[[], pd.DataFrame] | None = None,
         fitted_on: Mapping[str, frozenset[str]] | None = None,
+        space: str | None = None,
     ) -> None:
         self._made: Frames | None = Frames(values, status, reasons)
         self._make: Callable[[], Frames] | None = None
@@ -101,6 +104,7 @@ class ScoreTable:
         self.reference = reference
         self.determined_by = dict(determined_by or {})
         self.fitted_on = dict(fitted_on or {})
+        self.space = space
         self._features = features
 
     @classmethod

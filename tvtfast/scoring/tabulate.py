@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvtfast.proxies import CombinedProxy, DerivedProxy, Proxy, macs_of
-from tvtfast.scoring.candidates import Candidate, features_of, outside_notes
+from tvtfast.scoring.candidates import ArchCandidate, Candidate, features_of, outside_notes
 from tvtfast.scoring.cells import STATUSES, Cell, value_of
 from tvtfast.scoring.constraints import violations
 from tvtfast.scoring.derived import derive
@@ -76,7 +76,16 @@ def tabulate(
             for proxy in setup.combined
             if isinstance(proxy, DerivedProxy)
         },
+        space=_drawn_in(ledger, setup),
     )
+
+
+def _drawn_in(ledger: Ledger, setup: Setup) -> str | None:
+    """See `ScoreTable.space`."""
+    drawn = setup.weights is None and all(
+        isinstance(candidate, ArchCandidate) for candidate in ledger.population
+    )
+    return setup.space.name if drawn and setup.space is not None else None
 
 
 class _Column:

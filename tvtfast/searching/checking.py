@@ -55,7 +55,7 @@ def check_search(
     check_method(method)
     checks.whole("top_k", top_k, least=1)
     as_device(scoring.device)
-    asked = [scoring.proxies] if isinstance(scoring.proxies, str) else list(scoring.proxies)
+    asked = scoring.asked
     later = {column for name in asked if (column := proxy_table.made_later(name)) is not None}
     named = [name for name in asked if proxy_table.made_later(name) is None]
     single, combined = proxy_table.resolve([*proxy_table.BASELINES, *named])

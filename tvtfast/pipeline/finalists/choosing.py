@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tvtfast.pipeline.baseline import described_deit_like
 from tvtfast.scoring import Calibration, ScoreTable
+from tvtfast.scoring.ranking import rank_population
 from tvtfast.spaces import METRICS, ModelOptions, Space
 
 DEFAULT, PARAMS, SCORE = "default", "params", "score"
@@ -91,7 +92,8 @@ class Field:
     def score(self) -> Array:
         """``[rows]``, higher is better; NaN outside, and where a proxy has no value."""
         if self.calibration is None:
-            found = self.table.rank().to_numpy("float64", na_value=np.nan)
+            # no warning: a tournament trains the pick by the parameter count too
+            found = rank_population(self.table).to_numpy("float64", na_value=np.nan)
         else:
             found = self.calibration.predict(self.table)
         return np.where(self.inside, found, np.nan)
