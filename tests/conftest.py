@@ -27,9 +27,11 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 import tvtfast  # noqa: E402
+from tvtfast.common import board  # noqa: E402
 from tvtfast.common.torchvision import ensure_torchvision  # noqa: E402
 
 ensure_torchvision()
+board.PERIOD = 3600.0  # what a folder holds does not depend on how long a test takes
 
 MOST_WORKERS = 4
 INTERPRETED = Path(__file__).parent / "triton"
