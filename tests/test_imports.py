@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
         "common",
         "data",
         "initialization",
+        "kernels",
         "models",
         "population",
         "proxies",

@@ -130,7 +130,10 @@ def _add_training_options(parser: Parser) -> None:
     add_progressive_option(group)
     add_search_split_option(group)
     group.add_argument(
-        "--workers", type=int, default=0, help="processes that load images; changes no result"
+        "--loading-workers",
+        type=int,
+        default=0,
+        help="processes that load images; changes no result",
     )
     parser.choices |= {"guidance": (*GUIDANCE, NONE), "logits": (*LOGITS, NONE)}
 
@@ -170,7 +173,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
             search_split=cfg.search_split,
             seed=cfg.seed,
             device=cfg.device,
-            workers=cfg.workers,
+            workers=cfg.loading_workers,
             progress=not cfg.quiet,
         )
     data = {

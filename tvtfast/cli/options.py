@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,13 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
     scores.add_argument("--dtype", type=str, default="float32", help=", ".join(DTYPES))
     scores.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
     scores.add_argument("--protocol", type=str, default="fixed", help=", ".join(PROTOCOLS))
+    scores.add_argument(
+        "--workers",
+        type=int | str | None,
+        default=None,
+        help="score in so many processes; ray: in a cluster of Ray that runs, or is begun on this "
+        "machine; ray://HOST:PORT; changes no score",
+    )
     parser.choices |= {
         "space": spaces.available(),
         "data_set": DATA_SETS,
@@ -273,6 +281,7 @@ def plain_scoring(cfg: Namespace) -> Scoring:
     from tvtfast.common.machine import as_device
     from tvtfast.scoring import Scoring
 
+    _refuse_torchrun()
     by_name = [name for name in cfg.proxies if proxies.made_later(name) is None]
     for name in by_name:
         proxies.get(name)
@@ -295,8 +304,19 @@ def plain_scoring(cfg: Namespace) -> Scoring:
         dtype=cfg.dtype,
         device=cfg.device,
         protocol=cfg.protocol,
+        executor=cfg.workers,
         model_options=options,
     )
+
+
+def _refuse_torchrun() -> None:
+    """Every process of ``torchrun`` would score everything, and write the same folder."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        raise UsageError(
+            f"torchrun began {processes} processes, and each would score all candidates; leave it "
+            f"out, and share the work by --workers {processes}"
+        )
 
 
 def scoring_arguments(
@@ -338,6 +358,7 @@ def scoring_arguments(
         "dtype": cfg.dtype,
         "device": cfg.device,
         "protocol": cfg.protocol,
+        "executor": cfg.workers,
         "progress": progress,
         "img_size": side,
         "patch_size": patch,

@@ -21,7 +21,7 @@ IMPORT = "import"
 """The value of ``--import``."""
 OUTPUT_FLAGS = ("json", "quiet")
 """Flags of every command that change nothing of what it does."""
-_RENAMED = {"run_dir": "output_dir"}
+_RENAMED = {"run_dir": "output_dir", "executor": "workers"}
 """Arguments of Python that have another name on the command line."""
 
 

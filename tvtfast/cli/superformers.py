@@ -40,7 +40,10 @@ def add_superformer_options(parser: Parser) -> None:
         help="share that the superformer held out; default, and nothing else, what its folder says",
     )
     group.add_argument(
-        "--workers", type=int, default=0, help="processes that read these images; changes no result"
+        "--loading-workers",
+        type=int,
+        default=0,
+        help="processes that read these images; changes no result",
     )
 
 
@@ -83,7 +86,7 @@ def inherited_accuracy(cfg: Namespace, folder: str) -> Proxy:
         held_out_images(loaded.card, *where),
         count=cfg.inherited_images,
         seed=cfg.seed,
-        workers=cfg.workers,
+        workers=cfg.loading_workers,
     )
     accuracy.images.say()
     return accuracy.proxy()

@@ -66,7 +66,17 @@ def fall_back(what: str, cost: str, error: BaseException) -> Fallback:
     fallback = Fallback(what, why, cost)
     if os.environ.get(STRICT_VARIABLE) == "1":
         raise FallbackError(f"{fallback}. {STRICT_VARIABLE}=1 makes this an error.") from error
-    logger.warning("%s", fallback)
     logger.debug("traceback of the fallback", exc_info=error)
-    warnings.warn(str(fallback), FallbackWarning, stacklevel=3)
+    return repeat(fallback, stacklevel=4)
+
+
+def repeat(fallback: Fallback, *, stacklevel: int = 3) -> Fallback:
+    """Log and warn of a fast path that was left elsewhere, such as in another process.
+
+    Args:
+        fallback: The note, which is returned.
+        stacklevel: Whose line the warning names, see `warnings.warn`.
+    """
+    logger.warning("%s", fallback)
+    warnings.warn(str(fallback), FallbackWarning, stacklevel=stacklevel)
     return fallback

@@ -222,6 +222,7 @@ def grow(
         scorer.keep_in(store)
         if record is not None:
             record.board.offer("curves", lambda: _curves(steps))
+        opened.callback(scorer.close)
         with track("growing", unit="step", show=given.progress) as bar:
             for step in grow_steps(
                 start,

@@ -22,6 +22,7 @@ from tvtfast.scoring.frame import SpoiledInputsError, frame
 from tvtfast.scoring.inputs import CandidateInputs, Conditions, View
 from tvtfast.scoring.joint import JointScorer, joint_candidates, scorable_jointly, scores_of_many
 from tvtfast.scoring.ledger import Ledger, Task, value_cell
+from tvtfast.scoring.setup import Setup
 
 _ONE_BY_ONE = (
     "candidates are scored one by one, each built as a module; that took 1.7 (fp32) to 3.1 (bf16) "
@@ -50,6 +51,26 @@ class Evaluator:
     memory: int | None
     on_error: str
     weights: InheritedWeights | None = None
+
+    @classmethod
+    def of(cls, setup: Setup, memory: int | None, on_error: str) -> Evaluator:
+        """What computes the scores of a setup."""
+        return cls(
+            setup.conditions,
+            setup.view,
+            setup.shown_to,
+            setup.seeds,
+            memory,
+            on_error,
+            setup.weights,
+        )
+
+    def fill(self, ledger: Ledger, proxies: Sequence[Proxy]) -> None:
+        """Compute and enter all that is missing: together what can be, the rest one by one."""
+        if not self.conditions.paper:
+            self.score_jointly(ledger, proxies)
+        self.score_as_populations(ledger, proxies)
+        self.score_one_by_one(ledger)
 
     def joint(self, population: Sequence[Any], seed: int) -> JointScorer:
         """Scores of a population with the weights of one draw."""

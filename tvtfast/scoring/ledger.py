@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from tvtfast.common.fallbacks import Fallback, fall_back
+from tvtfast.common.fallbacks import Fallback, fall_back, repeat
 from tvtfast.proxies import Proxy
 from tvtfast.scoring.candidates import Candidate
 from tvtfast.scoring.cells import Cell, Entry, value_of
@@ -227,6 +227,11 @@ class Ledger:
         """
         if what not in [fallback.what for fallback in self.fallbacks]:
             self.fallbacks.append(fall_back(what, cost, error))
+
+    def repeat(self, fallback: Fallback) -> None:
+        """Warn of a fast path that was left in another process, as `note` does."""
+        if fallback.what not in [known.what for known in self.fallbacks]:
+            self.fallbacks.append(repeat(fallback))
 
     def key(self, row: int, proxy: Proxy, seed: int) -> str | None:
         """What one score is stored under; ``None`` where it is not."""

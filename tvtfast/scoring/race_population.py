@@ -6,17 +6,18 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from tvtfast.common.progress import track
 from tvtfast.models import parameter_rule
 from tvtfast.proxies import Proxy, UndefinedScoreError
+from tvtfast.scoring.candidates import Candidate
 from tvtfast.scoring.cells import Cell, value_of
 from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.failures import may_fall_back
-from tvtfast.scoring.joint import JointScorer
+from tvtfast.scoring.joint import PerImage
 from tvtfast.scoring.ledger import Ledger, Task, value_cell
 from tvtfast.scoring.race import CONFIDENCE, MIN_IMAGES, Array, Race, RaceSummary, Rung, race
 from tvtfast.scoring.ranking import METHODS, Method
@@ -62,6 +63,15 @@ def obstacle(setup: Setup, method: Method) -> str | None:
     return None
 
 
+class Source(Protocol):
+    """Computes scores of single images with one weight draw."""
+
+    def per_image(
+        self, proxies: Sequence[Proxy], rows: Sequence[int], images: Sequence[int]
+    ) -> Iterable[tuple[tuple[tuple[int, ...], ...], PerImage]]:
+        """See `tvtfast.scoring.joint.JointScorer.per_image`."""
+
+
 class ImageScores:
     """Scores of single images, computed when they are asked for, and kept in the store.
 
@@ -70,7 +80,7 @@ class ImageScores:
         proxies: Proxies with ``per_image``.
         seeds_of: Weight draws that a proxy is averaged over.
         images: Images of the batch.
-        joint: The scorer of one weight draw, made when something is to be computed.
+        source: Computes those of one weight draw, made when something is to be computed.
         store: Where they are kept.
         on_scored: Told the number of images that were scored.
 
@@ -85,7 +95,7 @@ class ImageScores:
         proxies: Sequence[Proxy],
         seeds_of: Callable[[Proxy], Sequence[int]],
         images: int,
-        joint: Callable[[int], JointScorer],
+        source: Callable[[int], Source],
         store: ScoreStore,
         on_scored: Callable[[int], object],
     ) -> None:
@@ -93,13 +103,13 @@ class ImageScores:
         self.computed: set[int] = set()
         self.rungs: list[Rung] = []
         self.alive: Sequence[int] = range(len(ledger.population))
-        self._ledger, self._joint, self._store = ledger, joint, store
+        self._ledger, self._source, self._store = ledger, source, store
         self._on_scored = on_scored
         shape = len(ledger.population), images
         draws = [(proxy, seed) for proxy in proxies for seed in seeds_of(proxy)]
         self._scores = {(p.name, seed): np.full(shape, np.nan) for p, seed in draws}
         self._shown = {(p.name, seed): np.zeros(shape, dtype=bool) for p, seed in draws}
-        self._scorers: dict[int, JointScorer] = {}
+        self._sources: dict[int, Source] = {}
         places: dict[str, list[tuple[str, int, int]]] = {}
         for proxy, seed in draws:
             for row in range(len(ledger.population)):
@@ -151,9 +161,9 @@ class ImageScores:
         self._on_scored((len(rows) - len(missing)) * len(images))
         if not missing:
             return
-        if seed not in self._scorers:
-            self._scorers[seed] = self._joint(seed)
-        for entries, found in self._scorers[seed].per_image(proxies, missing, images):
+        if seed not in self._sources:
+            self._sources[seed] = self._source(seed)
+        for entries, found in self._sources[seed].per_image(proxies, missing, images):
             keep = []
             for proxy in proxies:
                 for equal, scores in zip(entries, found[proxy.name], strict=True):
@@ -173,7 +183,13 @@ class ImageScores:
 
 
 def race_ledger(
-    setup: Setup, evaluator: Evaluator, ledger: Ledger, top_k: int, *, progress: bool
+    setup: Setup,
+    evaluator: Evaluator,
+    ledger: Ledger,
+    top_k: int,
+    source: Callable[[Sequence[Candidate], int], Source],
+    *,
+    progress: bool,
 ) -> tuple[RaceSummary | None, int]:
     """Race a population, and enter all scores; or enter none, where there is no memory for it, or a
     proxy cannot say what single images score.
@@ -183,6 +199,7 @@ def race_ledger(
         evaluator: Who computes scores.
         ledger: The population.
         top_k: The best to find.
+        source: Computes scores of single images of a population with one weight draw.
         progress: Show a progress bar.
 
     Returns:
@@ -204,7 +221,7 @@ def race_ledger(
             means,
             setup.seeds_of,
             images,
-            partial(evaluator.joint, ledger.population),
+            partial(source, ledger.population),
             setup.store,
             bar.update,
         )

@@ -13,9 +13,12 @@ from tvtfast.common.fallbacks import Fallback, logger
 from tvtfast.common.progress import track
 from tvtfast.models import SpatialFeatures
 from tvtfast.scoring.additive import additive_values
+from tvtfast.scoring.context import ScoringContext
 from tvtfast.scoring.derived import check_derived
+from tvtfast.scoring.distribution import Distribution
 from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.glance import Glance, glance
+from tvtfast.scoring.executors import Executor, chosen
 from tvtfast.scoring.identity import around_candidate
 from tvtfast.scoring.inheriting import check_heirs
 from tvtfast.scoring.inputs import CandidateInputs
@@ -78,7 +81,8 @@ def score(
 
     Determinism: on one device, equal arguments give equal scores, whatever the order of candidates.
     """
-    return Scorer(scoring, relative_to=relative_to, **settings)(candidates)
+    with Scorer(scoring, relative_to=relative_to, **settings) as scorer:
+        return scorer(candidates)
 
 
 class Scorer:
@@ -91,6 +95,9 @@ class Scorer:
     Several threads may use one scorer, or one each: they take turns at computing, since that uses
     all cores anyway. A scorer can be pickled (as far as the caller's own functions can) and copied:
     copies score the same, and use the same file where ``store`` is one.
+
+    Workers of an ``executor`` begin with the first population, and live until the scorer, a context
+    manager, is closed.
 
     Attributes:
         setup: What the settings stand for.
@@ -115,15 +122,12 @@ class Scorer:
         self.fallbacks: list[Fallback] = []
         self._ledger_now: Ledger | None = None
         self._progress = given.progress
-        self._evaluator = Evaluator(
-            setup.conditions,
-            setup.view,
-            setup.shown_to,
-            setup.seeds,
-            given.memory,
-            given.on_error,
-            setup.weights,
-        )
+        self._evaluator = Evaluator.of(setup, given.memory, given.on_error)
+        self._distribution, self._own_workers = None, not isinstance(given.executor, Executor)
+        if given.executor is not None:
+            executor = chosen(given.executor)
+            context = ScoringContext.of(setup, given.memory, given.on_error, executor.workers)
+            self._distribution = Distribution(executor, context, self._evaluator)
 
     def glance(self) -> Glance | None:
         """The population that is scored at this moment, as far as it is scored; ``None`` where none
@@ -133,6 +137,17 @@ class Scorer:
     def keep_in(self, store: ScoreStore) -> None:
         """Keep scores in this store from now on."""
         self.setup = replace(self.setup, store=store)
+
+    def close(self) -> None:
+        """End the workers that ``executor`` asked for; they begin anew when there is work."""
+        if self._distribution is not None and self._own_workers:
+            self._distribution.executor.close()
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __call__(self, candidates: Iterable[Any]) -> ScoreTable:
         """Score a population, see `score`."""
@@ -175,7 +190,12 @@ class Scorer:
             ledger = self._ledger(candidates)
             if ledger.unfinished:
                 summary, computed = race_ledger(
-                    self.setup, self._evaluator, ledger, top_k, progress=self._progress
+                    self.setup,
+                    self._evaluator,
+                    ledger,
+                    top_k,
+                    (self._distribution or self._evaluator).joint,
+                    progress=self._progress,
                 )
                 self.evaluated += computed
             self._score_all(ledger)
@@ -249,10 +269,10 @@ class Scorer:
             self._compute(ledger)
 
     def _compute(self, ledger: Ledger) -> None:
-        if not self.setup.conditions.paper:
-            self._evaluator.score_jointly(ledger, self.setup.single)
-        self._evaluator.score_as_populations(ledger, self.setup.single)
-        self._evaluator.score_one_by_one(ledger)
+        if self._distribution is None:
+            self._evaluator.fill(ledger, self.setup.single)
+        else:
+            self._distribution.fill(ledger)
         self.fallbacks += ledger.fallbacks
 
     def _table(

@@ -16,6 +16,7 @@ from tvtfast.data import FrozenBatch, VisionDataset
 from tvtfast.models import FeatureFn, InheritedWeights, Teacher, WeightSource
 from tvtfast.proxies import CombinedProxy, Proxy, expand_groups
 from tvtfast.scoring.default_proxies import default_proxies
+from tvtfast.scoring.executors import Executor, check_executor
 from tvtfast.scoring.inputs import DTYPES
 from tvtfast.scoring.store import ScoreStore
 from tvtfast.spaces import Constraints, Space
@@ -62,6 +63,10 @@ class Scoring:
         store: Keep scores of architectures in this SQLite file and never compute one twice.
         memory: Bytes that activations of architectures may take together; default half of what is
             available on the device.
+        executor: Where candidates are scored: ``None`` in this process; a number of processes of
+            this machine; ``ray``, a cluster of Ray that runs, or is begun on this machine;
+            ``ray://HOST:PORT``; or a `tvtfast.scoring.executors.Executor`, which stays open. Scores
+            do not depend on the number of workers.
         constraints: Windows ``{name: (low, high)}`` of scores. They are scored beside the proxies
             and not ranked; a candidate outside, or without such a score, is not ranked either, see
             `tvtfast.scoring.constraints`.
@@ -70,7 +75,9 @@ class Scoring:
             (`tvtfast.spaces.ModelOptions`).
 
     Raises:
-        ValueError: An unknown dtype, protocol, device or ``on_error``, or a number out of range.
+        ValueError: An unknown dtype, protocol, device, executor or ``on_error``, or a number out of
+            range.
+        ImportError: Ray is to be the executor, and is not installed.
     """
 
     space: str | Space[Any] | None = None
@@ -90,6 +97,7 @@ class Scoring:
     feature_fn: FeatureFn | None = None
     store: ScoreStore | str | os.PathLike[str] | None = None
     memory: int | None = None
+    executor: Executor | int | str | None = None
     constraints: Constraints | None = None
     model_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -113,6 +121,7 @@ class Scoring:
             object.__setattr__(self, name, value)
         if self.device is not None:
             parse_device(self.device)
+        check_executor(self.executor)
 
     @property
     def asked(self) -> list[str | Proxy | CombinedProxy]:

@@ -171,6 +171,7 @@ def search(
             record.meter.started, meter = meter.started, record.meter
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
         scorer.keep_in(store)
+        opened.callback(scorer.close)
         budget = Budget(
             resolved_space.size if trials is None else trials,
             windows,

@@ -1,0 +1,103 @@
+"""A cluster of Ray on this machine: killed, slow and full workers, and a driver that is resumed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import tvtfast
+from tvtfast import spaces
+from tvtfast.data import frozen_batch
+
+pytestmark = pytest.mark.slow
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'tvtfast[ray]'")
+
+TINY = spaces.get("autoformer-tiny")
+HERE = Path(__file__).parent
+PROXIES = ("teacher_aware", "weight_norm", "relation_cc")
+VARIABLES = {
+    "KILLED_ONCE": "once",
+    "SLOW_WORKER": "slow",
+    "FULL_DISK": "disk",
+}
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Where the proxies of the tests leave a note, as the processes of the cluster know them."""
+    folder = tmp_path_factory.mktemp("notes")
+    return {name: str(folder / one) for name, one in VARIABLES.items()}
+
+
+@pytest.fixture(scope="module")
+def cluster(places):
+    """Room for three workers, whose processes find tvtfast where this one does."""
+    path = os.pathsep.join([str(HERE), *sys.path])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**places, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}.items():
+            patch.setenv(name, value)
+        patch.syspath_prepend(str(HERE))
+        ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def settings(teacher):
+    images = frozen_batch("digits", 4)
+    return {"space": TINY, "images": images, "patch_size": 16, "teacher": teacher}
+
+
+@pytest.fixture(scope="module")
+def archs():
+    return TINY.sample(8, 0)
+
+
+@pytest.fixture(scope="module")
+def expected(settings, archs, one_thread):
+    return tvtfast.score(archs, proxies=PROXIES, **settings).to_pandas()
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_table_is_that_of_one_process(cluster, places, settings, archs, expected, workers):
+    """One worker is killed in the middle, one is slow, and the disk of one is full."""
+    from tvtfast.scoring.executors.ray_cluster import RayCluster
+
+    units = importlib.import_module("worker_units")
+    for place in places.values():
+        Path(place).unlink(missing_ok=True)
+    given = {**settings, "proxies": (*PROXIES, units.once, units.slow, units.full_disk)}
+    with RayCluster(workers=workers) as executor:
+        table = tvtfast.score(archs, executor=executor, **given)
+    assert ray.is_initialized(), "a session that was there before stays"
+    found = table.to_pandas()
+    pd.testing.assert_frame_equal(found[list(expected)], expected, check_exact=True)
+    want = (expected["params"] % 1009).astype("float64")
+    assert (found["once"] == want).all() and (found["slow"] == want).all()
+    assert Path(places["KILLED_ONCE"]).exists()
+    failed = table.status.index[table.status["full_disk"] == "error"]
+    assert len(failed) == 1 and "No space left" in table.reasons["full_disk"][failed[0]]
+
+
+def test_as_many_workers_as_there_is_room_for(cluster):
+    from tvtfast.scoring.executors import chosen
+
+    assert chosen("ray").workers == 3
+
+
+def test_no_cluster_at_an_address():
+    code = (
+        "from tvtfast.scoring.executors import ExecutorError, chosen\n"
+        "try:\n    chosen('ray://localhost:1')\n"
+        "except ExecutorError as error:\n    print(error)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.startswith("there is no cluster of Ray at ray://localhost:1")
