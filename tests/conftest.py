@@ -112,6 +112,12 @@ def fuzzing(load_program: Callable[[Path], ModuleType]) -> ModuleType:
     return load_program(Path(__file__).with_name("fuzzing.py"))
 
 
+@pytest.fixture(scope="session")
+def simulated(load_program: Callable[[Path], ModuleType]) -> Any:
+    """An executor without processes: ``simulated(workers, seed, deaths)``."""
+    return load_program(Path(__file__).with_name("simulated.py")).Simulated
+
+
 def _start_program(
     program: ModuleType, *arguments: str | Path, launcher: Sequence[str] = ()
 ) -> subprocess.Popen[str]:

@@ -251,8 +251,8 @@ def test_every_public_name_resolves():
 
 def test_searching_draws_in_no_driver():
     code = (
-        "import torch, tvtfast; tvtfast.search, tvtfast.score; "
-        "assert not torch.cuda.is_initialized()"
+        "import sys, torch, tvtfast; tvtfast.search, tvtfast.score; "
+        "assert not torch.cuda.is_initialized() and 'ray' not in sys.modules"
     )
     finished = run(code)
     assert finished.returncode == 0, finished.stderr

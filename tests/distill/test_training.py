@@ -150,6 +150,34 @@ def test_two_processes_are_one_with_twice_the_batch(small, tmp_path, start_progr
         torch.testing.assert_close(state["objective"][name], value, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_two_processes_have_the_curve_of_one_and_go_on_with_it(
+    small, tmp_path, start_program, interrupted
+):
+    """Step by step: an epoch is one step."""
+    common = {"optimizer": "sgd", "lr": 0.02, "epochs": 10, "drop_path_rate": 0.5}
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    one = small.train(tmp_path / "one", **common, batch_size=200)
+    with interrupted():
+        small.train(tmp_path / "continued", **common, batch_size=200)
+    for folder in ("two", "continued"):
+        changes = json.dumps(common | {"batch_size": 100})
+        process = start_program(small, tmp_path / folder, changes, launcher=launcher)
+        output, _ = process.communicate(timeout=600)
+        assert process.returncode == 0, output
+        state = torch.load(tmp_path / folder / "last.pt", weights_only=True)
+        assert len(state["history"]) == 10
+        for row, expected in zip(state["history"], one.history, strict=True):
+            assert row["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_steps_of_other_images_are_another_training(small, tmp_path, interrupted):
+    with interrupted():
+        small.train(tmp_path / "t", plain=True, batch_size=32)
+    with pytest.raises(OtherRunError, match="step_images was 32, now 16"):
+        small.train(tmp_path / "t", plain=True, batch_size=16)
+
+
 def test_parts_of_a_step_sum_up_to_it_with_stochastic_depth(small, tmp_path):
     common = {"optimizer": "sgd", "lr": 0.02, "epochs": 1, "drop_path_rate": 0.5, "plain": True}
     whole = small.train(tmp_path / "whole", **common)

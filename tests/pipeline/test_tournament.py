@@ -163,6 +163,26 @@ def test_stopped_at_every_training_it_ends_as_if_it_never_was(contest, books, tm
     assert kept[0] == kept[1]
 
 
+def test_by_several_workers_it_is_the_same(contest, books, simulated, tmp_path):
+    """In whatever order they end; a worker that ends is replaced, and none counts twice."""
+    whole = contest.play(tmp_path / "whole")
+    calls = books.calls
+    for seed in range(3):
+        executor = simulated(3, seed, deaths={1})
+        shared = contest.play(tmp_path / f"{seed}", executor=executor)
+        assert executor.most > 1 and shared.winner == whole.winner
+        kept = [(tmp_path / one / "tournament.json").read_bytes() for one in (str(seed), "whole")]
+        assert kept[0] == kept[1]
+    assert books.calls == 4 * calls
+
+
+def test_a_training_that_ends_two_workers_goes_out(contest, books, simulated, tmp_path, caplog):
+    found = contest.play(tmp_path / "t", executor=simulated(1, deaths={0, 1}))
+    failed = [course.failed for course in found.courses.values() if course.failed]
+    assert failed == ["its training ended two workers: it was told to"]
+    assert found.winner is not None and "goes out of the tournament" in caplog.text
+
+
 def test_what_the_first_rung_told_proposes_candidates(contest, books, tmp_path):
     """The best of the table is deep, and no score says so."""
     found = contest.play(tmp_path / "t", finalists=8)

@@ -22,61 +22,11 @@ from tvtfast.data import frozen_batch
 from tvtfast.population import parts
 from tvtfast.population.tree import prefix_tree
 from tvtfast.proxies import Proxy
-from tvtfast.scoring.executors import Executor, ExecutorError, Processes
-from tvtfast.scoring.executors.base import Begun, Ended, Raised, Returned
-from tvtfast.scoring.executors.parcel import pack, unpack, versions
+from tvtfast.scoring.executors import ExecutorError, Processes
+from tvtfast.scoring.executors.parcel import versions
 
 TINY = spaces.get("autoformer-tiny")
 PROXIES = ("teacher_aware", "weight_norm", "relation_cc", "az_expressivity", "params")
-
-
-class Simulated(Executor):
-    """Workers of this process that finish in a random order, and end when they are told to.
-
-    Args:
-        workers: How many.
-        seed: Of the order.
-        deaths: Numbers of handed out units, in the order of that, whose worker ends.
-    """
-
-    def __init__(self, workers, seed=0, deaths=(), found=None):
-        super().__init__(workers)
-        self.random, self.deaths, self.given = random.Random(seed), set(deaths), 0
-        self.found, self.contexts, self.most = found or versions(), 0, 0
-
-    def start(self):
-        return SimulatedWorker(self)
-
-    def events(self, workers):
-        self.most = max(self.most, len(workers))
-        worker = self.random.choice(workers)
-        return [(worker, worker.event())]
-
-
-class SimulatedWorker:
-    def __init__(self, executor):
-        self.executor, self.begun, self.context, self.ended = executor, False, None, False
-
-    def give(self, context, unit):
-        if self.context is None or self.context[0] is not context:
-            self.executor.contexts += 1
-            self.context = context, unpack(context.packed)
-        self.unit, self.number = unit, self.executor.given
-        self.executor.given += 1
-
-    def event(self):
-        if not self.begun:
-            self.begun = True
-            return Begun(self.executor.found)
-        if self.number in self.executor.deaths:
-            return Ended("it was told to")
-        try:
-            return Returned(pack(unpack(self.unit).run(self.context[1])))
-        except Exception as error:
-            return Raised(error)
-
-    def end(self):
-        self.ended = True
 
 
 @pytest.fixture(scope="module")
@@ -104,16 +54,18 @@ def expected(settings, archs, one_thread):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
-def test_the_table_is_the_same_for_any_number_of_workers(settings, archs, expected, workers):
-    executor = Simulated(workers, seed=workers)
+def test_the_table_is_the_same_for_any_number_of_workers(
+    simulated, settings, archs, expected, workers
+):
+    executor = simulated(workers, seed=workers)
     table = tvtfast.score(archs, proxies=PROXIES, executor=executor, **settings)
     pd.testing.assert_frame_equal(table.to_pandas(), expected, check_exact=True)
     assert executor.most == min(workers, executor.given), "all of them worked"
     assert executor.contexts <= workers, "images and teacher are sent once to each"
 
 
-def test_workers_that_end_change_nothing(settings, archs, expected, tmp_path):
-    executor = Simulated(3, seed=1, deaths={0, 4, 7})
+def test_workers_that_end_change_nothing(simulated, settings, archs, expected, tmp_path):
+    executor = simulated(3, seed=1, deaths={0, 4, 7})
     scorer = tvtfast.Scorer(
         proxies=PROXIES, executor=executor, store=tmp_path / "scores.sqlite", **settings
     )
@@ -125,8 +77,8 @@ def test_workers_that_end_change_nothing(settings, archs, expected, tmp_path):
     assert executor.given == given, "all of it was stored"
 
 
-def test_equal_candidates_are_one_unit(settings, archs, expected):
-    executor = Simulated(2)
+def test_equal_candidates_are_one_unit(simulated, settings, archs, expected):
+    executor = simulated(2)
     twice = [archs[0], archs[1], archs[0]]
     table = tvtfast.score(twice, proxies=PROXIES, executor=executor, **settings).to_pandas()
     rows = expected.iloc[[0, 1, 0]].reset_index(drop=True)
@@ -134,30 +86,30 @@ def test_equal_candidates_are_one_unit(settings, archs, expected):
     assert executor.given == 2
 
 
-def test_modules_and_proxies_of_single_candidates(settings, archs):
+def test_modules_and_proxies_of_single_candidates(simulated, settings, archs):
     modules = [tvtfast.build(arch, space=TINY, img_size=32, patch_size=16) for arch in archs[:2]]
     modules[0].train()
     mixed = [modules[0], archs[2], modules[1]]
     given = {"proxies": ("naswot", "teacher_aware"), "init_seeds": 2, **settings}
     alone = tvtfast.score(mixed, **given)
-    shared = tvtfast.score(mixed, executor=Simulated(2, seed=3), **given)
+    shared = tvtfast.score(mixed, executor=simulated(2, seed=3), **given)
     pd.testing.assert_frame_equal(shared.to_pandas(), alone.to_pandas(), check_exact=True)
     assert [module.training for module in modules] == [True, False]
 
 
-def test_the_published_protocol(settings, archs):
+def test_the_published_protocol(simulated, settings, archs):
     given = {"proxies": ("teacher_aware", "weight_norm"), "protocol": "paper", **settings}
     alone = tvtfast.score(archs[:3], **given).to_pandas()
-    shared = tvtfast.score(archs[:3], executor=Simulated(2, seed=3), **given).to_pandas()
+    shared = tvtfast.score(archs[:3], executor=simulated(2, seed=3), **given).to_pandas()
     pd.testing.assert_frame_equal(shared, alone, check_exact=True)
 
 
 def test_a_unit_that_ends_two_workers_is_tried_candidate_by_candidate(
-    settings, archs, expected, monkeypatch
+    simulated, settings, archs, expected, monkeypatch
 ):
     """All candidates are one unit, which ends two workers; then the first does so by itself."""
     monkeypatch.setattr("tvtfast.scoring.distribution._UNITS", 1)
-    executor = Simulated(1, deaths={0, 1, 2, 3})
+    executor = simulated(1, deaths={0, 1, 2, 3})
     table = tvtfast.score(archs, proxies=PROXIES, executor=executor, **settings)
     assert executor.given == 2 + 2 + len(archs) - 1
     (row,) = table.status.index[table.status["teacher_aware"] == "error"]
@@ -166,19 +118,19 @@ def test_a_unit_that_ends_two_workers_is_tried_candidate_by_candidate(
     found, whole = table.to_pandas().drop(index=row), expected.drop(index=row)
     pd.testing.assert_frame_equal(found, whole, check_exact=True)
     with pytest.raises(tvtfast.ScoringError, match="it ended two workers: it was told to"):
-        again = Simulated(1, deaths={0, 1, 2, 3})
+        again = simulated(1, deaths={0, 1, 2, 3})
         tvtfast.score(archs, proxies=PROXIES, executor=again, on_error="raise", **settings)
 
 
-def test_errors_of_workers_are_those_of_this_process(settings, archs):
+def test_errors_of_workers_are_those_of_this_process(simulated, settings, archs):
     def wrong(inputs):
         raise ZeroDivisionError("by nothing")
 
     given = {"proxies": (Proxy("wrong", wrong),), **settings}
     with pytest.raises(ExecutorError, match="functions and classes that a module has by name"):
-        tvtfast.score(archs, executor=Simulated(2), **given)
+        tvtfast.score(archs, executor=simulated(2), **given)
     with pytest.raises(ExecutorError, match="a worker has .*torch 0.1, and this process"):
-        other = Simulated(2, found=versions() | {"torch": "0.1"})
+        other = simulated(2, found=versions() | {"torch": "0.1"})
         tvtfast.score(archs, executor=other, proxies="teacher_aware", **settings)
 
 
@@ -195,10 +147,10 @@ def test_what_an_executor_may_not_be(given, message):
         tvtfast.scoring.Scoring(executor=given)
 
 
-def test_races_are_the_same(settings, archs, tmp_path):
+def test_races_are_the_same(simulated, settings, archs, tmp_path):
     given = {**settings, "images": frozen_batch("digits", 8), "proxies": PROXIES[:2]}
     alone = tvtfast.Scorer(**given).race(archs, top_k=2)
-    executor = Simulated(3, seed=5, deaths={2})
+    executor = simulated(3, seed=5, deaths={2})
     with tvtfast.Scorer(executor=executor, store=tmp_path / "scores.sqlite", **given) as scorer:
         shared = scorer.race(archs, top_k=2)
         assert shared.race == alone.race and executor.given > 1
@@ -209,12 +161,12 @@ def test_races_are_the_same(settings, archs, tmp_path):
         assert executor.given == handed_out, "scores of single images are stored, too"
 
 
-def test_generations_use_the_same_workers(settings, one_thread):
+def test_generations_use_the_same_workers(simulated, settings, one_thread):
     given = {"trials": 8, "proxies": ("teacher_aware",), **settings}
     del given["space"]
     given["strategy"] = tvtfast.strategies.configured("evolution", {"population": 4, "parents": 2})
     alone = tvtfast.search("autoformer-tiny", **given)
-    executor = Simulated(2, seed=1)
+    executor = simulated(2, seed=1)
     shared = tvtfast.search("autoformer-tiny", executor=executor, **given)
     found, whole = shared.table.to_pandas(), alone.table.to_pandas()
     pd.testing.assert_frame_equal(found, whole, check_exact=True)

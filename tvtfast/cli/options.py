@@ -97,13 +97,7 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
     scores.add_argument("--dtype", type=str, default="float32", help=", ".join(DTYPES))
     scores.add_argument("--device", type=str | None, default=None, help="default the GPU, else CPU")
     scores.add_argument("--protocol", type=str, default="fixed", help=", ".join(PROTOCOLS))
-    scores.add_argument(
-        "--workers",
-        type=int | str | None,
-        default=None,
-        help="score in so many processes; ray: in a cluster of Ray that runs, or is begun on this "
-        "machine; ray://HOST:PORT; changes no score",
-    )
+    add_workers_option(scores, "score")
     parser.choices |= {
         "space": spaces.available(),
         "data_set": DATA_SETS,
@@ -111,6 +105,22 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
         "dtype": DTYPES,
         "protocol": PROTOCOLS,
     }
+
+
+def add_workers_option(group: Any, does: str) -> None:
+    """Who works, where it is not this process alone.
+
+    Args:
+        group: Parser or group of flags.
+        does: What the workers do.
+    """
+    group.add_argument(
+        "--workers",
+        type=int | str | None,
+        default=None,
+        help=f"{does} in so many processes; ray: in a cluster of Ray that runs, or is begun on "
+        "this machine; ray://HOST:PORT; no result depends on how many",
+    )
 
 
 def add_weights_options(parser: Parser) -> None:

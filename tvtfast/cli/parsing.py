@@ -21,8 +21,12 @@ IMPORT = "import"
 """The value of ``--import``."""
 OUTPUT_FLAGS = ("json", "quiet")
 """Flags of every command that change nothing of what it does."""
-_RENAMED = {"run_dir": "output_dir", "executor": "workers"}
-"""Arguments of Python that have another name on the command line."""
+_RENAMED = {
+    "run_dir": ("output_dir",),
+    "executor": ("workers",),
+    "workers": ("loading_workers", "workers"),
+}
+"""Arguments of Python that have another name on the command line; the first that a command has."""
 
 
 class UsageError(ValueError):
@@ -104,8 +108,8 @@ class Parser(ArgumentParser):
     def in_flags(self, message: str) -> str:
         """A message of the library that begins with an argument, about the flag of it."""
         match = re.match(r"(\w+)(?= is |=)", message)
-        name = _RENAMED.get(match[1], match[1]) if match else ""
-        flag = self.flag(name)
+        names = _RENAMED.get(match[1], (match[1],)) if match else ()
+        flag = next(filter(None, map(self.flag, names)), None)
         return message if match is None or flag is None else flag + message[match.end() :]
 
     def _plainly(self, message: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from tvtfast import spaces
 from tvtfast.cli.costs import cost_data, cost_in, cost_line
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.options import add_workers_option
 from tvtfast.cli.output import Report, places, wrapped
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.tables import counted
@@ -76,7 +77,8 @@ def parser() -> Parser:
     )
     parser.add_argument("--system", type=str, default=TVT.name, help=", ".join(SYSTEMS))
     parser.choices["system"] = tuple(SYSTEMS)
-    add_data_options(parser)
+    add_data_options(parser, "--loading-workers")
+    add_workers_option(parser, "score candidates and train finalists")
     model = parser.add_argument_group("student")
     model.add_argument(
         "--budget",
@@ -194,7 +196,8 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         search_split=cfg.search_split,
         seed=cfg.seed,
         device=cfg.device,
-        workers=cfg.workers,
+        workers=cfg.loading_workers,
+        executor=cfg.workers,
         progress=not cfg.quiet,
         **options,
     )

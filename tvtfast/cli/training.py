@@ -36,8 +36,13 @@ _FLAGS = tuple(
 """Fields of a recipe that are flags."""
 
 
-def add_data_options(parser: Parser) -> None:
-    """Configuration file, data set and output folder."""
+def add_data_options(parser: Parser, loading_workers: str = "--workers") -> None:
+    """Configuration file, data set and output folder.
+
+    Args:
+        parser: The command's.
+        loading_workers: The flag of processes that load images.
+    """
     parser.add_argument("--cfg", action="config", help="YAML file of these options")
     parser.add_argument(
         "--output-dir",
@@ -57,7 +62,7 @@ def add_data_options(parser: Parser) -> None:
     data.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
     add_search_split_option(data)
     data.add_argument(
-        "--workers", type=int, default=0, help="processes that load images; changes no result"
+        loading_workers, type=int, default=0, help="processes that load images; changes no result"
     )
 
 

@@ -16,6 +16,7 @@ from tvtfast.data import VisionDataset
 from tvtfast.distill import Distillation
 from tvtfast.models import Teacher
 from tvtfast.pipeline.defaults import Defaults
+from tvtfast.scoring.executors import Executor
 from tvtfast.spaces import AsViTSpace, Constraints, ModelOptions, Space, default_patch_size
 
 LOWEST_SHARE = 0.75
@@ -42,6 +43,7 @@ class Plan:
         chosen: Defaults of the system for the data set, with what was asked for in their place.
         finalists: Candidates of a tournament; ``None`` for the winner of the search alone.
         train_hours: Time for its trainings; ``None`` for the epochs of the recipe.
+        executor: Who scores candidates and trains finalists; no result depends on how many.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class Plan:
     progress: bool
     finalists: int | None = None
     train_hours: float | None = None
+    executor: Executor | int | str | None = None
 
     @property
     def constraints(self) -> Constraints:

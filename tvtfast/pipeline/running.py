@@ -27,6 +27,7 @@ from tvtfast.pipeline.reporting import report_run, seconds_of
 from tvtfast.pipeline.stages import ranking_warning
 from tvtfast.pipeline.systems import SYSTEMS, System, system_of
 from tvtfast.report import draw_live
+from tvtfast.scoring.executors import Executor, check_executor
 from tvtfast.spaces import AsViTSpace, InfeasibleError, Space
 from tvtfast.spaces import get as get_space
 from tvtfast.strategies import available, choose
@@ -112,6 +113,7 @@ def run(
     seed: int = 0,
     device: torch.device | str | None = None,
     workers: int = 0,
+    executor: Executor | int | str | None = None,
     progress: bool = False,
     **options: Any,
 ) -> RunResult:
@@ -167,6 +169,7 @@ def run(
         seed: Of everything that is drawn.
         device: Default the GPU, else the CPU.
         workers: Processes that load images; the result does not depend on it.
+        executor: Who scores candidates and trains finalists, see `tvtfast.scoring.Scoring`.
         progress: Say on stderr which stage runs, and show progress bars.
         **options: ``img_size``, ``patch_size``, ``drop_path_rate`` and so on
             (`tvtfast.spaces.ModelOptions`).
@@ -179,6 +182,7 @@ def run(
         TrainingError: The loss is no longer finite, or files cannot be written.
     """
     _check_alone()
+    check_executor(executor)
     check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
     chosen_system = system_of(system)
     _check_taken(
@@ -251,6 +255,7 @@ def run(
         progress=progress,
         finalists=finalists,
         train_hours=train_hours,
+        executor=executor,
     )
     if budget is None:
         plan = _with_feasible_budget(chosen_system, plan)

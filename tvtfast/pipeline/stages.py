@@ -109,6 +109,7 @@ def _search(plan: Plan, **arguments: Any) -> SearchResult:
         seed=plan.seed,
         device=plan.device,
         progress=plan.progress,
+        executor=plan.executor,
         run_dir=plan.folder / SEARCH,
         **arguments,
         **plan.options,
@@ -147,6 +148,7 @@ def contested(
             how=plan.how if guide is not None else Distillation(guidance=None),
             recipe=plan.chosen.recipe,
             compare=plan.compare,
+            executor=plan.executor,
             **training,
             **plan.options,
         )

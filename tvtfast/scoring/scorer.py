@@ -17,8 +17,8 @@ from tvtfast.scoring.context import ScoringContext
 from tvtfast.scoring.derived import check_derived
 from tvtfast.scoring.distribution import Distribution
 from tvtfast.scoring.evaluator import Evaluator
-from tvtfast.scoring.glance import Glance, glance
 from tvtfast.scoring.executors import Executor, chosen
+from tvtfast.scoring.glance import Glance, glance
 from tvtfast.scoring.identity import around_candidate
 from tvtfast.scoring.inheriting import check_heirs
 from tvtfast.scoring.inputs import CandidateInputs

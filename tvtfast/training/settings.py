@@ -19,7 +19,8 @@ def settings(
     """What teachers and students have in common; ``model`` is not trained yet.
 
     Lists of images, labels and pixels are of the training images, those held out and those of the
-    test, in this order.
+    test, in this order. ``step_images`` are those of all processes: a training may go on with
+    another number of them, if steps stay what they are.
     """
     parts = [part for part in (splits.train, splits.held_out, splits.test) if part is not None]
     return {
@@ -31,5 +32,6 @@ def settings(
         "pixels": [part.fingerprint for part in parts],
         "seed": seed,
         "processes": team.size,
+        "step_images": recipe.batch_size * team.size,
         "weights": fingerprint(*model.state_dict().values()),
     }

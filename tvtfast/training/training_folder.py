@@ -22,6 +22,8 @@ from tvtfast.training.sealed_file import load_sealed, save_sealed
 
 LAST = "last.pt"
 LOG = "log.csv"
+_SHARES = ("batch_size", "processes")
+"""Settings that say how processes share the images of a step."""
 _UNSEALED, _VERSION = 1, 2
 
 
@@ -69,7 +71,7 @@ class TrainingFolder:
     ) -> None:
         self.settings = dict(settings)
         longer = ("epochs",) if (Path(given) / LAST).exists() else ()
-        self._identity = Identity(command, settings, growing=longer)
+        self._identity = Identity(command, settings, growing=longer, moving=_SHARES)
         try:
             self._run = RunFolder(
                 given,
@@ -87,7 +89,9 @@ class TrainingFolder:
     def _explain(self, path: Path, error: OtherRunError) -> None:
         """Say it where more epochs are all that is other, and the state is gone."""
         record = read_record(path)
-        longer = Identity(self._identity.command, self.settings, growing=("epochs",))
+        longer = Identity(
+            self._identity.command, self.settings, growing=("epochs",), moving=_SHARES
+        )
         if record is None or self._identity.growing or longer.differences(record["settings"]):
             return
         epochs, wanted = record["settings"]["epochs"], self.settings["epochs"]

@@ -25,7 +25,7 @@ class Contest:
 
     candidates: Field
     record: Record
-    training: Trainings
+    trainings: Trainings
     count: int
     hours: float | None
     compare: bool
@@ -51,11 +51,11 @@ class Contest:
             record.write()
 
     def _rungs(self) -> Rungs:
-        record, recipe = self.record, self.training.recipe
+        record, recipe = self.record, self.trainings.training.recipe
         if self.hours is None:
             return Rungs.of(self.count, recipe.epochs)
         if record.seconds_per_epoch is None:
-            record.seconds_per_epoch = self.training.measure(record.finalists)
+            record.seconds_per_epoch = self.trainings.measure(record.finalists)
             record.write()
         compared = sum(one.compared for one in record.finalists) if self.compare else 0
         found = rungs_within(self.hours, record.seconds_per_epoch, self.count, compared, recipe)
@@ -68,8 +68,7 @@ class Contest:
         last = len(self.rungs.epochs) - 1
         for rung in range(last + 1):
             self._say(rung, len(alive))
-            for one in alive:
-                self.training.to_rung(one, rung, self.rungs)
+            self.trainings.to_rung(alive, rung, self.rungs)
             if rung == 0:
                 alive += self._newcomers()
             self.rungs_of |= {one.name: rung + 1 for one in alive}
@@ -98,12 +97,11 @@ class Contest:
             record.proposed = True
             record.write()
         fresh = list(record.finalists[self.count :])
-        for one in fresh:
-            self.training.to_rung(one, 0, self.rungs)
+        self.trainings.to_rung(fresh, 0, self.rungs)
         if fresh:
             self.learnt = self._calibrated(record.finalists) or self.learnt
         if self.learnt is not None:
-            self.learnt.save(self.training.folder / CALIBRATION)
+            self.learnt.save(self.trainings.training.folder / CALIBRATION)
         return fresh
 
     def _calibrated(self, finalists: tuple[Finalist, ...]) -> Calibration | None:
@@ -127,12 +125,11 @@ class Contest:
             for one in self.record.finalists
             if self.compare and one.compared and one.name != winner.name
         ]
-        for one in compared:
-            self.training.to_rung(one, last, self.rungs)
+        self.trainings.to_rung(compared, last, self.rungs)
         trained = [one for one in compared if self.record.accuracy(one, last) is not None]
         self._note_better(winner, trained)
-        student = self.training.tested(winner, self.rungs)
-        return student, {one.name: self.training.tested(one, self.rungs) for one in trained}
+        student = self.trainings.tested(winner, self.rungs)
+        return student, {one.name: self.trainings.tested(one, self.rungs) for one in trained}
 
     def _note_better(self, winner: Finalist, others: list[Finalist]) -> None:
         """Say which network that had gone out did better when it was trained on."""
@@ -154,7 +151,7 @@ class Contest:
             self.record.notes = (*self.record.notes, text)
 
     def _say(self, rung: int, count: int) -> None:
-        if self.training.progress:
+        if self.trainings.progress:
             note(
                 f"rung {rung + 1} of {len(self.rungs.epochs)}: {count} finalists, to epoch "
                 f"{self.rungs.epochs[rung]}"

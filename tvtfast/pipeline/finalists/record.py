@@ -91,7 +91,11 @@ class Record:
                 "seconds_per_epoch": self.seconds_per_epoch,
                 "finalists": [asdict(one) for one in self.finalists],
                 "proposed": self.proposed,
-                "courses": {name: asdict(one) for name, one in self.courses.items()},
+                "courses": {
+                    one.name: asdict(self.courses[one.name])
+                    for one in self.finalists
+                    if one.name in self.courses
+                },
                 "notes": list(self.notes),
             },
         )

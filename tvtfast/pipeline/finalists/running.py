@@ -25,9 +25,10 @@ from tvtfast.pipeline.finalists.record import FILE, Record
 from tvtfast.pipeline.finalists.reporting import report_tournament
 from tvtfast.pipeline.finalists.result import TournamentResult
 from tvtfast.pipeline.finalists.rungs import LEAST
-from tvtfast.pipeline.finalists.training import FOLDER, Trainings
+from tvtfast.pipeline.finalists.training import FOLDER, Training, Trainings
 from tvtfast.report import draw_live
 from tvtfast.scoring import Calibration, ScoreTable
+from tvtfast.scoring.executors import Executor, at_work, check_executor
 from tvtfast.spaces import ModelOptions, Space
 from tvtfast.training.checking import check_training
 from tvtfast.training.guide import check_classes
@@ -55,6 +56,7 @@ def tournament(
     seed: int = 0,
     device: torch.device | str | None = None,
     workers: int = 0,
+    executor: Executor | int | str | None = None,
     progress: bool = False,
     **options: Any,
 ) -> TournamentResult:
@@ -78,7 +80,7 @@ def tournament(
     ``comparison.csv``, ``tournament.png``, ``report.html`` and ``run.json``. The same call
     continues a tournament that was stopped in whatever way: no training is repeated, and on the CPU
     it ends with bitwise the weights of one that was never stopped. One process trains, one
-    finalist at a time.
+    finalist at a time, where no ``executor`` is given.
 
     Args:
         table: Scores of candidates of a space, by `tvtfast.score` or `tvtfast.search` (with
@@ -106,6 +108,9 @@ def tournament(
         seed: Of weights, order, augmentation and dropout.
         device: Default the GPU, else the CPU.
         workers: Processes that load images; the result does not depend on it.
+        executor: Who trains finalists, see `tvtfast.scoring.Scoring`; several at the same time, one
+            thread each. Weights do not depend on how many there are. Workers on other machines need
+            ``output_dir`` under the same path.
         progress: Say on stderr which finalist is trained, and show progress bars.
         **options: Model options that the candidates were scored with
             (`tvtfast.spaces.ModelOptions`).
@@ -120,6 +125,7 @@ def tournament(
     Source of the rungs: Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and
     Hyperparameter Optimization", AISTATS 2016.
     """
+    check_executor(executor)
     check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
     finalists = checks.whole("finalists", finalists, least=LEAST)
     if train_hours is not None:
@@ -152,27 +158,26 @@ def tournament(
         "seed": seed,
     }
     folder = RunFolder(output_dir, Identity("tournament", settings), holds=_holds, draw=draw_live)
-    with folder.claimed() as claimed:
+    training = Training(
+        folder.path,
+        splits.train,
+        loaded,
+        how,
+        recipe,
+        {
+            "test": splits.test,
+            "held_out": splits.held_out,
+            "search_split": splits.share,
+            "seed": seed,
+            "device": device,
+            "workers": workers,
+            "progress": progress and executor is None,
+        },
+    )
+    with folder.claimed() as claimed, at_work(executor) as crew:
         record = Record(folder.path)
-        training = Trainings(
-            folder.path,
-            record,
-            splits.train,
-            loaded,
-            how,
-            recipe,
-            {
-                "test": splits.test,
-                "held_out": splits.held_out,
-                "search_split": splits.share,
-                "seed": seed,
-                "device": device,
-                "workers": workers,
-                "progress": progress,
-            },
-            progress,
-        )
-        played = Contest(candidates, record, training, finalists, train_hours, compare)
+        trainings = Trainings(training, record, crew, progress)
+        played = Contest(candidates, record, trainings, finalists, train_hours, compare)
         played.plan()
         winner = played.play()
         student, compared = played.test(winner)

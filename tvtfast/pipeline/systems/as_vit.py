@@ -123,6 +123,7 @@ class AsViT(System):
                     seed=plan.seed,
                     device=plan.device,
                     progress=plan.progress,
+                    executor=plan.executor,
                     **self._scoring(plan),
                     **plan.options,
                 )

@@ -1,7 +1,7 @@
 """Where units of work run: processes of this machine, or a cluster of Ray."""
 
 from tvtfast.scoring.executors.base import Executor, Outcome, Unit
-from tvtfast.scoring.executors.choice import check_executor, chosen
+from tvtfast.scoring.executors.choice import at_work, check_executor, chosen
 from tvtfast.scoring.executors.parcel import ExecutorError
 from tvtfast.scoring.executors.processes import Processes
 
@@ -11,6 +11,7 @@ __all__ = [
     "Outcome",
     "Processes",
     "Unit",
+    "at_work",
     "check_executor",
     "chosen",
 ]

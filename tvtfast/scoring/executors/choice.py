@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tvtfast.common import checks
@@ -32,6 +34,16 @@ def check_executor(given: Any) -> None:
         need("ray", _OLDEST_RAY, what=f"executor {given!r}", extra="ray")
         return
     checks.whole("executor", given, least=1)
+
+
+@contextmanager
+def at_work(given: Executor | int | str | None) -> Iterator[Executor | None]:
+    """The executor that is meant; one that was made for this is closed afterwards."""
+    if given is None or isinstance(given, Executor):
+        yield given
+        return
+    with chosen(given) as executor:
+        yield executor
 
 
 def chosen(given: Executor | int | str) -> Executor:

@@ -1,0 +1,45 @@
+"""``--workers``, and what stands in its place under ``torchrun``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tvtfast.cli import main
+
+SCORE = ["score", "--space", "pit", "--proxies", "params", "--batch-size", "2", "--arch"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("dask", "--workers is 'dask'; give a number of processes, 'ray' for a cluster"),
+        ("0", "--workers is 0; give a whole number of at least 1"),
+    ],
+)
+@pytest.mark.parametrize("command", ["search", "grow"])
+def test_what_workers_may_not_be(command, given, message, capsys):
+    needed = {"grow": ["--arch", "8,2,3|4,1,2|4,1,4|4,1,6|32", "--space", "asvit"]}
+    assert main([command, *needed.get(command, []), "--workers", given]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["search", "score"])
+def test_torchrun_is_refused_with_advice(command, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    arguments = {"search": ["search"], "score": [*SCORE, "deit-tiny"]}[command]
+    assert main(arguments) == 2
+    message = "torchrun began 3 processes, and each would score all candidates; leave it out, and "
+    assert f"{message}share the work by --workers 3" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_search_by_two_processes(tmp_path, capsys):
+    common = ["search", "--space", "pit", "--proxies", "naswot", "weight_norm", "--trials", "4"]
+    common += ["--batch-size", "2", "--quiet", "--json", "--output-dir"]
+    for folder, workers in (("one", ["--workers", "1"]), ("two", ["--workers", "2"])):
+        assert main([*common, str(tmp_path / folder), *workers]) == 0
+        assert json.loads(capsys.readouterr().out)["candidates"] == 4
+    scores = [(tmp_path / folder / "scores.csv").read_text() for folder in ("one", "two")]
+    assert scores[0] == scores[1]
