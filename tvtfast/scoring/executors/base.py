@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tvtfast.scoring.executors.parcel import ExecutorError, pack, unpack, versions
@@ -135,7 +135,7 @@ class Executor(ABC):
     def events(self, workers: Sequence[Worker]) -> list[tuple[Worker, Event]]:
         """Wait until one of some workers has something to say, and what they say."""
 
-    def run(self, context: Any, units: Sequence[Unit]) -> Iterator[Outcome]:
+    def run(self, context: Any, units: Sequence[Unit]) -> Generator[Outcome, None, None]:
         """Run units, the first ones first. Who stops early closes the iterator.
 
         Args:
