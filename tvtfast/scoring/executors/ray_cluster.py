@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from tvtfast.scoring.executors.base import (
 from tvtfast.scoring.executors.parcel import ExecutorError, unpack_error, versions
 from tvtfast.scoring.executors.service import Desk
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _OWN = "TVTFAST_"
 """Environment variables that workers are given."""
 
@@ -146,7 +148,7 @@ class _Actor:
         except ray.exceptions.RayTaskError:
             raise
         except ray.exceptions.RayError as error:
-            return Ended(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            return Ended(_how(error))
         if not self._begun:
             self._begun = True
             return Begun(said)
@@ -158,6 +160,12 @@ class _Actor:
 
         if ray.is_initialized():
             ray.kill(self._actor)
+
+
+def _how(error: Exception) -> str:
+    """First and last line of a message of Ray, without its colours."""
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' ... '.join(dict.fromkeys((lines[0], lines[-1])))}"[:500]
 
 
 class RayDesk:
