@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sqlite3
 import subprocess
@@ -31,7 +30,7 @@ def test_round_trip_and_reopening(tmp_path):
         store.put([(FIELDS | {"init_seed": 1}, Cell(math.nan, "nan", "the score is inf"))])
     with ScoreStore(path) as store:
         assert len(store) == 2
-        found = store.get([KEY, score_key(FIELDS | {"init_seed": 1}), "missing"])
+        found = store.get([KEY, score_key(FIELDS | {"init_seed": 1}), score_key({"other": 1})])
         assert found[KEY] == Cell(-0.001953125, seconds=0.5)
         failed = found[score_key(FIELDS | {"init_seed": 1})]
         assert math.isnan(failed.value) and failed.status == "nan"
@@ -75,18 +74,6 @@ def test_scores_of_single_images(tmp_path):
             found.setdefault(key, {}).update(zip(images.tolist(), scores.tolist(), strict=True))
         assert found["b"] == {1: 2.0}, "the first value stays"
         assert math.isnan(found["a"].pop(2)) and found["a"] == {7: 0.1, 0: -1e-300}
-
-
-def test_stores_without_scores_of_images_get_room_for_them(tmp_path):
-    """Files of earlier versions have one table."""
-    path = tmp_path / "scores.sqlite"
-    with ScoreStore(path) as store:
-        store.put([(FIELDS, Cell(1.0))])
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE image_scores")
-    with ScoreStore(path) as store:
-        store.put_images([("a", ([0], [1.0]))])
-        assert store.get([KEY])[KEY].value == 1.0 and len(list(store.get_images(["a"]))) == 1
 
 
 def test_two_processes_write_to_one_store(tmp_path):

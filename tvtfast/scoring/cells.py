@@ -43,21 +43,50 @@ def value_of(cell: Cell | float) -> float:
     return cell.value if isinstance(cell, Cell) else cell
 
 
+Around: TypeAlias = "tuple[str, str]"
+"""What is in front of a candidate and what is behind it, in the text that a score is stored
+under."""
+
+CANDIDATE = "candidate"
+"""The name of the candidate among what determines a score."""
+
+
 class Entry(NamedTuple):
     """What a score is stored under.
 
     Args:
-        key: SHA-256 of ``text``.
-        text: Canonical JSON of everything that determines the score.
+        key: SHA-256 of the text, as hexadecimal digits.
+        around: The part of the text that many candidates have in common.
+        candidate: The part that is its own, as canonical JSON.
     """
 
     key: str
-    text: str
+    around: Around
+    candidate: str
+
+    @property
+    def text(self) -> str:
+        """Canonical JSON of everything that determines the score."""
+        return f"{self.around[0]}{self.candidate}{self.around[1]}"
 
     @classmethod
-    def of(cls, text: str) -> Entry:
-        """The entry of a canonical text."""
-        return cls(hashlib.sha256(text.encode()).hexdigest(), text)
+    def of(cls, fields: Mapping[str, Any]) -> Entry:
+        """The entry of everything that determines a score."""
+        text = canonical(fields)
+        if CANDIDATE not in fields:
+            return cls(_digest(text), (text, ""), "")
+        around = around_candidate(fields)
+        return cls(_digest(text), around, canonical(fields[CANDIDATE]))
+
+
+def around_candidate(fields: Mapping[str, Any]) -> Around:
+    """The canonical JSON of everything that determines a score, but for the candidate."""
+    before = canonical({name: fields[name] for name in fields if name < CANDIDATE})[1:-1]
+    after = canonical({name: fields[name] for name in fields if name > CANDIDATE})[1:-1]
+    return (
+        f'{{{before}{"," if before else ""}"{CANDIDATE}":',
+        f"{',' if after else ''}{after}}}",
+    )
 
 
 def canonical(value: Any) -> str:
@@ -67,7 +96,11 @@ def canonical(value: Any) -> str:
 
 def score_key(fields: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of everything that determines a score."""
-    return Entry.of(canonical(fields)).key
+    return _digest(canonical(fields))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

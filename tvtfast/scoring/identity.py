@@ -10,14 +10,12 @@ import torch
 
 from tvtfast.common.imports import imported
 from tvtfast.proxies import DerivedProxy, Proxy
-from tvtfast.scoring.cells import canonical
+from tvtfast.scoring import cells
 from tvtfast.scoring.own_space import space_definition
 from tvtfast.scoring.setup import Setup
 
-_CANDIDATE = "candidate"
 
-
-def around_candidate(setup: Setup, proxy: Proxy, seed: int) -> tuple[str, str]:
+def around_candidate(setup: Setup, proxy: Proxy, seed: int) -> cells.Around:
     """The text around a candidate in the canonical JSON of all that its score depends on; it holds
     for all candidates, so it is made once.
 
@@ -26,13 +24,7 @@ def around_candidate(setup: Setup, proxy: Proxy, seed: int) -> tuple[str, str]:
         proxy: The proxy.
         seed: Of the weights.
     """
-    fields = shared_fields(setup, proxy, seed)
-    before = canonical({name: fields[name] for name in fields if name < _CANDIDATE})[1:-1]
-    after = canonical({name: fields[name] for name in fields if name > _CANDIDATE})[1:-1]
-    return (
-        f'{{{before}{"," if before else ""}"{_CANDIDATE}":',
-        f"{',' if after else ''}{after}}}",
-    )
+    return cells.around_candidate(shared_fields(setup, proxy, seed))
 
 
 def shared_fields(setup: Setup, proxy: Proxy, seed: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import hashlib
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from tvtfast.common.fallbacks import Fallback, fall_back, repeat
@@ -44,10 +43,6 @@ class _Column:
     keys: list[str | None]
     cells: list[Cell | float | None]
     seconds: float = math.nan
-
-    def text(self, candidate: str | None) -> str:
-        """What the score of a candidate is stored under."""
-        return f"{self.before}{candidate}{self.after}"
 
 
 class RunningRace(Protocol):
@@ -188,7 +183,8 @@ class Ledger:
         """
         column = self._columns[proxy.name, seed]
         column.seconds = seconds
-        self._store.put_values(self._entered_values(column, rows, values), seconds)
+        around = column.before, column.after
+        self._store.put_values(around, self._entered_values(column, rows, values), seconds)
 
     def _entered(self, done: Iterable[tuple[Task, Cell]]) -> Iterator[tuple[Entry, Cell]]:
         """Enter scores; those that are to be stored, with what they are stored under."""
@@ -198,21 +194,22 @@ class Ledger:
                 column.cells[first] = cell
                 self._close(first)
                 key = column.keys[first]
-                if key is not None and cell.status != "partial":
-                    yield Entry(key, column.text(self._texts[first])), cell
+                text = self._texts[first]
+                if key is not None and text is not None and cell.status != "partial":
+                    yield Entry(key, (column.before, column.after), text), cell
 
     def _entered_values(
         self, column: _Column, rows: Sequence[int], values: Sequence[float]
-    ) -> Iterator[tuple[str, Callable[[], str], float]]:
+    ) -> Iterator[tuple[str, str, float]]:
         cells, keys = column.cells, column.keys
         for row, value in zip(rows, values, strict=True):
             first = self._first[row]
             if cells[first] is None:
                 cells[first] = value
                 self._close(first)
-                key = keys[first]
-                if key is not None:
-                    yield key, partial(column.text, self._texts[first]), value
+                key, text = keys[first], self._texts[first]
+                if key is not None and text is not None:
+                    yield key, text, value
 
     def _close(self, first: int) -> None:
         self._open[first] -= 1

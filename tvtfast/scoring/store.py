@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from tvtfast.scoring.cells import Cell, Entry, ImageScores, canonical
-from tvtfast.scoring.store_file import ScoreFile, StoreError
+from tvtfast.scoring.cells import Around, Cell, Entry, ImageScores
+from tvtfast.scoring.store_error import StoreError
+from tvtfast.scoring.store_file import ScoreFile
 from tvtfast.scoring.store_memory import MemoryScores
 
 __all__ = ["STORE", "ScoreStore", "StoreError"]
@@ -23,9 +24,10 @@ class ScoreStore:
     """Scores, keyed by everything that determines them; an SQLite file, or in memory.
 
     Every score is committed to the file as it arrives: a process that is killed loses at most the
-    one it was computing. Several threads and several processes may use one store. Scores that
-    failed for want of memory or by an exception are kept for the record and computed again when
-    asked for.
+    one it was computing. Several threads and several processes of one machine may use one store;
+    on a file system that machines share, one machine at a time does. Scores that failed for want
+    of memory or by an exception are kept for the record and computed again when asked for. A file
+    of an earlier version is upgraded when it is opened, after a copy was made beside it.
 
     A store can be pickled and copied: the copy of one with a file uses the same file, the copy of
     one in memory begins with the same scores.
@@ -34,7 +36,8 @@ class ScoreStore:
         path: The file, made when missing; ``None`` keeps scores in memory.
 
     Raises:
-        StoreError: Not a score store, unreadable, or on a full disk.
+        StoreError: Not a score store, one of a newer version, unreadable, on a full disk, or in use
+            by another machine.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -72,21 +75,20 @@ class ScoreStore:
             scores: What determines each score, or its entry; and the score.
         """
         self._kept.put(
-            (given if isinstance(given, Entry) else Entry.of(canonical(given)), cell)
-            for given, cell in scores
+            (given if isinstance(given, Entry) else Entry.of(given), cell) for given, cell in scores
         )
 
     def put_values(
-        self, scores: Iterable[tuple[str, Callable[[], str], float]], seconds: float
+        self, around: Around, scores: Iterable[tuple[str, str, float]], seconds: float
     ) -> None:
-        """`put` of finite scores.
+        """`put` of finite scores that depend on the same beside the candidate.
 
         Args:
-            scores: The key of each score, the canonical JSON that the key is the hash of, and the
-                score.
+            around: The text around the candidates in what the scores are stored under.
+            scores: The key of each score, the candidate as canonical JSON, and the score.
             seconds: What each took.
         """
-        self._kept.put_values(scores, seconds)
+        self._kept.put_values(around, scores, seconds)
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -6,78 +6,71 @@ import math
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tvtfast.scoring.cells import FINAL, Cell, Entry, ImageScores
+from tvtfast.scoring.cells import FINAL, Around, Cell, Entry, ImageScores
+from tvtfast.scoring.store_error import StoreError
+from tvtfast.scoring.store_place import Place
+from tvtfast.scoring.store_schema import context_of, prepare, row_of
 
 _LOOKUP_BATCH = 500
-
-_SCORES = """
-CREATE TABLE IF NOT EXISTS scores (
-    key     TEXT PRIMARY KEY,
-    fields  TEXT NOT NULL,
-    value   REAL,
-    status  TEXT NOT NULL,
-    reason  TEXT NOT NULL,
-    seconds REAL NOT NULL
-) WITHOUT ROWID
-"""
-_IMAGE_SCORES = """
-CREATE TABLE IF NOT EXISTS image_scores (
-    key    TEXT NOT NULL,
-    images BLOB NOT NULL,
-    scores BLOB NOT NULL,
-    PRIMARY KEY (key, images)
-) WITHOUT ROWID
-"""
+_CACHE = 64 * 2**20
+"""Bytes of the file that a connection keeps in memory; most of the index of a million scores."""
 _INDEX, _VALUE = "<i4", "<f8"
-
-
-class StoreError(RuntimeError):
-    """The score store cannot be read or written."""
+_PUT = (
+    "INSERT INTO cells VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+    "value = excluded.value, status = excluded.status, reason = excluded.reason, "
+    f"seconds = excluded.seconds WHERE status NOT IN {FINAL}"
+)
 
 
 class ScoreFile:
     """The file of a `tvtfast.scoring.ScoreStore`.
 
     A process has one connection, which its threads take turns at; a process that was forked opens
-    its own. Processes wait for each other up to a minute.
+    its own. Processes of one machine wait for each other up to a minute.
 
     Args:
         path: The file, made when missing.
 
     Raises:
-        StoreError: Not a score store, unreadable, or on a full disk.
+        StoreError: Not a score store, one of a newer version, unreadable, on a full disk, or in use
+            by another machine.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._inherited: list[sqlite3.Connection] = []
+        self._inherited: list[tuple[sqlite3.Connection, Place]] = []
         self._open()
 
     def _open(self) -> None:
         self._lock, self._process = threading.RLock(), os.getpid()
+        self._contexts: dict[Around, int] = {}
+        self._place = Place(self.path)
         with self._explained():
             self.connection = sqlite3.connect(
                 self.path, isolation_level=None, timeout=60, check_same_thread=False
             )
-            self.connection.execute("PRAGMA journal_mode = WAL")
+            self.connection.execute(f"PRAGMA journal_mode = {self._place.journal}")
             self.connection.execute("PRAGMA synchronous = NORMAL")
-            self.connection.execute(_SCORES)
-            self.connection.execute(_IMAGE_SCORES)
+            self.connection.execute(f"PRAGMA cache_size = {-_CACHE // 1024}")
+            prepare(self.connection, self.path)
 
     def get(self, keys: Iterable[str]) -> dict[str, Cell | float]:
         """The scores among ``keys`` that need not be computed again."""
         columns = "key, value, status, reason, seconds"
         return {
-            key: Cell(math.nan if value is None else value, status, reason, seconds)
-            for key, value, status, reason, seconds in self._rows("scores", columns, keys)
+            key.hex(): Cell(math.nan if value is None else value, status, reason, seconds)
+            for key, value, status, reason, seconds in self._rows(
+                "cells", columns, map(bytes.fromhex, keys)
+            )
             if status in FINAL
         }
 
@@ -86,7 +79,9 @@ class ScoreFile:
         for key, images, scores in self._rows("image_scores", "key, images, scores", keys):
             yield key, (np.frombuffer(images, _INDEX), np.frombuffer(scores, _VALUE))
 
-    def _rows(self, table: str, columns: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    def _rows(
+        self, table: str, columns: str, keys: Iterable[str | bytes]
+    ) -> Iterator[tuple[Any, ...]]:
         wanted = list(keys)
         for start in range(0, len(wanted), _LOOKUP_BATCH):
             batch = wanted[start : start + _LOOKUP_BATCH]
@@ -107,50 +102,57 @@ class ScoreFile:
 
     def put(self, scores: Iterable[tuple[Entry, Cell]]) -> None:
         """Keep scores, all or none; one that is there stays unless it may be computed again."""
-        rows = [
-            (
-                entry.key,
-                entry.text,
-                cell.value if math.isfinite(cell.value) else None,
-                cell.status,
-                cell.reason,
-                cell.seconds,
-            )
-            for entry, cell in scores
-        ]
-        if not rows:
+        given = list(scores)
+        if not given:
             return
         with self._transaction() as connection:
-            connection.executemany(
-                "INSERT INTO scores VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
-                "value = excluded.value, status = excluded.status, reason = excluded.reason, "
-                f"seconds = excluded.seconds WHERE status NOT IN {FINAL}",
-                rows,
-            )
+            rows = [
+                row_of(entry, cell, context_of(connection, entry.around, self._contexts))
+                for entry, cell in given
+            ]
+            self._insert(connection, rows)
 
     def put_values(
-        self, scores: Iterable[tuple[str, Callable[[], str], float]], seconds: float
+        self, around: Around, scores: Iterable[tuple[str, str, float]], seconds: float
     ) -> None:
-        """`put` of finite scores: key, text and value of each."""
-        self.put(
-            (Entry(key, text()), Cell(value, "ok", "", seconds)) for key, text, value in scores
-        )
+        """`put` of finite scores: key, candidate and value of each."""
+        given = list(scores)
+        if not given:
+            return
+        with self._transaction() as connection:
+            context = context_of(connection, around, self._contexts)
+            rows = [
+                (bytes.fromhex(key), context, candidate, value, "ok", "", seconds)
+                for key, candidate, value in given
+            ]
+            self._insert(connection, rows)
+
+    def _insert(self, connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+        # in the order of the index, whose pages are then met once each
+        connection.executemany(_PUT, sorted(rows, key=itemgetter(0)))
 
     def __len__(self) -> int:
         with self._turn() as connection:
-            count: int = connection.execute("SELECT COUNT(*) FROM scores").fetchone()[0]
+            count: int = connection.execute("SELECT COUNT(*) FROM cells").fetchone()[0]
         return count
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for queries of one's own; other threads wait meanwhile."""
+        with self._turn() as connection:
+            yield connection
 
     def close(self) -> None:
         """Release the file."""
         self.connection.close()
+        self._place.release()
 
     @contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection]:
         """The connection of this process, for one thread at a time."""
         if self._process != os.getpid():
             # Closing what is the parent's would end the parent's locks on the file.
-            self._inherited.append(self.connection)
+            self._inherited.append((self.connection, self._place))
             self._open()
         with self._lock, self._explained():
             yield self.connection
@@ -162,6 +164,7 @@ class ScoreFile:
             try:
                 yield connection
             except BaseException:
+                self._contexts.clear()  # those that are new go with the transaction
                 if connection.in_transaction:  # SQLite itself ends it when the disk is full
                     connection.execute("ROLLBACK")
                 raise

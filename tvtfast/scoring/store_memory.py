@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from tvtfast.scoring.cells import FINAL, Cell, Entry, ImageScores
+from tvtfast.scoring.cells import FINAL, Around, Cell, Entry, ImageScores
 
 
 class MemoryScores:
@@ -30,9 +30,9 @@ class MemoryScores:
             self._keep(entry.key, cell)
 
     def put_values(
-        self, scores: Iterable[tuple[str, Callable[[], str], float]], seconds: float
+        self, around: Around, scores: Iterable[tuple[str, str, float]], seconds: float
     ) -> None:
-        """`put` of finite scores: key, text and value of each."""
+        """`put` of finite scores: key, candidate and value of each."""
         for key, _, value in scores:
             self._keep(key, value)
 
