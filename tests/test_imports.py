@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "distill": {"common", "data", "initialization", "models", "spaces", "training"},
     "supernet": {"common", "data", "initialization", "models", "proxies", "spaces", "training"},
     "students": {"common", "data", "models", "spaces", "training"},
+    "runs": {"common", "scoring"},
     "pipeline": {
         "common",
         "data",
@@ -84,6 +85,7 @@ FOREIGN = {
     "growing": {"torch", "timm"},
     "scoring": {"timm"},
     "report": {"torch", "timm"},
+    "runs": {"torch", "timm"},
     "kernels": {"timm", "torchvision"},
 }
 """What a room imports nowhere."""

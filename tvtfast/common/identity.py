@@ -63,7 +63,7 @@ class Identity:
         """
         names = found.keys() | self.settings.keys() if complete else found.keys()
         return "; ".join(
-            f"{name} was {_shown(found.get(name))}, now {_shown(self.settings.get(name))}"
+            f"{name} was {shown(found.get(name))}, now {shown(self.settings.get(name))}"
             for name in sorted(names)
             if not self._agrees(name, found.get(name))
         )
@@ -71,7 +71,7 @@ class Identity:
     def moved(self, found: Mapping[str, Any]) -> str:
         """Which of the settings that may change did, in words."""
         return "; ".join(
-            f"{name} was {_shown(found[name])}, now {_shown(self.settings.get(name))}"
+            f"{name} was {shown(found[name])}, now {shown(self.settings.get(name))}"
             for name in self.moving
             if name in found and found[name] != self.settings.get(name)
         )
@@ -97,6 +97,6 @@ def _number(value: Any) -> int | float:
     raise TypeError(f"a {type(value).__name__} is no plain value: {value!r}")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value, with fingerprints cut short."""
     return _DIGEST.sub(r"'\1...'", repr(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from tvtfast.scoring.store_queries import opened
 
 KEEP = ("first", "last")
 """Which of two scores of one key is kept."""
+NAMED = 1000
+"""Conflicts that a merge names; the others are counted."""
 _SHOWN = 5
 
 _CONFLICTS = f"""
@@ -68,11 +70,13 @@ class Merged:
 
     Args:
         scores: In the new store, by what was read.
-        conflicts: What was decided by the order of the stores.
+        conflicts: How many scores were decided by the order of the stores.
+        named: The first of them.
     """
 
     scores: int
-    conflicts: tuple[Conflict, ...]
+    conflicts: int
+    named: tuple[Conflict, ...]
 
 
 def merge(
@@ -117,24 +121,25 @@ def merge(
 
 
 def _merge(sources: Sequence[Path], target: Path, keep: str | None) -> Merged:
-    conflicts: list[Conflict] = []
+    count, named = 0, list[Conflict]()
     file = ScoreFile(target)
     try:
         with file.reading() as connection:
             connection.execute("PRAGMA synchronous = OFF")  # it is new, and made again if need be
             for source in sources:
                 connection.execute("ATTACH ? AS other", (str(source),))
-                conflicts += _conflicts(connection, source)
-                if conflicts and keep is None:
-                    connection.execute("DETACH other")
-                    continue
-                _take(connection, keep)
+                for conflict in _conflicts(connection, source):
+                    count += 1
+                    if count <= NAMED:
+                        named.append(conflict)
+                if not count or keep is not None:
+                    _take(connection, keep)
                 connection.execute("DETACH other")
-            if conflicts and keep is None:
-                raise StoreError(_refusal(conflicts))
+            if count and keep is None:
+                raise StoreError(_refusal(count, named))
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return Merged(len(file), tuple(conflicts))
+        return Merged(len(file), count, tuple(named))
     finally:
         file.close()
 
@@ -152,27 +157,22 @@ def _take(connection: sqlite3.Connection, keep: str | None) -> None:
     connection.execute("COMMIT")
 
 
-def _conflicts(connection: sqlite3.Connection, source: Path) -> list[Conflict]:
-    cells = [
-        Conflict(text, _shown(*found[:2]), _shown(*found[2:]), source)
-        for text, *found in connection.execute(_CONFLICTS)
-    ]
-    images = [
-        Conflict(key, "scores of images", "others", source)
-        for (key,) in connection.execute(_IMAGE_CONFLICTS)
-    ]
-    return cells + images
+def _conflicts(connection: sqlite3.Connection, source: Path) -> Iterator[Conflict]:
+    for text, *found in connection.execute(_CONFLICTS):
+        yield Conflict(text, _shown(*found[:2]), _shown(*found[2:]), source)
+    for (key,) in connection.execute(_IMAGE_CONFLICTS):
+        yield Conflict(key, "scores of images", "others", source)
 
 
 def _shown(value: Any, status: str) -> str:
     return status if value is None else repr(value)
 
 
-def _refusal(conflicts: Sequence[Conflict]) -> str:
-    shown = "; ".join(map(str, conflicts[:_SHOWN]))
-    more = f"; and {len(conflicts) - _SHOWN:,} more" if len(conflicts) > _SHOWN else ""
+def _refusal(count: int, named: Sequence[Conflict]) -> str:
+    shown = "; ".join(map(str, named[:_SHOWN]))
+    more = f"; and {count - _SHOWN:,} more" if count > _SHOWN else ""
     return (
-        f"the stores have {len(conflicts):,} scores with different values ({shown}{more}); nothing "
+        f"the stores have {count:,} scores with different values ({shown}{more}); nothing "
         f"was written. Choose which are kept: --keep {' or --keep '.join(KEEP)}"
     )
 
