@@ -71,10 +71,10 @@ def student(folder, space):
 
 
 def documented():
-    """By command the types of the keys."""
+    """By command, or command and action, the types of the keys."""
     found = {}
     for part in re.split(r"^### ", DOCS.read_text(encoding="utf-8"), flags=re.M)[1:]:
-        name = part.split()[0]
+        name = part.splitlines()[0]
         rows = re.findall(r"^\| `(.*?)` \| (.*?) \| ", part, flags=re.M)
         found[name] = {key: kinds.split(" or ") for key, kinds in rows}
     return found
@@ -102,7 +102,7 @@ def printed(arguments, capsys, status=0):
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 1 and (status or err == "")
     data = json.loads(out, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
-    keys = documented()[arguments[0]]
+    keys = documented().get(" ".join(arguments[:2])) or documented()[arguments[0]]
     assert check(data, keys) == keys.keys()
     if "cost" in keys:
         cost = data["cost"]
@@ -112,7 +112,7 @@ def printed(arguments, capsys, status=0):
 
 
 def test_every_command_is_documented():
-    assert documented().keys() == COMMANDS.keys()
+    assert {name.split()[0] for name in documented()} == COMMANDS.keys()
 
 
 def test_info(capsys):
@@ -142,6 +142,20 @@ def test_search_score_and_correlate(folder, space, capsys):
     judged = ["correlate", "--truth", str(folder / "truth.json"), *PIXELS]
     options = ["--proxies", "params", "--resamples", "9", "--output-dir", str(folder / "corr")]
     printed([*judged, *options], capsys)
+
+
+def test_runs(folder, space, capsys):
+    run = ["search", "--space", space.name, "--proxies", "weight_norm", *PIXELS, "--quiet"]
+    made = [folder / "runs" / name for name in ("a", "b")]
+    for path, trials in zip(made, ("3", "4"), strict=True):
+        assert main([*run, "--trials", trials, "--output-dir", str(path)]) == 0
+    assert len(printed(["runs", "list", str(folder / "runs")], capsys)["runs"]) == 2
+    assert printed(["runs", "compare", *map(str, made)], capsys)["settings"]["trials"] == ["3", "4"]
+    top = printed(["runs", "top", str(made[0]), "--proxy", "weight_norm"], capsys)
+    assert len(top["contexts"][0]["best"]) == 3
+    target = str(folder / "merged.sqlite")
+    assert printed(["runs", "merge", *map(str, made), "-o", target], capsys)["scores"] == 12
+    assert printed(["runs", "export", target], capsys)["scores"] == 12
 
 
 def test_calibrate(folder, space, capsys):
