@@ -3,11 +3,12 @@
 Candidates of autoformer-tiny are sorted by their steps, so that those with a common beginning stand
 side by side, and are cut into units of about equal cost: FLOPs after sharing, with the beginning of
 a unit computed again. Units go to workers largest first, each to whoever is free; results come back
-to one driver, which stores them one after the other. Efficiency is the time of one worker that
-shares everything, over workers times makespan.
+to one driver, which stores them one after the other. Efficiency is the time of one process that
+shares everything and does the driver's work, too, over workers times makespan: above 1 for few
+workers, which compute while the driver stores.
 
 Costs are those of real architectures; rates are measured (bench/results/population-cpu.md for a
-worker of two cores, bench/results/host-cpu.md for the driver) or, where a table says so, assumed.
+worker of two cores, `python -m bench.host` for the driver) or, where a table says so, assumed.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Rates:
 
 
 CPU = Rates("two CPU cores, fp32 (measured)", 93.2e9 / 0.4576)
-GPU = Rates("a GPU at 1,500 candidates/s (assumed)", 1500 * 93.2e9)
+GPU = Rates("a GPU at 140 TFLOP/s (assumed)", 140e12)
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ def efficiency(
     noise = np.exp(np.random.default_rng(seed).normal(0, spread, len(units.flops)))
     total = int(units.candidates.sum())
     alone = units.shared / rates.flops + total * rates.driver
+    noise *= units.flops.sum() / (units.flops * noise).sum()  # as much work as without
     seconds = units.flops / rates.flops * noise
     speeds = [slow] + [1.0] * (workers - 1)
     together = makespan(seconds.tolist(), units.candidates.tolist(), workers, rates, speeds)

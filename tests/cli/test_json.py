@@ -91,7 +91,7 @@ def check(value, keys, path=""):
         return set().union(*seen) if seen else {k for k in keys if k.startswith(f"{path}[]")}
     assert isinstance(value, dict), f"{path} is not documented"
     prefix = f"{path}." if path else ""
-    anything = any(key == f"{prefix}*" or key.startswith(f"{prefix}*.") for key in keys)
+    anything = any(re.match(rf"{re.escape(prefix)}\*(\W|$)", key) for key in keys)
     seen = [check(entry, keys, prefix + ("*" if anything else key)) for key, entry in value.items()]
     return set().union(*seen)
 
