@@ -86,7 +86,7 @@ def test_two_processes_write_to_one_store(tmp_path):
         "    store.put([({'proxy': 'p', 'i': i, 'who': sys.argv[2]}, Cell(float(i)))])"
     )
     writers = [subprocess.Popen([sys.executable, "-c", code, path, who]) for who in "ab"]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [writer.wait(timeout=300) for writer in writers] == [0, 0]
     assert len(ScoreStore(path)) == 400
 
 

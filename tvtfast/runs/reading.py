@@ -116,7 +116,9 @@ def _curve(folder: Path) -> dict[str, list[float]]:
         open(path, encoding="utf-8", newline="") as text,
     ):
         lines = list(csv.DictReader(text, strict=True))
-    columns = {name: [_number(line[name]) for line in lines] for name in (lines[0] if lines else ())}
+    columns = {
+        name: [_number(line[name]) for line in lines] for name in (lines[0] if lines else ())
+    }
     return {
         name: [value for value in values if value is not None]
         for name, values in columns.items()
