@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tvtfast.common.files import replacing
+from tvtfast.common.optional import need
 from tvtfast.scoring.cells import canonical
 from tvtfast.scoring.store_queries import contexts, opened, rows
 
@@ -28,7 +29,9 @@ def export_store(path: str | os.PathLike[str], target: str | os.PathLike[str]) -
     Raises:
         StoreError: There is no store, or it cannot be read.
         FullDiskError: There is no space for the file.
+        ModuleNotFoundError: pyarrow is not installed: ``pip install 'tvtfast[parquet]'``.
     """
+    need("pyarrow", "14", what="a Parquet file", extra="parquet")
     import pyarrow as pa
     from pyarrow import parquet
 
