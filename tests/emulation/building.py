@@ -49,7 +49,9 @@ def missing() -> str | None:
 
 
 def runtime(sanitizer: str) -> str:
-    """The library of a sanitizer, which must be loaded before everything else."""
+    """The library of a sanitizer, which must be loaded before everything else; empty for none."""
+    if sanitizer == "none":
+        return ""
     short = {"address": "asan", "thread": "tsan"}[sanitizer]
     command = ["g++", f"-print-file-name=lib{short}.so"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

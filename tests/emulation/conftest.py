@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -12,7 +13,15 @@ from .building import build, missing
 from .serving import GUARD, Emulation, check_canaries, poison, serve
 
 SANITIZER = os.environ.get("TVTFAST_EMULATION_SANITIZER", "none")
-"""Set for the processes that ``test_sanitizers.py`` starts."""
+LIBRARY = os.environ.get("TVTFAST_EMULATION_LIBRARY")
+"""Both are set for the processes that ``test_sanitizers.py`` starts."""
+# AddressSanitizer guards memory itself, and closer.
+GUARD_OF_THIS_PROCESS = 0 if SANITIZER == "address" else GUARD
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Faults are planted in those processes alone."""
+    return True if collection_path.name == "test_planted.py" and LIBRARY is None else None
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +30,7 @@ def emulation() -> Iterator[Emulation]:
     if missing():
         pytest.skip(f"CUDA C++ is not emulated: {missing()}")
     with pytest.MonkeyPatch.context() as patch:
-        yield serve(patch, build(SANITIZER))
+        yield serve(patch, Path(LIBRARY) if LIBRARY else build())
 
 
 class Schedule(NamedTuple):
@@ -48,12 +57,10 @@ def schedule(request: pytest.FixtureRequest) -> Schedule:
 def device(schedule: Schedule, emulation: Emulation) -> Iterator[str]:
     """The CPU, with memory that is poisoned and guarded."""
     emulation.configure(*schedule)
-    # AddressSanitizer guards memory itself, and closer.
-    guard = 0 if SANITIZER == "address" else GUARD
     with pytest.MonkeyPatch.context() as patch:
-        buffers = poison(patch, guard)
+        buffers = poison(patch, GUARD_OF_THIS_PROCESS)
         yield "cpu"
-    check_canaries(buffers, guard)
+    check_canaries(buffers, GUARD_OF_THIS_PROCESS)
 
 
 @pytest.fixture

@@ -34,6 +34,9 @@ emulated_switch:
 )");
 
 namespace emulated {
+
+int fault = -1;
+
 namespace {
 
 constexpr int kWarp = 32;
@@ -41,6 +44,8 @@ constexpr std::size_t kStack = 1 << 16;
 constexpr std::size_t kSharedLimit = 48 << 10;  // bytes of a block that asks for no more
 constexpr unsigned kMostThreads = 1024, kMostBlocks = 65535;
 constexpr unsigned char kPoison = 0xff;                   // a NaN in every type
+// Blocks in turn that share no fibers: to ThreadSanitizer, which knows 8,128 threads, a fiber is one and ordered.
+constexpr unsigned kCasts = EMULATED_RACES ? 24 : 1;
 constexpr std::size_t kGuard = EMULATED_EXACT ? 0 : 256;  // bytes behind shared memory that must stay poisoned
 
 using Memory = std::unique_ptr<unsigned char, decltype(&std::free)>;
@@ -49,9 +54,14 @@ Memory allocate(std::size_t bytes) { return {static_cast<unsigned char*>(std::ma
 struct Fiber {
   Place place;
   unsigned number;
-  Memory stack;
   void* saved;      // its stack pointer while another one runs
   void* sanitized;  // what it is to ThreadSanitizer
+};
+
+// What fibers of one number have one after another.
+struct Seat {
+  Memory stack;
+  void* sanitized;
 };
 
 // Turns alternate: who leaves one must neither read nor acquire what others bring to the next.
@@ -133,17 +143,17 @@ void enter() {
   emulated_switch(&running->saved, scheduler_saved);
 }
 
-// A stack that emulated_switch leaves by its `ret` into enter(), aligned as by a call. ThreadSanitizer would take two
-// fibers on one stack for racing; else the next block has it again.
-void prepare(Fiber& fiber) {
-  static std::vector<Memory> stacks;
-  if (EMULATED_RACES) fiber.stack = allocate(kStack);
-  while (!EMULATED_RACES && stacks.size() <= fiber.number) stacks.push_back(allocate(kStack));
-  auto* stack = EMULATED_RACES ? fiber.stack.get() : stacks[fiber.number].get();
-  auto* top = reinterpret_cast<void**>(stack + kStack) - 1;
+// A fiber whose stack emulated_switch leaves by its `ret` into enter(), aligned as by a call.
+Fiber new_fiber(const Place& place, unsigned number, std::size_t cast) {
+  static std::vector<Seat> casts[kCasts];
+  std::vector<Seat>& seats = casts[cast];
+  if (seats.size() == number) {
+    seats.push_back({allocate(kStack), nullptr});
+    RACES(seats.back().sanitized = __tsan_create_fiber(0);)
+  }
+  auto* top = reinterpret_cast<void**>(seats[number].stack.get() + kStack) - 1;
   top[-1] = reinterpret_cast<void*>(&enter);
-  fiber.saved = std::memset(top - 7, 0, 6 * sizeof *top);
-  RACES(fiber.sanitized = __tsan_create_fiber(0);)
+  return {place, number, std::memset(top - 7, 0, 6 * sizeof *top), seats[number].sanitized};
 }
 
 unsigned char* new_array(const void* site, std::size_t bytes) {
@@ -156,15 +166,15 @@ unsigned char* new_array(const void* site, std::size_t bytes) {
 
 dim3 nth(dim3 size, unsigned n) { return {n % size.x, n / size.x % size.y, n / size.x / size.y}; }
 
-void run_block(const Configuration& configuration, unsigned number, unsigned threads) {
+void run_block(const Configuration& configuration, unsigned number, unsigned threads, std::size_t cast) {
   block->alive = threads;
   block->fibers.reserve(threads);
   block->warps.resize((threads + kWarp - 1) / kWarp);
   new_array(nullptr, configuration.shared_bytes);
   for (unsigned i = 0; i < threads; ++i) {
-    const Place place{nth(configuration.block, i), nth(configuration.grid, number), configuration.block, configuration.grid};
-    block->fibers.push_back({place, i, {nullptr, &std::free}, nullptr, nullptr});
-    prepare(block->fibers[i]);
+    const dim3 size = configuration.block, grid = configuration.grid;
+    const Place place{nth(size, i), nth(grid, number), size, grid};
+    block->fibers.push_back(new_fiber(place, i, cast));
     block->ready.push_back(&block->fibers[i]);
   }
   while (!block->ready.empty()) {
@@ -180,10 +190,10 @@ void run_block(const Configuration& configuration, unsigned number, unsigned thr
   }
   for (const Array& array : block->arrays) {
     for (std::size_t i = array.bytes; i < array.bytes + kGuard; ++i) {
-      if (array.memory.get()[i] != kPoison) fail(cudaErrorLaunchFailure, "a write behind %zu bytes of shared memory", array.bytes);
+      if (array.memory.get()[i] == kPoison) continue;
+      fail(cudaErrorLaunchFailure, "a write behind %zu bytes of shared memory", array.bytes);
     }
   }
-  RACES(for (const Fiber& fiber : block->fibers) __tsan_destroy_fiber(fiber.sanitized);)
 }
 
 }  // namespace
@@ -207,7 +217,7 @@ void run(const Configuration& configuration, void (*thread)(const void*), const 
     if (!EMULATED_RACES) done.clear();
     done.push_back(std::make_unique<Block>());
     block = done.back().get();
-    run_block(configuration, order[i], static_cast<unsigned>(threads));
+    run_block(configuration, order[i], static_cast<unsigned>(threads), i % kCasts);
   }
   RACES(__tsan_acquire(&ended);)
 }
@@ -224,7 +234,8 @@ void* shared_memory(const void* site, std::size_t bytes) {
 
 std::uint64_t exchange(unsigned mask, std::uint64_t value, int distance) {
   as_scheduler();
-  const unsigned lane = running->number % kWarp, lanes = std::min<std::size_t>(kWarp, block->fibers.size() - running->number + lane);
+  const unsigned lane = running->number % kWarp;
+  const auto lanes = std::min<std::size_t>(kWarp, block->fibers.size() - running->number + lane);
   if (mask != 0xffffffffu) fail(cudaErrorLaunchFailure, "a shuffle of the lanes %08x only", mask);
   Barrier& warp = block->warps[running->number / kWarp];
   const auto& brought = warp.brought[warp.turn];
@@ -256,8 +267,9 @@ cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); 
 const char* cudaGetErrorName(cudaError_t) { return "emulated"; }
 const char* cudaGetErrorString(cudaError_t) { return message; }
 
-// The seed of all schedules from now on, and the number of multiprocessors that the device claims to have.
-extern "C" __attribute__((visibility("default"))) void emulated_configure(std::uint64_t seed, int multiprocessors) {
+// The seed of all schedules from now on, the number of multiprocessors that the device claims to have, and the fault.
+extern "C" __attribute__((visibility("default"))) void emulated_configure(std::uint64_t seed, int count, int number) {
   random_state = 2 * seed + 1;
-  processors = multiprocessors;
+  processors = count;
+  fault = number;
 }

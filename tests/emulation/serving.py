@@ -43,11 +43,11 @@ class Emulation:
 
     def __init__(self, library: Path) -> None:
         self._configure = ctypes.CDLL(str(library)).emulated_configure
-        self._configure.argtypes = (ctypes.c_uint64, ctypes.c_int)
+        self._configure.argtypes = (ctypes.c_uint64, ctypes.c_int, ctypes.c_int)
 
-    def configure(self, seed: int, processors: int) -> None:
-        """Schedules of a seed from now on, and a number of multiprocessors."""
-        self._configure(seed, processors)
+    def configure(self, seed: int, processors: int, fault: int = -1) -> None:
+        """Schedules of a seed from now on, a number of multiprocessors, and a fault of many."""
+        self._configure(seed, processors, fault)
 
 
 def poison(patch: pytest.MonkeyPatch, guard: int = GUARD) -> list[Tensor]:

@@ -23,13 +23,13 @@ def probes() -> ctypes.CDLL:
     unit = rewrite((HERE / "probes.cu").read_text())
     library = ctypes.CDLL(str(link({"probes.cpp": unit}, {}, "none")))
     library.message.restype = ctypes.c_char_p
-    library.emulated_configure.argtypes = (ctypes.c_uint64, ctypes.c_int)
-    library.emulated_configure(1, 1)
+    library.emulated_configure.argtypes = (ctypes.c_uint64, ctypes.c_int, ctypes.c_int)
+    library.emulated_configure(1, 1, -1)
     return library
 
 
 def order(probes: ctypes.CDLL, seed: int, blocks: int) -> list[int]:
-    probes.emulated_configure(seed, 1)
+    probes.emulated_configure(seed, 1, -1)
     numbers = (ctypes.c_int * (64 * blocks))()
     assert probes.order(numbers, ctypes.byref(ctypes.c_int()), blocks) == 0
     return list(numbers)
@@ -46,7 +46,7 @@ def test_the_order_of_threads_and_blocks_is_that_of_the_seed(probes: ctypes.CDLL
 def test_a_barrier_orders_the_threads_of_a_block(probes: ctypes.CDLL) -> None:
     expected = (torch.arange(64) + 1).remainder(64).float()
     for seed in range(8):
-        probes.emulated_configure(seed, 1)
+        probes.emulated_configure(seed, 1, -1)
         out = torch.empty(64)
         assert probes.neighbour(ctypes.c_void_p(out.data_ptr()), True) == 0
         assert torch.equal(out, expected)

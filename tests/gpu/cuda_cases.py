@@ -89,6 +89,29 @@ def test_one_block_or_several(
     assert torch.equal(together, alone.expand(many, -1))
 
 
+@pytest.mark.parametrize("size", (None, (9, 7)))
+@pytest.mark.parametrize("memory_format", (torch.contiguous_format, torch.channels_last))
+def test_blocks_of_several_tiles(
+    device: str, many: int, memory_format: torch.memory_format, size: tuple[int, int] | None
+) -> None:
+    """Among many images a block takes all tiles of one, and uses its shared memory again."""
+    features = torch.randn(many, 8, 12, 20, device=device).contiguous(memory_format=memory_format)
+    x = features.requires_grad_()
+    values = attention_map(x, size=size, backend="cuda")
+    (gradient,) = torch.autograd.grad((values * values.detach().sqrt()).sum(), x)
+    exact = features.detach().double().requires_grad_()
+    expected = attention_map(exact, size=size, backend="reference")
+    weights = values.detach().double().sqrt()
+    (exact_gradient,) = torch.autograd.grad((expected * weights).sum(), exact)
+
+    extent = 20 if size else 0
+    bound = OPERATORS["attention_map"].tolerance(torch.float32, 8, extent)
+    assert ((values - expected).abs() <= bound * expected.amax(1, keepdim=True)).all()
+    bound = OPERATORS["attention_map_backward"].tolerance(torch.float32, 8, extent)
+    scale = exact_gradient.abs().amax((1, 2, 3), keepdim=True)
+    assert ((gradient - exact_gradient).abs() <= bound * scale).all()
+
+
 @pytest.mark.parametrize("size", (None, (4, 4)))
 def test_special_values(device: str, size: tuple[int, int] | None) -> None:
     features = torch.randn(4, 4, 3, 3, device=device)

@@ -51,6 +51,9 @@ const char* cudaGetErrorString(cudaError_t error);
 
 namespace emulated {
 
+// Number of the deliberate fault that is at work, of those that faults.py plants; -1 is none.
+extern int fault;
+
 struct Place {
   dim3 thread, block, block_size, grid;
 };
