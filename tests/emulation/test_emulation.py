@@ -7,6 +7,7 @@ import ctypes
 import pytest
 import torch
 
+from . import building
 from .building import HERE, link, missing
 from .rewriting import rewrite
 
@@ -84,3 +85,12 @@ def test_grids_beyond_the_limits_are_refused(
 def test_what_is_not_read_is_refused(source: str) -> None:
     with pytest.raises(ValueError, match="does not read"):
         rewrite(source)
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building.shutil, "which", lambda name: None)
+    monkeypatch.setattr(building.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(building.platform, "system", lambda: "Linux")
+    assert missing() == "g++ is not on PATH"
+    monkeypatch.setattr(building.platform, "machine", lambda: "aarch64")
+    assert missing() == "fibers are switched by code for x86-64 Linux"
