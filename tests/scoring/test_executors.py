@@ -19,7 +19,7 @@ import pytest
 import tvtfast
 from tvtfast import spaces
 from tvtfast.data import frozen_batch
-from tvtfast.population import parts
+from tvtfast.population.parts import parts
 from tvtfast.population.tree import prefix_tree
 from tvtfast.proxies import Proxy
 from tvtfast.scoring.executors import ExecutorError, Processes
@@ -192,9 +192,8 @@ def test_parts_are_subtrees():
     assert sorted(part.rows for part in single) == [(row,) for row in range(60)]
 
 
-def tree_macs(node):
-    own = 0 if node.step is None else node.step.macs
-    return own + sum(map(tree_macs, node.children.values()))
+def tree_macs(tree):
+    return sum(tree.steps[step].macs for step in tree.step if step >= 0)
 
 
 def test_a_process(units):

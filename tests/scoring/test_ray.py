@@ -43,9 +43,21 @@ def cluster(places):
         for name, value in {**places, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}.items():
             patch.setenv(name, value)
         patch.syspath_prepend(str(HERE))
-        ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
+        begin()
         yield
         ray.shutdown()
+
+
+def begin(tries=4):
+    """Ray gives its processes 30 seconds to begin, which a busy machine does not keep."""
+    while not ray.is_initialized():
+        tries -= 1
+        try:
+            ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)
+        except Exception:
+            ray.shutdown()
+            if not tries:
+                raise
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,16 @@
 from tvtfast.common.memory import is_out_of_memory
 from tvtfast.population.bank import WeightBank, can_inherit, check_inherits
 from tvtfast.population.layers import Layer, register_layer
-from tvtfast.population.parts import Part, parts
 from tvtfast.population.population import BlockFeatures, Population, PopulationFeatures
 
 __all__ = [
     "BlockFeatures",
     "Layer",
-    "Part",
     "Population",
     "PopulationFeatures",
     "WeightBank",
     "can_inherit",
     "check_inherits",
     "is_out_of_memory",
-    "parts",
     "register_layer",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tvtfast.population.tree import Node, prefix_tree
+import numpy as np
+
+from tvtfast.population.tree import Numbers, PrefixTree, prefix_tree
 from tvtfast.spaces import Paths
 
 
@@ -35,46 +37,63 @@ def parts(paths: Paths, rows: Sequence[int], count: int, most: float) -> list[Pa
 
     Determinism: a function of the arguments, whatever the order of ``rows``.
     """
-    root = prefix_tree(paths, sorted(rows))
-    below: dict[Node, int] = {}
-    _add_up(root, below)
-    limit = min(most, below[root] / count)
-    found = (Part(tuple(sorted(rows)), macs) for rows, macs in _cut(root, 0, limit, below))
+    tree = prefix_tree(paths, sorted(rows))
+    cut = _Cut(tree, *_costs(tree))
+    found = (Part(tuple(sorted(rows)), macs) for rows, macs in cut.parts(count, most))
     return sorted(found, key=lambda part: (-part.macs, part.rows))
 
 
-def _add_up(node: Node, below: dict[Node, int]) -> int:
-    """Multiply-adds of a node and of all behind it."""
-    own = 0 if node.step is None else node.step.macs
-    below[node] = own + sum(_add_up(child, below) for child in node.children.values())
-    return below[node]
+def _costs(tree: PrefixTree) -> tuple[Numbers, Numbers]:
+    """Multiply-adds of every node, and of every node with all behind it."""
+    own = np.array([*(step.macs for step in tree.steps), 0])[tree.step]
+    below = own.copy()
+    for node in range(len(tree) - 1, 0, -1):
+        below[tree.parent[node]] += below[node]
+    return own, below
 
 
-def _cut(
-    node: Node, before: int, limit: float, below: dict[Node, int]
-) -> Iterator[tuple[list[int], int]]:
-    """Parts of a subtree whose beginning takes ``before`` multiply-adds."""
-    if before + below[node] <= limit:
-        yield _candidates(node), before + below[node]
-        return
-    before += 0 if node.step is None else node.step.macs
-    gathered, macs = list(node.candidates), before
-    for number in node.choices:
-        child = node.children[number]
-        if before + below[child] > limit:
-            yield from _cut(child, before, limit, below)
-            continue
-        if gathered and macs + below[child] > limit:
+class _Cut:
+    """Takes a tree apart.
+
+    Args:
+        tree: The tree.
+        own: Multiply-adds of every node.
+        below: Of every node with all behind it.
+    """
+
+    def __init__(self, tree: PrefixTree, own: Numbers, below: Numbers) -> None:
+        self._tree = tree
+        self._own, self._below = own.tolist(), below.tolist()
+        self._first: list[int] = tree.first.tolist()
+
+    def parts(self, count: int, most: float) -> Iterator[tuple[list[int], int]]:
+        """Candidates and multiply-adds of parts as `tvtfast.population.parts.parts` wants them."""
+        return self._of(0, 0, min(most, self._below[0] / count))
+
+    def _of(self, node: int, before: int, limit: float) -> Iterator[tuple[list[int], int]]:
+        """Parts of a subtree whose beginning takes ``before`` multiply-adds."""
+        if before + self._below[node] <= limit:
+            yield self._candidates(node), before + self._below[node]
+            return
+        before += self._own[node]
+        gathered, macs = list(self._tree.candidates[node]), before
+        for child in self._children(node):
+            if before + self._below[child] > limit:
+                yield from self._of(child, before, limit)
+                continue
+            if gathered and macs + self._below[child] > limit:
+                yield gathered, macs
+                gathered, macs = [], before
+            gathered += self._candidates(child)
+            macs += self._below[child]
+        if gathered:
             yield gathered, macs
-            gathered, macs = [], before
-        gathered += _candidates(child)
-        macs += below[child]
-    if gathered:
-        yield gathered, macs
 
+    def _candidates(self, node: int) -> list[int]:
+        found = list(self._tree.candidates[node])
+        for child in self._children(node):
+            found += self._candidates(child)
+        return found
 
-def _candidates(node: Node) -> list[int]:
-    found = list(node.candidates)
-    for child in node.children.values():
-        found += _candidates(child)
-    return found
+    def _children(self, node: int) -> range:
+        return range(self._first[node], self._first[node + 1])
