@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pandas as pd
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -161,7 +162,7 @@ class Host:
             self.features()
         return found
 
-    def score(self) -> None:
+    def score(self) -> pd.DataFrame:
         """Score, keep the scores in a file, and make the table."""
         with tempfile.TemporaryDirectory() as folder:
             scorer = tvtfast.Scorer(
@@ -173,7 +174,7 @@ class Host:
                 memory=MEMORY,
                 store=Path(folder) / "scores.sqlite",
             )
-            scorer(self.archs).to_pandas()
+            return scorer(self.archs).to_pandas()
 
 
 def seconds(call: Callable[[], object], rounds: int) -> float:

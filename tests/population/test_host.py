@@ -11,7 +11,11 @@ import torch
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.skipif(not (ROOT / "bench").is_dir(), reason="bench is not part of the installation")
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "bench").is_dir(), reason="bench is not part of the installation"
+)
+
+
 def test_a_call_of_an_operator_takes_four_of_aten():
     bench = importlib.import_module("bench.host")
     host = bench.Host(candidates=200, images=64)
@@ -25,3 +29,11 @@ def test_a_call_of_an_operator_takes_four_of_aten():
     # results are written where they belong, and nothing waits for the device
     names = {name for name in counted.aten if "copy_" in name or "index" in name or "item" in name}
     assert names <= {"aten::_to_copy", "aten::index_select"}
+
+
+def test_scores_of_a_device_are_all_entered():
+    bench = importlib.import_module("bench.host")
+    host = bench.Host(candidates=40, images=64)
+    with bench.stubbed():
+        table = host.score()
+    assert len(table) == 40 and (table["stand_in"] == 0).all()

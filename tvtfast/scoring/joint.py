@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from tvtfast.models import (
 )
 from tvtfast.population import Population, WeightBank, can_inherit
 from tvtfast.proxies import Proxy, ProxyInputs
+from tvtfast.scoring.arriving import Arriving, one_behind
 from tvtfast.scoring.candidates import ArchCandidate, Candidate
 from tvtfast.scoring.cells import Cell
 from tvtfast.scoring.declared import DeclaredInputs
@@ -36,6 +37,14 @@ from tvtfast.spaces import Space, Step
 
 PerImage = Mapping[str, npt.NDArray[np.float64]]
 """Scores of some candidates by proxy, ``[K, B]``."""
+
+Entries = tuple[tuple[int, ...], ...]
+"""Candidates; several in one entry where architectures are equal."""
+
+Cells = Callable[[], list[Cell]]
+"""Waits for scores, one cell per entry."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -128,21 +137,33 @@ class JointScorer:
     def of_features(self, proxies: Sequence[Proxy]) -> Iterator[list[tuple[int, Proxy, Cell]]]:
         """Cells of all candidates with proxies that are means over images or made of features, some
         at a time, as they are ready: row, proxy, cell."""
-        assert self._view.batch is not None
         started = time.perf_counter()
+        for entries, made in self._in_turn(self._of_features(proxies)):
+            of = {proxy: cells() for proxy, cells in made.items()}
+            share = (time.perf_counter() - started) / (len(proxies) * sum(map(len, entries)))
+            yield [
+                (row, proxy, cell._replace(seconds=share))
+                for proxy in proxies
+                for equal, cell in zip(entries, of[proxy], strict=True)
+                for row in equal
+            ]
+            started = time.perf_counter()
+
+    def _of_features(
+        self, proxies: Sequence[Proxy]
+    ) -> Iterator[tuple[Entries, dict[Proxy, Cells]]]:
+        """Candidates, and how their cells are had."""
+        assert self._view.batch is not None
         for found in self.population.features(self._view.batch.images):
             view = FeaturesView(
                 found.features, self._view.batch.images, slice(None), self._view.teacher
             )
-            of = {proxy: _feature_cells(proxy, view) for proxy in proxies}
-            share = (time.perf_counter() - started) / (len(proxies) * sum(map(len, found.rows)))
-            yield [
-                (row, proxy, cell._replace(seconds=share))
-                for proxy in proxies
-                for equal, cell in zip(found.rows, of[proxy], strict=True)
-                for row in equal
-            ]
-            started = time.perf_counter()
+            yield found.rows, {proxy: _feature_cells(proxy, view) for proxy in proxies}
+
+    def _in_turn(self, parts: Iterator[T]) -> Iterator[T]:
+        """Parts, on a device each when the work for the next is queued, so that the device has
+        something to do while scores of one part are waited for, and stored."""
+        return parts if self.population.device.type == "cpu" else one_behind(parts)
 
     def of_blocks(self, proxies: Sequence[Proxy]) -> Iterator[list[tuple[int, Proxy, Cell]]]:
         """Cells of all candidates with proxies that are made of the values of blocks, as they are
@@ -186,7 +207,7 @@ class JointScorer:
         proxies: Sequence[Proxy],
         rows: Sequence[int] | None = None,
         images: Sequence[int] | None = None,
-    ) -> Iterator[tuple[tuple[tuple[int, ...], ...], PerImage]]:
+    ) -> Iterator[tuple[Entries, PerImage]]:
         """Scores of every image, in the order they are ready.
 
         Args:
@@ -198,6 +219,17 @@ class JointScorer:
             Candidates (several in one entry where architectures are equal) and their scores, the
             images in the order they were asked for.
         """
+        parts = self._per_image(proxies, rows, images)
+        for entries, scores in self._in_turn(parts):
+            yield entries, {name: arriving.values() for name, arriving in scores.items()}
+
+    def _per_image(
+        self,
+        proxies: Sequence[Proxy],
+        rows: Sequence[int] | None,
+        images: Sequence[int] | None,
+    ) -> Iterator[tuple[Entries, dict[str, Arriving]]]:
+        """`per_image`, with scores that are on their way."""
         assert self._view.batch is not None
         shown = (
             slice(None)
@@ -213,20 +245,26 @@ class JointScorer:
             )
 
 
-def _image_scores(proxy: Proxy, view: FeaturesView) -> npt.NDArray[np.float64]:
+def _image_scores(proxy: Proxy, view: FeaturesView) -> Arriving:
     """Scores of every image ``[K, B]``."""
     assert proxy.per_image is not None
     with unchanged(proxy, view.shared()):
         # the protocol promises more than a proxy with per_image may read
-        scores = proxy.per_image(DeclaredInputs(view, proxy))
-    return scores.double().cpu().numpy()
+        scores = proxy.per_image(DeclaredInputs(view, proxy)).double()
+    if scores.ndim != 2 or len(scores) != len(view.features.x):
+        raise ValueError(
+            f"per_image of proxy {proxy.name!r} gave scores of shape {list(scores.shape)} for "
+            f"{len(view.features.x)} candidates; return one row per candidate, [K, B]"
+        )
+    return Arriving(scores)
 
 
-def _feature_cells(proxy: Proxy, view: FeaturesView) -> list[Cell]:
-    """Cells of several candidates."""
+def _feature_cells(proxy: Proxy, view: FeaturesView) -> Cells:
+    """How the cells of several candidates are had."""
     if proxy.per_image is not None:
         return _mean_cells(proxy, view)
-    return [_cell(proxy, replace(view, features=one)) for one in _apart(view.features)]
+    cells = [_cell(proxy, replace(view, features=one)) for one in _apart(view.features)]
+    return lambda: cells
 
 
 def _cell(proxy: Proxy, view: FeaturesView) -> Cell:
@@ -308,18 +346,21 @@ def _apart(features: SpatialFeatures) -> list[SpatialFeatures]:
     return [replace(features, x=x) for x in features.x]
 
 
-def _mean_cells(proxy: Proxy, view: FeaturesView) -> list[Cell]:
-    """Cells of several candidates. Where the proxy fails, every candidate is asked alone, on the
-    features that are there, which tells whose cell has no value and why."""
+def _mean_cells(proxy: Proxy, view: FeaturesView) -> Cells:
+    """How cells of several candidates are had. Where the proxy fails, every candidate is asked
+    alone, on the features that are there, which tells whose cell has no value and why."""
     try:
-        return [value_cell(float(value), 0.0) for value in _image_scores(proxy, view).mean(axis=1)]
+        scores = _image_scores(proxy, view)
     except Exception as error:
         if is_out_of_memory(error) or isinstance(error, SpoiledInputsError):
             raise
         if len(view.features.x) == 1:
-            return [failure_cell(error, 0.0)]
+            failed = [failure_cell(error, 0.0)]
+            return lambda: failed
         features = [replace(view.features, x=x[None]) for x in view.features.x]
-        return [_mean_cells(proxy, replace(view, features=one))[0] for one in features]
+        alone = [_mean_cells(proxy, replace(view, features=one)) for one in features]
+        return lambda: [cell for cells in alone for cell in cells()]
+    return lambda: [value_cell(value, 0.0) for value in scores.values().mean(axis=1).tolist()]
 
 
 def scores_of_many(
