@@ -13,7 +13,7 @@ from tvtfast.models import last_features
 from tvtfast.population import Population, engine, layers
 from tvtfast.population import memory as memory_module
 from tvtfast.population import population as population_module
-from tvtfast.spaces.steps import MLP
+from tvtfast.spaces.steps import MLP, SelfAttention
 
 CASES = [
     ("autoformer-tiny", {"img_size": 32, "patch_size": 8, "num_classes": 10}),
@@ -182,6 +182,49 @@ def test_blocks_in_one_operator_change_no_bits(monkeypatch, dtype):
     assert len(calls) == 3
     for found in (two, three):
         assert all(torch.equal(x, alone[row][0]) for row, (x, _, _) in found.items())
+
+
+def test_rows_that_are_put_in_order_change_nothing(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(memory_module, "_CPU_NODES", 64)
+    space = spaces.get("autoformer-tiny")
+    population = Population(space.sample(40, 0), space=space, img_size=32)
+    images = draw_images({"img_size": 32}, count=2)
+    forward, ordered, partly = population_module.forward, [], []
+
+    def watched(waves, *arguments):
+        ordered.append([wave.order for wave in waves if wave.order is not None])
+        partly.append([wave.ends for wave in waves if wave.has_ends and wave.ends is not None])
+        return forward(waves, *arguments)
+
+    monkeypatch.setattr(population_module, "forward", watched)
+    monkeypatch.setattr(memory_module, "_CPU_TOKENS", 1)
+    alone = features_of(population, images)
+    monkeypatch.setattr(memory_module, "_CPU_TOKENS", 80)
+    together = features_of(population, images)
+    assert not ordered[0] and ordered[1] and partly[1]
+    for row, (x, _, _) in alone.items():
+        torch.testing.assert_close(together[row][0], x, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(bool(missing()), reason="the C++ extension is not installed")
+def test_heads_of_other_widths_one_alternative_at_a_time_change_no_bits():
+    space = spaces.get("autoformer-tiny")
+    population = Population(space.sample(20, 0), space=space, img_size=64, patch_size=8)
+    attention = [
+        step
+        for step in population.paths.steps
+        if isinstance(step, SelfAttention) and (step.name, step.dim) == ("blocks.0.", 192)
+    ]
+    steps = sorted(attention, key=lambda step: step.heads)
+    assert [step.heads for step in steps] == [3, 4]
+    x = torch.randn(3, steps[0].tokens, 192, generator=torch.Generator().manual_seed(0))
+    expected, found = torch.empty(2, 2, *x.shape)
+    for write, out in zip(layers.outputs(population.bank, x, steps), expected, strict=True):
+        write(out)
+    blocks = [layers.block_of(population.bank, x, [step]) for step in steps]
+    layers._one_by_one(blocks, x, found)
+    assert torch.equal(found, expected) and not torch.equal(found[0], found[1])
 
 
 @pytest.mark.parametrize(
