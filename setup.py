@@ -3,7 +3,9 @@
 Environment:
     TVTFAST_NATIVE: ``auto`` (default) builds ``tvtfast._C`` where a C++ compiler works and goes on
         without it where none does; ``1`` must build it; ``0`` never does.
-    TVTFAST_CUDA: the same for ``tvtfast._cuda`` and ``nvcc``.
+    TVTFAST_CUDA: the same for ``tvtfast._cuda`` and ``nvcc``, which ``1`` brings along where there
+        is none: ``building/backend.py`` asks pip for it.
+    CUDA_HOME: Folder of the toolkit whose nvcc to take; ``building/nvcc.py`` knows the others.
     TVTFAST_BUILD_JOBS: files compiled at a time; default as many as there are cores.
 """
 
@@ -11,9 +13,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -29,7 +29,10 @@ from setuptools.command.editable_wheel import editable_wheel
 from setuptools.errors import CCompilerError, CompileError, ExecError, LinkError, PlatformError
 
 ROOT = Path(__file__).parent
-MODES = ("auto", "1", "0")
+sys.path.insert(0, str(ROOT / "building"))
+
+import nvcc  # noqa: E402
+
 MSVC = sys.platform == "win32"
 
 # No contraction of a * b + c: index-keyed random numbers promise the same bits everywhere. errno
@@ -61,20 +64,29 @@ OPENMP_ARGS = (
     ]
 )
 OPENMP_PROBE = "int main() {\n#pragma omp parallel\n  {}\n  return 0;\n}\n"
-# Results are ranked: no fast math. sm_90 carries its PTX, for devices to come.
+# Results are ranked: no fast math. The newest carries its PTX, for devices to come.
 NVCC_ARGS = [
     "-O3",
     "-std=c++17",
     "--cudart=static",
     "-gencode=arch=compute_80,code=sm_80",
-    "-gencode=arch=compute_90,code=[sm_90,compute_90]",
+    "-gencode=arch=compute_90,code=sm_90",
+    "-gencode=arch=compute_100,code=[sm_100,compute_100]",
     "-Xcompiler=-fPIC,-fvisibility=hidden,-Wall,-Wextra",
     "-Werror=all-warnings",
     "--threads=0",
 ]
 # As -ffp-contract=off above.
 NVCC_FILE_ARGS = {"indexed.cu": ["-fmad=false"]}
-BUILD_ERRORS = (CCompilerError, CompileError, ExecError, LinkError, PlatformError)
+BUILD_ERRORS = (
+    CCompilerError,
+    CompileError,
+    ExecError,
+    LinkError,
+    PlatformError,
+    nvcc.NvccError,
+)
+WITHOUT_NVCC = "TVTFAST_CUDA=1 pip install . brings one along (0.3 GB); TVTFAST_CUDA=0 says no."
 
 WITHOUT = {
     "tvtfast._C": "tvtfast.kernels will run on plain PyTorch. Install a C++17 compiler and"
@@ -136,11 +148,12 @@ class BuildExtension(build_ext):
                 warnings.warn(
                     f"{ext.name} was not built ({error}). {WITHOUT[ext.name]}", stacklevel=1
                 )
-            raise
+            raise CompileError(str(error)) from error  # what an optional extension survives
 
     def _compile_kernels(self, ext: CudaExtension) -> None:
-        nvcc = find_nvcc()
-        runtime = cuda_runtime_folder(nvcc)
+        compiler = nvcc.find()
+        if compiler is None:
+            raise CompileError("no nvcc was found")
         folder = Path(self.build_temp, "cuda")
         folder.mkdir(parents=True, exist_ok=True)
         for source in ext.kernels:
@@ -149,9 +162,9 @@ class BuildExtension(build_ext):
             includes = [f"-I{name}" for name in ext.include_dirs]
             args = NVCC_ARGS + NVCC_FILE_ARGS.get(path.name, [])
             if is_outdated(target, source):
-                run_nvcc([nvcc, "-c", source, "-o", target, *args, *includes])
+                nvcc.run([compiler, "-c", source, "-o", target, *args, *includes])
             ext.extra_objects.append(target)
-        ext.library_dirs.append(str(runtime))
+        ext.library_dirs.append(str(nvcc.runtime_folder(compiler)))
         ext.libraries += ["cudart_static", "dl", "pthread", "rt"]
 
     def _openmp(self) -> tuple[list[str], list[str]]:
@@ -179,47 +192,6 @@ def is_outdated(made: str, source: str) -> bool:
     return not Path(made).is_file() or Path(made).stat().st_mtime < newest
 
 
-def find_nvcc() -> str:
-    nvcc = shutil.which("nvcc")
-    if nvcc is None:
-        raise CompileError("nvcc is not on PATH")
-    return nvcc
-
-
-def run_nvcc(command: list[str]) -> str:
-    """What nvcc says; CompileError where it fails, which an optional extension survives."""
-    try:
-        result = subprocess.run(command, capture_output=True, text=True)
-    except OSError as error:
-        raise CompileError(f"{command[0]} does not run: {error}") from error
-    said = result.stdout + result.stderr
-    if result.returncode != 0:
-        raise CompileError(f"{' '.join(command)} failed:\n{said}")
-    return said
-
-
-def cuda_runtime_folder(nvcc: str) -> Path:
-    """Folder of the static runtime. nvcc itself may be a wrapper, but says where its toolkit is."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "probe.cu")
-        source.touch()
-        said = run_nvcc([nvcc, "--dryrun", "-c", str(source), "-o", str(source.with_suffix(".o"))])
-    found = re.search(r"^#\$ TOP=(.+)$", said, re.MULTILINE)
-    if found is None:
-        raise CompileError(f"{nvcc} --dryrun names no toolkit (TOP=)")
-    top = Path(found[1].strip())
-    for library in sorted(top.glob("**/libcudart_static.a")):
-        return library.parent
-    raise CompileError(f"no libcudart_static.a in {top.resolve()}")
-
-
-def mode(variable: str) -> str:
-    value = os.environ.get(variable, "auto")
-    if value not in MODES:
-        raise SystemExit(f"{variable}={value!r} is unknown; allowed are {', '.join(MODES)}")
-    return value
-
-
 def files(*patterns: str) -> list[str]:
     return sorted(
         path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)
@@ -228,7 +200,7 @@ def files(*patterns: str) -> list[str]:
 
 def extensions() -> list[Extension]:
     result: list[Extension] = []
-    native, cuda = mode("TVTFAST_NATIVE"), mode("TVTFAST_CUDA")
+    native, cuda = nvcc.mode("TVTFAST_NATIVE"), nvcc.mode()
     if native != "0":
         result.append(
             Extension(
@@ -241,7 +213,12 @@ def extensions() -> list[Extension]:
                 optional=native == "auto",
             )
         )
-    if cuda == "1" or (cuda == "auto" and not MSVC and shutil.which("nvcc")):
+    found = not MSVC and nvcc.find() is not None
+    if cuda == "auto" and not found and nvcc.has_device():
+        warnings.warn(
+            f"tvtfast._cuda is not built: a GPU, but no nvcc. {WITHOUT_NVCC}", stacklevel=1
+        )
+    if cuda == "1" or (cuda == "auto" and found):
         result.append(
             CudaExtension(
                 "tvtfast._cuda",

@@ -21,7 +21,7 @@ NEEDED = (
     "tvtfast/scoring/judged.csv",
     "tvtfast/cli/main.py",
 )
-SOURCES = ("csrc", "kernels", "tvtfast", "LICENSE", "pyproject.toml", "setup.py")
+SOURCES = ("building", "csrc", "kernels", "tvtfast", "LICENSE", "pyproject.toml", "setup.py")
 
 
 def check_wheel(path: str) -> list[str]:

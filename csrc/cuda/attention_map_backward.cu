@@ -165,8 +165,10 @@ __global__ void __launch_bounds__(kMapThreads)
     } else {
       const int p = threadIdx.x % kWarp * N;
       if (p < count) {
+        // Nine loads of a resized element are in flight as it is; more need the stack on sm_100.
+        constexpr int kUnroll = kResized ? 1 : 2;
         const Stencil<T, N, kResized> stencil(x, image, begin + p);
-#pragma unroll 2
+#pragma unroll kUnroll
         for (int c = threadIdx.x / kWarp; c < x.channels; c += kMapWarps) {
           store_packet(grad + static_cast<std::int64_t>(c) * positions + begin + p,
                        stencil.template gradient<true>(c * x.channel_stride, &weights[0][p], kCount));

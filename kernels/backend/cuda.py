@@ -31,7 +31,7 @@ def _load() -> Any | str:
     try:
         return importlib.import_module("tvtfast._cuda")
     except ModuleNotFoundError:
-        return "it was not built; reinstall tvtfast where nvcc is on PATH"
+        return "it was not built; reinstall tvtfast with TVTFAST_CUDA=1, which brings nvcc along"
     except ImportError as error:
         return f"it does not import: {error}"
 

@@ -8,8 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -21,7 +22,8 @@ from tvtfast.kernels.dispatch import OPERATORS
 
 SOURCES = Path(__file__).parents[2] / "csrc"
 UNITS = sorted(path.name for path in (SOURCES / "cuda").glob("*.cu"))
-ARCHITECTURES = ("sm_80", "sm_90")
+BUILDING = Path(__file__).parents[2] / "building"
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 SHARED_LIMIT = 48 * 1024  # static and dynamic shared memory of a block that asks for no more
 DYNAMIC_SHARED = 2048 * 8  # sums of the largest image that the map kernel keeps in shared memory
 SERVED = [
@@ -32,10 +34,19 @@ SERVED = [
 
 
 @pytest.fixture
-def nvcc() -> str:
-    path = shutil.which("nvcc")
+def building(load_program: Callable[[Path], ModuleType]) -> ModuleType:
+    """What the build knows of nvcc."""
+    if not BUILDING.is_dir():
+        pytest.skip(f"no sources in {BUILDING}")
+    return load_program(BUILDING / "nvcc.py")
+
+
+@pytest.fixture
+def nvcc(building: ModuleType) -> str:
+    path: str | None = building.find()
     if path is None:
-        pytest.skip("nvcc is not on PATH")
+        assert os.environ.get("TVTFAST_CUDA") != "1", "TVTFAST_CUDA=1, but there is no nvcc"
+        pytest.skip("there is no nvcc")
     return path
 
 
@@ -52,6 +63,67 @@ def test_extension_is_built_where_nvcc_is(nvcc: str) -> None:
     info = kernels.cuda_build_info()
     assert info is not None and info["architectures"] == ", ".join(ARCHITECTURES)
     assert re.fullmatch(r"\d+\.\d+", info["toolkit"])
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Nothing of this machine is found: neither on PATH, nor in a usual folder or environment."""
+    for name in ("CUDA_HOME", "CUDA_PATH", "VIRTUAL_ENV", "TVTFAST_CUDA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path / "site-packages"))
+    return tmp_path
+
+
+def test_nvcc_is_found_where_it_may_be(
+    building: ModuleType, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller's choice comes first, wheels of the environment last."""
+    monkeypatch.setattr(building, "USUAL", (str(elsewhere / "usual"),))
+    assert building.find() is None
+    environment, active = elsewhere / "site-packages", elsewhere / "active"
+    monkeypatch.setenv("VIRTUAL_ENV", str(active))
+    monkeypatch.setenv("CUDA_HOME", str(elsewhere / "home"))
+    for place in (
+        active / "lib/python3.11/site-packages/nvidia/cu13/bin",
+        environment / "nvidia/cu12/bin",
+        environment / "nvidia/cu13/bin",
+        elsewhere / "usual/bin",
+        elsewhere / "path",
+        elsewhere / "home/bin",
+    ):
+        place.mkdir(parents=True)
+        (place / "nvcc").touch(mode=0o755)
+        assert building.find() == str(place / "nvcc")
+    monkeypatch.setattr(sys, "path", [str(environment)])
+    assert building.find() == str(elsewhere / "home/bin/nvcc")
+
+
+def test_a_build_that_insists_brings_nvcc(
+    building: ModuleType, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "USUAL", ())
+    assert building.requirements() == []
+    monkeypatch.setenv("TVTFAST_CUDA", "1")
+    (requirement,) = building.requirements()
+    assert requirement == building.REQUIREMENT
+    (elsewhere / "path").mkdir()
+    (elsewhere / "path/nvcc").touch(mode=0o755)
+    assert building.requirements() == []
+    monkeypatch.setenv("TVTFAST_CUDA", "yes")
+    with pytest.raises(SystemExit, match="TVTFAST_CUDA='yes' is unknown; allowed are auto, 1, 0"):
+        building.requirements()
+
+
+def test_what_nvcc_says_is_in_the_error(building: ModuleType, tmp_path: Path) -> None:
+    broken = tmp_path / "nvcc"
+    with pytest.raises(building.NvccError, match="does not run"):
+        building.runtime_folder(str(broken))
+    broken.write_text("#!/bin/sh\necho no licence >&2; exit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(building.NvccError, match="failed:\nno licence"):
+        building.runtime_folder(str(broken))
 
 
 def test_loads_without_a_driver(built: None) -> None:
@@ -161,6 +233,11 @@ def test_indexed_numbers_are_rounded_after_every_step(built: None) -> None:
     assert not re.search(r"\b(fma|mad)\S*\.f32|\.(ftz|approx)\b", code)
 
 
+def test_nothing_is_added_in_the_order_of_arrival(built: None) -> None:
+    for unit in UNITS:
+        assert not re.search(r"\b(?:atom|red)\.", ptx(unit)), unit
+
+
 @pytest.mark.parametrize("operator", SERVED)
 def test_tensors_on_the_cpu_are_declined_by_name(operator: str) -> None:
     arguments = OPERATORS[operator].example()
@@ -184,7 +261,10 @@ def test_operators_without_a_cuda_kernel_say_so() -> None:
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (ModuleNotFoundError("No module named 'tvtfast._cuda'"), "not built; reinstall"),
+        (
+            ModuleNotFoundError("No module named 'tvtfast._cuda'"),
+            "not built; reinstall.*TVTFAST_CUDA=1",
+        ),
         (ImportError("undefined symbol: x"), "does not import: undefined symbol"),
     ],
 )
@@ -195,7 +275,7 @@ def test_missing_extension(monkeypatch: pytest.MonkeyPatch, error: ImportError, 
     monkeypatch.setattr(_extension.importlib, "import_module", refuse)
     _extension._load.cache_clear()
     try:
-        assert said in _extension.missing()[0]
+        assert re.search(said, _extension.missing()[0])
         assert kernels.cuda_build_info() is None
     finally:
         _extension._load.cache_clear()

@@ -54,7 +54,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         _section("versions", versions()),
         _section("machine", machine()),
         _section("C++ extension", cpp or {"tvtfast._C": "not installed; operators run in PyTorch"}),
-        _section("CUDA extension", cuda or {"tvtfast._cuda": "not installed"}),
+        _section("CUDA extension", cuda or {"tvtfast._cuda": _without_cuda(devices)}),
         *(_operators(device, entries) for device, entries in served.items()),
         _section("known names", known | {"cache": str(cache_dir())}),
         *([_plugins(brought)] if brought else []),
@@ -79,6 +79,16 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         "cache": str(cache_dir()),
     }
     return Report("\n\n".join(text), data)
+
+
+def _without_cuda(devices: Sequence[str]) -> str:
+    """What it means that there is no CUDA extension, and the way to it where there is a GPU."""
+    if "cuda" not in devices:
+        return "not installed"
+    return (
+        "not installed, though there is a GPU: operators run in Triton or PyTorch there."
+        " TVTFAST_CUDA=1 pip install . builds it and brings nvcc along"
+    )
 
 
 def _brought(plugins: Plugins[Any]) -> list[dict[str, str]]:
