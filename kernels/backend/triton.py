@@ -25,6 +25,8 @@ HALF = (torch.float16, torch.bfloat16)
 READABLE = (torch.float32, *HALF)
 OLDEST_DEVICE = (8, 0)
 """Compute capability of the first NVIDIA devices with bf16."""
+MOST_TOKENS = 65_535 * 16
+"""Of an image: its programs lie along the second axis of a grid, each with 16 tokens or more."""
 WIDEST_BLOCK = 256
 """Channels of a block of a network whose sums fit into registers."""
 INTERPRETER_VARIABLE = "TRITON_INTERPRET"
@@ -60,10 +62,14 @@ def launcher(folder: str, function: str) -> Callable[[Any], Any]:
 
 
 def head_reasons(q: Tensor, widest: int) -> tuple[str, ...]:
-    """Why heads are too wide for a tile."""
-    if q.shape[-1] <= widest:
-        return ()
-    return (f"a head has {q.shape[-1]} channels (allowed: up to {widest})",)
+    """Why heads ``[B, H, N, D]`` are too wide for a tile, or too long for a grid."""
+    tokens, channels = q.shape[-2:]
+    found: tuple[str, ...] = ()
+    if channels > widest:
+        found += (f"a head has {channels} channels (allowed: up to {widest})",)
+    if tokens > MOST_TOKENS:
+        found += (f"a head has {tokens} tokens (allowed: up to {MOST_TOKENS})",)
+    return found
 
 
 def beside_reasons(name: str, other: Tensor, first_name: str, first: Tensor) -> tuple[str, ...]:
