@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tvtfast.common.files import cache_dir
 from tvtfast.kernels.backend import triton as capability
 from tvtfast.kernels.dispatch import OPERATORS
 
@@ -39,10 +39,12 @@ from tvtfast.kernels.segment_norms import triton_kernels as segment_norms
 from tvtfast.kernels.self_attention_stats import triton_kernels as self_attention_stats
 from tvtfast.kernels.slice_norms import triton_kernels as slice_norms
 
-SHARED_LIMITS = {80: 163 * 1024, 90: 227 * 1024}
+from .limits import faults
+
 STACKS = {"_span_kernel": 32, "_block_kernel": 72, "_attend_kernel": 144}
 """Bytes; some versions of ptxas keep a few addresses of fp32 products there for more occupancy, and
 what an MLP or attention block needs before and after its loop (in the loop, nothing)."""
+STACKS_SM_100 = {**STACKS, "_block_kernel": 280}
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 KERNELS = {
     attention_block: ("_project_kernel", "_attend_kernel"),
@@ -83,7 +85,11 @@ def arguments_of(operator: str, *arguments: Any) -> Any:
 
 
 class Compiled(dict[str, list[Any]]):
-    """Compiled kernels by name, in the order of their launches."""
+    """Compiled kernels by name, in the order of their launches, whose grids are ``grids``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grids: dict[str, list[tuple[int, ...]]] = {}
 
     def ptx(self, kernel: str) -> str:
         (one,) = self[kernel]
@@ -93,44 +99,46 @@ class Compiled(dict[str, list[Any]]):
 class CompileOnly:
     """A kernel whose launches compile."""
 
-    def __init__(self, kernel: Any, launches: list[Any]) -> None:
-        self.kernel, self.launches = kernel, launches
+    def __init__(self, name: str, kernel: Any, compiled: Compiled) -> None:
+        self.kernel = kernel
+        self.launches = compiled.setdefault(name, [])
+        self.grids = compiled.grids.setdefault(name, [])
 
     def __getitem__(self, grid: tuple[int, ...]) -> Any:
         def launch(*arguments: Any, **options: Any) -> None:
             self.launches.append(self.kernel.warmup(*arguments, grid=grid, **options))
+            self.grids.append(grid)
 
         return launch
 
 
-def usage(cubin: bytes) -> dict[str, int]:
-    """Registers, stack and static shared memory; a stack means spills."""
-    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
-        file.flush()
-        text = subprocess.run(
-            [tool, "--dump-resource-usage", file.name], capture_output=True, text=True, check=True
-        ).stdout
-    return {name: int(value) for name, value in re.findall(r"\b(REG|STACK|SHARED):(\d+)", text)}
+@contextmanager
+def launches_compile(
+    architecture: int, kernels: dict[Any, tuple[str, ...]] = KERNELS
+) -> Iterator[Compiled]:
+    """Launches of these kernels compile for one architecture; at the end, all must fit it."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # Triton's key holds source, target and options: what was compiled is only read again.
+        monkeypatch.setenv("TRITON_CACHE_DIR", str(cache_dir() / "triton"))
+        monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "1")
+        stub = NoGpu(GPUTarget("cuda", architecture, 32))
+        monkeypatch.setattr(triton.runtime.driver, "_active", stub)
+        compiled = Compiled()
+        for module, names in kernels.items():
+            for name in names:
+                kernel = CompileOnly(name, getattr(module, name), compiled)
+                monkeypatch.setattr(module, name, kernel)
+        yield compiled
+    stacks = STACKS_SM_100 if architecture == 100 else STACKS
+    for name, launches in compiled.items():
+        for kernel, grid in zip(launches, compiled.grids[name], strict=True):
+            found = faults(kernel, grid, architecture, stacks.get(name, 0))
+            assert not found, f"{name} for sm_{architecture}: {'; '.join(found)}"
 
 
 def vector_loads(ptx: str) -> int:
     """Loads of 16 bytes: four words, or two double words."""
     return len(re.findall(r"ld\.global\S*\.(?:v4\.[bf]32|v2\.[bf]64)", ptx))
-
-
-def spills_in_loop(cubin: bytes) -> list[str]:
-    """What is moved to the stack and back between the first and the last matrix product."""
-    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
-        file.flush()
-        command = [tool, "--dump-sass", file.name]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.findall(r"\b(HG?MMA|STL|LDL)\b", text)
-    products = [place for place, name in enumerate(found) if name.endswith("MMA")]
-    return [name for name in found[products[0] : products[-1]] if not name.endswith("MMA")]
 
 
 def features(dtype: torch.dtype, layout: str, grid: int, channels: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from .compiling import Compiled, arguments_of, mlp_block, spills_in_loop
+from .compiling import Compiled, arguments_of, mlp_block
 
 
 def block_operands(
@@ -41,7 +41,6 @@ def test_mlp_block(
     whole_vectors = all(width % 8 == 0 for width in hidden)
     copies = r"cp\.async\.cg\S* .*0x10\b" if whole_vectors else r"cp\.async\.ca\S* .*0x8\b"
     assert re.search(copies, ptx), "weights are not copied in the background"
-    assert spills_in_loop(kernel.asm["cubin"]) == []
 
 
 def test_widths_share_one_block_kernel(compiled: Compiled) -> None:
