@@ -102,7 +102,7 @@ def tell(trackers: Sequence[Tracker], trace: pd.DataFrame) -> None:
     """
     last = trace.iloc[-1]
     points = {
-        name: float(value)
+        str(name): float(value)
         for name, value in last.items()
         if name not in ("generation", "evaluations") and np.isfinite(value)
     }
