@@ -20,10 +20,10 @@ def rewrite(source: str) -> str:
     source = DYNAMIC.sub(rf"\1* const \2 = {memory};", source)
     source = STATIC.sub(r"\1 (&\2)\3 = ::emulated::shared<\1\3>([] {});", source)
     while found := LAUNCH.search(source):
-        end = _closing(source, found.end())
-        call = f"{found[1]}({source[found.end() : end]})"
-        launch = f"::emulated::launch({{{found[2]}}}, [=] {{ {call}; }})"
-        source = source[: found.start()] + launch + source[end + 1 :]
+        end = _closing(source, found.end()) + 1
+        call = f"[=] {{ {found[1]}({source[found.end() : end]}; }}"
+        launch = f"::emulated::launch({{{found[2]}}}, {call})"
+        source = source[: found.start()] + launch + source[end:]
     left = [word for word in ("<<<", "__shared__") if word in re.sub(r"//.*", "", source)]
     if left:
         raise ValueError(f"{', '.join(left)} in a form that the emulation does not read")

@@ -43,7 +43,7 @@ constexpr int kWarp = 32;
 constexpr std::size_t kStack = 1 << 16;
 constexpr std::size_t kSharedLimit = 48 << 10;  // bytes of a block that asks for no more
 constexpr unsigned kMostThreads = 1024, kMostBlocks = 65535;
-constexpr unsigned char kPoison = 0xff;                   // a NaN in every type
+constexpr unsigned char kPoison = 0xff;  // a NaN in every type
 // Blocks in turn that share no fibers: to ThreadSanitizer, which knows 8,128 threads, a fiber is one and ordered.
 constexpr unsigned kCasts = EMULATED_RACES ? 24 : 1;
 constexpr std::size_t kGuard = EMULATED_EXACT ? 0 : 256;  // bytes behind shared memory that must stay poisoned
@@ -184,10 +184,9 @@ void run_block(const Configuration& configuration, unsigned number, unsigned thr
     emulated_switch(&scheduler_saved, running->saved);
   }
   const std::size_t at_barrier = block->whole.waiting.size();
-  if (block->alive > 0) {
-    fail(cudaErrorLaunchFailure, "%zu threads wait for ever at __syncthreads and %zu in shuffles of a warp", at_barrier,
-         block->alive - at_barrier);
-  }
+  const std::size_t in_shuffles = block->alive - at_barrier;
+  const char* format = "%zu threads wait for ever at __syncthreads and %zu in shuffles of a warp";
+  if (block->alive > 0) fail(cudaErrorLaunchFailure, format, at_barrier, in_shuffles);
   for (const Array& array : block->arrays) {
     for (std::size_t i = array.bytes; i < array.bytes + kGuard; ++i) {
       if (array.memory.get()[i] == kPoison) continue;
@@ -250,13 +249,12 @@ std::uint64_t exchange(unsigned mask, std::uint64_t value, int distance) {
 using namespace emulated;
 
 void __syncthreads() {
-  char* order = &block->whole.order[block->whole.turn];
+  [[maybe_unused]] char* order = &block->whole.order[block->whole.turn];
   RACES(__tsan_release(order);)
   as_scheduler();
   arrive(block->whole, block->alive);
   as_thread();
   RACES(__tsan_acquire(order);)
-  static_cast<void>(order);
 }
 
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }

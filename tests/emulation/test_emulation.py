@@ -78,6 +78,12 @@ def test_grids_beyond_the_limits_are_refused(
     assert probes.grid(blocks, threads) == INVALID_CONFIGURATION
 
 
+def test_the_emulation_is_small_enough_to_be_read() -> None:
+    files = [*(HERE / "include").iterdir(), HERE / "scheduler.cpp", HERE / "rewriting.py"]
+    lines = [line.strip() for path in files for line in path.read_text().splitlines()]
+    assert len([line for line in lines if line and not line.startswith("//")]) < 350
+
+
 @pytest.mark.parametrize(
     "source",
     ["__shared__ float a[2], b[2];", "__shared__ struct { int x; } s;", "f<<<1, 2>>>"],
