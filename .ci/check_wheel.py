@@ -32,7 +32,7 @@ def check_wheel(path: str) -> list[str]:
     problems += [
         f"unexpected top level {top}"
         for top in tops
-        if top != "tvtfast" and not top.endswith(".dist-info")
+        if top not in ("tvtfast", "tvtfast.libs") and not top.endswith(".dist-info")
     ]
     if not any(name.startswith("tvtfast/_C.") and name.endswith(".so") for name in names):
         problems.append("no compiled extension")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.machine import machine
 
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 ROUNDS = 3
 IMPORTED = {"pillow": "PIL", "pyyaml": "yaml", "scikit-learn": "sklearn"}
 """Names to import, where they differ from those of the package."""
@@ -43,8 +44,9 @@ USES = {
 
 def named() -> list[str]:
     """Packages that an installation without extras brings."""
-    required = metadata.requires("tvtfast") or []
-    return [re.split(r"[<>=\[; ]", one)[0] for one in required if "extra ==" not in one]
+    project = PROJECT.read_text(encoding="utf-8")
+    required = project.partition("\ndependencies = [")[2].partition("\n]")[0]
+    return re.findall(r'^ *"([\w-]+)', required, re.MULTILINE)
 
 
 def size(package: str) -> float:
