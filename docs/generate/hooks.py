@@ -31,8 +31,16 @@ def made() -> dict[str, str]:
     return texts
 
 
+def placed(entries: Any) -> set[str]:
+    """Paths that stand somewhere in the navigation."""
+    if isinstance(entries, str):
+        return {entries}
+    inner = entries.values() if isinstance(entries, dict) else entries
+    return set().union(*map(placed, inner))
+
+
 def on_config(config: Any) -> Any:
-    """Fill the sections of the navigation whose pages are made."""
+    """Fill the sections of the navigation whose pages are made, and those that nobody placed."""
     filled = {
         "Commands": ["cli.md", *(f"commands/{name}.md" for name in commands.COMMANDS)],
         "API": [f"api/{name}.md" for name in ("tvtfast", *(f"tvtfast.{r}" for r in api.ROOMS))],
@@ -41,6 +49,12 @@ def on_config(config: Any) -> Any:
     for section in config["nav"]:
         for title in section.keys() & filled.keys():
             section[title] = filled[title]
+    folder = Path(config["docs_dir"])
+    pages = {path.relative_to(folder).as_posix() for path in folder.rglob("*.md")}
+    others = sorted(pages - placed(config["nav"]))
+    for section in config["nav"]:
+        if others and "Guides" in section:
+            section["Guides"].append({"More": others})
     return config
 
 
