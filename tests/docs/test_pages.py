@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -130,6 +131,14 @@ def _resolve(name: str) -> None:
             found = importlib.import_module(path)
         else:
             found = getattr(found, part)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_links_lead_to_files(path: Path) -> None:
+    """Also for readers without the site; anchors are checked where the site is built."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
+    assert not [link for link in links if not (path.parent / link).exists()]
 
 
 def test_blocks_that_run_elsewhere_do() -> None:
