@@ -65,7 +65,7 @@ class Study(NamedTuple):
 STUDIES = {
     "default": Study(224, 32, 2, ("teacher_aware", "weight_norm", "tvt")),
     "zoo": Study(
-        *(64, 8, 1),
+        *(64, 8, 2),
         (
             *("relation_batch_similarity", "relation_cc", "relation_distance"),
             *("relation_rkd_angle", "relation_nst", "az_expressivity", "az_progressivity", "meco"),
@@ -142,7 +142,8 @@ def judged(
     rows = load_vit_bench(options.truth, space)
     table = scored(rows["arch"].tolist(), space, study, options)
     frame = tvtfast.correlate(table, rows[list(TRUTHS)], n_resamples=RESAMPLES)
-    return table, frame[(frame["kind"] != "score") | frame["proxy"].isin(study.proxies)]
+    shown = (frame["kind"] != "score") | frame["proxy"].isin(study.proxies)
+    return table, frame[shown & ~frame["proxy"].str.endswith("_sum")]
 
 
 def kept(rows: pd.DataFrame) -> pd.DataFrame:
@@ -206,13 +207,14 @@ def main() -> None:
     parser.add_argument(
         "--studies", nargs="+", choices=(*STUDIES, "draws"), default=(*STUDIES, "draws")
     )
+    parser.add_argument("--spaces", nargs="+", choices=SPACES, default=SPACES)
     options = parser.parse_args()
     head = [
         "# Rankings of the architectures of ViT-Bench-101",
         "",
         f"`python -m bench.ranking --images {options.images.name} --teacher {options.teacher.name} "
         f"--truth {options.truth.name} --store scores --studies "
-        f"{' '.join(options.studies)}`",
+        f"{' '.join(options.studies)} --spaces {' '.join(options.spaces)}`",
         "",
         f"In brackets 95 % bootstrap intervals, {RESAMPLES} resamples of the architectures. One "
         "image of each class, weights",
@@ -223,7 +225,7 @@ def main() -> None:
     overview: list[str] = []
     lines: list[str] = []
     chosen = [name for name in STUDIES if name in options.studies]
-    for name, space in itertools.product(chosen, SPACES):
+    for name, space in itertools.product(chosen, options.spaces):
         study = STUDIES[name]
         table, frame = judged(space, study, options)
         lines += chapter(space, study, table, frame)

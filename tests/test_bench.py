@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import math
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 
 from tvtfast import spaces
@@ -167,3 +169,32 @@ def test_systems_are_compared_over_seeds(monkeypatch: pytest.MonkeyPatch) -> Non
         "| as-vit | 1 | 1.90 | 100.00 | 25.00 | 26.50 | -1.50 |  | growth 0.5 |",
     ]
     assert systems.SPACES.keys() == systems.SYSTEMS.keys()
+
+
+def test_a_study_replaces_its_own_rows_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    ranking = importlib.import_module("bench.ranking")
+    monkeypatch.setattr(ranking, "FILE", tmp_path / "judged.csv")
+    columns = ["space", "ranking", "truth", "tau"]
+    known = [["pit", "zen", "a", 0.1], ["pit", "zen", "b", 0.2], ["asvit", "zen", "a", 0.3]]
+    pd.DataFrame([*known, ["pit", "plain", "a", 0.4]], columns=columns).to_csv(
+        ranking.FILE, index=False
+    )
+    both = ranking.kept(pd.DataFrame([["pit", "zen", "a", 0.9]], columns=columns))
+    assert sorted(both["tau"]) == [0.3, 0.4, 0.9]
+    assert pd.read_csv(ranking.FILE).to_dict("list") == both.to_dict("list")
+
+
+def test_what_can_be_added_is_that_of_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    ceiling = importlib.import_module("bench.ceiling")
+    archs = spaces.get("autoformer-tiny").sample(1, 0) * 5
+    rows = pd.DataFrame({"arch": archs, "c100_kd_acc": [70.0, 71.0, 72.0, 73.0, 79.0]})
+    rows["c100_base_acc"] = rows["c100_kd_acc"] - [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert ceiling.distilled(rows, "c100").tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    points, windows = ceiling.above_mean(rows, "autoformer-tiny", "c100_kd_acc")
+    assert (points, windows) == (pytest.approx(79 - 73), 1)
+    points, windows = ceiling.above_mean(rows[:4], "autoformer-tiny", "c100_kd_acc")
+    assert math.isnan(points) and windows == 0, "four architectures are no window"
