@@ -1,8 +1,11 @@
 """Linear regression on few observations: a prior slope, corrected by at most two other columns.
 
 Every choice of columns, of how far their slopes may go and of the noise is a model with a posterior
-in closed form. Models are averaged, with weights by how well they foretell each observation from
-the others.
+in closed form. Models are averaged, with weights by their marginal likelihood: how well they
+foretell observations from others, averaged over all ways to leave any number of them out (Fong and
+Holmes, "On the marginal likelihood and cross-validation", Biometrika 2020). Before anything is
+observed, every number of columns weighs the same, and so does every choice of that number (Scott
+and Berger, Annals of Statistics 2010).
 """
 
 from __future__ import annotations
@@ -23,8 +26,6 @@ _SLOPES = (0.25, 0.5, 1.0)
 """Standard deviations of the slopes of these columns."""
 _NOISES = (0.1, 0.25, 0.5, 1.0)
 """Variances of what no column explains."""
-_PRIOR_ALONE = 0.7
-"""Weight of the models without corrections before anything is observed."""
 _PRIOR_SLOPE, _PRIOR_SLOPE_SD = 0.7, 0.3
 _INTERCEPT_SD = 0.5
 
@@ -56,7 +57,7 @@ class _Model:
 
 
 def fit(columns: Array, targets: Array) -> Posterior:
-    """Fit by leave-one-out.
+    """Average all models.
 
     Args:
         columns: ``[n, d]``; the first is the prior, the others have had what it explains of them
@@ -90,8 +91,7 @@ def _models(design: Array, targets: Array) -> Iterator[_Model]:
     for size in sizes:
         chosen = list(itertools.combinations(others, size))
         slopes = _SLOPES if size else (0.0,)
-        share = _PRIOR_ALONE if not size else (1 - _PRIOR_ALONE) / (len(sizes) - 1)
-        log_prior = math.log(share / (len(chosen) * len(slopes) * len(_NOISES)))
+        log_prior = -math.log(len(sizes) * len(chosen) * len(slopes) * len(_NOISES))
         for subset, slope, noise in itertools.product(chosen, slopes, _NOISES):
             yield _model(design, targets, (0, 1, *subset), slope, noise, log_prior)
 
@@ -104,9 +104,9 @@ def _model(
     noise: float,
     log_prior: float,
 ) -> _Model:
-    """One model; its errors on left-out observations follow from the inverse covariance of all.
+    """One model; the covariance of its observations is inverted by the matrix inversion lemma.
 
-    Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, eq. 5.10 to 5.12.
+    Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, eq. 2.8 and 2.30.
     """
     rows = design[:, list(used)]
     spreads = [_INTERCEPT_SD, _PRIOR_SLOPE_SD, *[slope] * (len(used) - 2)]
@@ -114,7 +114,8 @@ def _model(
     covariance = np.linalg.inv(np.diag(1 / np.square(spreads)) + rows.T @ rows / noise)
     residuals = targets - rows @ start
     step = covariance @ (rows.T @ residuals) / noise
-    precision = (1 - ((rows @ covariance) * rows).sum(axis=1) / noise) / noise
-    errors = (residuals - rows @ step) / noise / precision
-    likelihood = 0.5 * (np.log(precision / (2 * math.pi)) - precision * errors**2).sum()
+    log_determinant = len(targets) * math.log(2 * math.pi * noise) + 2 * np.log(spreads).sum()
+    log_determinant -= np.linalg.slogdet(covariance).logabsdet
+    errors = residuals @ (residuals - rows @ step) / noise
+    likelihood = -0.5 * (log_determinant + errors)
     return _Model(used, start + step, covariance, noise, float(likelihood) + log_prior)

@@ -59,7 +59,7 @@ class Calibration:
         columns: What is combined, the prior first.
         posterior: Intercept and slopes over the columns.
         center: Accuracy that the intercept starts from: the median of the trained.
-        scale: Accuracy of one unit: their robust standard deviation.
+        scale: Accuracy of one unit: their standard deviation, with those far away drawn in.
         trained: Accuracy by architecture.
         set_aside: Architectures among them whose training counts as failed.
         determined_by: Per score what it depends on beside the candidate, as in
@@ -298,7 +298,7 @@ def calibrate(
 
     Accuracy is a line over the prior, corrected by at most two of the other columns at a time:
     scores, the parameter count, and depth, width and their like in closed form. All such models
-    are averaged, with weights by how well each foretells every trained candidate from the others,
+    are averaged, with weights by how well each foretells some trained candidates from others,
     so that few candidates, or such as contradict each other, leave the ranking of the prior. An
     accuracy far from the median of the trained counts as one 2.5 robust deviations away, and one
     more than 6 below and under half of the median is set aside as a failed training.
@@ -346,6 +346,8 @@ def calibrate(
             f"all {len(rows)} accuracies are {center:g}; train candidates that differ more"
         )
     targets = np.clip((accuracies[~failed] - center) / scale, -_CLIP, _CLIP)
+    unit = float(targets.std(ddof=1))  # a median of few deviations is known half as well
+    targets, scale = targets / unit, scale * unit
     return Calibration(
         columns,
         fit(matrix[rows[~failed]], targets),
