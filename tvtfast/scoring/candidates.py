@@ -19,6 +19,7 @@ from tvtfast.models import (
     count_flops,
     refuse_supernet,
 )
+from tvtfast.models.builder import with_memory
 from tvtfast.models.named import is_timm
 from tvtfast.scoring.cells import canonical
 from tvtfast.scoring.own_space import space_definition
@@ -98,7 +99,7 @@ class ArchCandidate:
 
     def module(self, seed: int, device: torch.device, draw: Draw | None = None) -> nn.Module:
         model = blank(self.source, space=self.space, **asdict(self.options))
-        return initialize_(model.to_empty(device=device), seed, draw=draw).eval()
+        return initialize_(with_memory(model, device), seed, draw=draw).eval()
 
 
 @dataclass(frozen=True)
