@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
+import random
+import re
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -201,3 +207,52 @@ def test_a_decision_without_a_choice_is_a_constant():
     for configuration in configuration_space(space, seed=1).sample_configuration(10):
         arch = space.from_choices(configuration)
         assert arch.hidden_dim == 24 and set(arch.num_heads) == {3}
+
+
+def recipe(section):
+    """The last program of a section of docs/hosts.md."""
+    page = (Path(__file__).parents[2] / "docs" / "hosts.md").read_text(encoding="utf-8")
+    text = re.search(rf"^## {section}$(.*?)(?=^## |\Z)", page, flags=re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text[1], flags=re.DOTALL)[-1], names)
+    return SimpleNamespace(**names)
+
+
+def drawn(choices_by_name):
+    """As an engine without conditions draws: something of every variable."""
+    draw = random.Random(0)
+    return {name: draw.choice(choices) for name, choices in choices_by_name.items()}
+
+
+def test_recipe_of_ray_tune():
+    ray = recipe("Ray")
+    config = drawn(ray.param_space(lambda choices: choices))
+    arch = ray.space.from_choices(config)
+    assert arch.depth == config["depth"] and len(config) == len(ray.space.variables)
+    assert arch.mlp_ratio == tuple(config[f"mlp_ratio[{block}]"] for block in range(arch.depth))
+    assert ray.score_of(config) == ray.scorer([arch])["weight_norm"][0] > 0
+
+
+def test_recipe_of_nni():
+    nni = recipe("NNI")
+    stated = json.loads(json.dumps(nni.search_space()))
+    assert {one["_type"] for one in stated.values()} == {"choice"}
+    parameters = drawn({name: one["_value"] for name, one in stated.items()})
+    arch = nni.space.from_choices(parameters)
+    assert nni.score_of(parameters) == nni.scorer([arch])["weight_norm"][0] > 0
+
+
+@every_space
+def test_undecided_variables_count_for_nothing(name):
+    space = spaces.get(name)
+    config = drawn({variable.name: variable.labels for variable in space.variables})
+    arch = space.from_choices(config)
+    space.check_inside(arch)
+    values = {
+        variable.name: variable.choices[variable.labels.index(config[variable.name])]
+        for variable in space.variables
+    }
+    for variable in space.variables:
+        if not variable.is_decided(values):
+            for label in variable.labels:
+                assert space.from_choices(config | {variable.name: label}) == arch

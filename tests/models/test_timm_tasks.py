@@ -25,6 +25,14 @@ ARCHS = {
         "qkv_dim": [36] * 3,
         "mlp_dim": [24] * 3,
     },
+    "vitas-twins": {
+        "depth": [1, 1, 2, 1],
+        "embed_dim": [10, 19, 38, 77],
+        "attention": ["global", "local", "local", "global", "global"],
+        "num_heads": [3, 4, 8, 8, 16],
+        "qkv_dim": [36, 72, 144, 144, 288],
+        "mlp_dim": [36, 72, 144, 144, 288],
+    },
     "asvit": "6,4,2,2|3,2,2,1|2,1,2,2|2,1,2,1|16,8",
 }
 TASKS = ("LogitDistillationTask", "FeatureDistillationTask", "TokenDistillationTask")
@@ -33,6 +41,7 @@ TRIED = [
     *(("asvit", name) for name in TASKS[1:]),
     ("pit", TASKS[2]),
     ("vitas-deit", TASKS[1]),
+    *(("vitas-twins", name) for name in TASKS),
 ]
 CLASSES, SIDE = 10, 64
 

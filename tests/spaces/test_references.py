@@ -119,3 +119,19 @@ def test_the_page_is_what_is_generated():
     if not DOCS.exists():
         pytest.skip("the tests do not lie in a source checkout")
     assert DOCS.read_text(encoding="utf-8") == page() + "\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_decoded_and_built_as_a_caller_does(name):
+    published, written = spaces.reference(name), spaces.read_architecture(name)
+    space = spaces.get(written.space)
+    assert space.decode(written.arch) == published.arch
+    assert space.decode(space.encode(published.arch)) == published.arch
+    model = tvtfast.build(name, num_classes=10)
+    images = torch.randn(1, 3, *model.options.img_size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = model(images)
+    assert logits.shape == (1, 10) and logits.isfinite().all() and logits.std() > 0
+    options = {"num_classes": 10, "pool": model.options.pool}
+    assert sum(p.numel() for p in model.parameters()) == space.params(published.arch, **options)
