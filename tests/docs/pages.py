@@ -1,7 +1,8 @@
 """Python blocks of a Markdown page, and what HTML comments between them say about running them.
 
 ``<!-- test: setup`` up to ``-->``
-    code that a reader does not see, in its place among the blocks.
+    code that a reader does not see, in its place among the blocks; what is said of the next block
+    before it holds for it, too.
 ``<!-- test: needs PACKAGE -->``
     the next block runs where that package is installed.
 ``<!-- test: gpu -->``
@@ -87,7 +88,7 @@ def read(path: Path) -> Page:
         elif part["page"] and what == "elsewhere":
             elsewhere = rest
         elif not part["page"] and what == "setup":
-            blocks.append(Block(rest + "\n", line, False))
+            blocks.append(Block(rest + "\n", line, False, *condition))
         elif not part["page"] and what in CONDITIONS:
             condition = (what, rest)
         else:

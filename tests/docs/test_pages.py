@@ -191,6 +191,9 @@ x += 1
 ```
 
 <!-- test: skip no such data -->
+<!-- test: setup
+data = None
+-->
 
 ```python
 raise RuntimeError
@@ -211,9 +214,10 @@ def test_a_page_is_read(tmp_path: Path) -> None:
     assert [(block.line, block.shown, block.condition) for block in page.blocks] == [
         (4, False, ""),
         (8, True, ""),
-        (14, True, "skip"),
+        (13, False, "skip"),
+        (17, True, "skip"),
     ]
-    assert list(pages.commands(path)) == [(18, "tvtfast search --trials 3 --quiet")]
+    assert list(pages.commands(path)) == [(21, "tvtfast search --trials 3 --quiet")]
     path.write_text("<!-- test: skipp typo -->\n")
     with pytest.raises(ValueError, match="nothing is known of 'test: skipp'"):
         pages.read(path)
