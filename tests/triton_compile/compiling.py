@@ -44,7 +44,7 @@ from .limits import faults
 STACKS = {"_span_kernel": 32, "_block_kernel": 72, "_attend_kernel": 144}
 """Bytes; some versions of ptxas keep a few addresses of fp32 products there for more occupancy, and
 what an MLP or attention block needs before and after its loop (in the loop, nothing)."""
-STACKS_SM_100 = {**STACKS, "_block_kernel": 280}
+STACKS_SM_100 = {**STACKS, "_block_kernel": 352}
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 KERNELS = {
     attention_block: ("_project_kernel", "_attend_kernel"),
