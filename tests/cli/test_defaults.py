@@ -53,7 +53,7 @@ GROWTH = tvtfast.growing.family._PUBLISHED
         ("distill", signature(distill) | vars(STUDENT_RECIPE), {"recipe"}),
         ("distill", vars(Distillation()), {"logits"}),
         ("supernet", signature(train_superformer) | vars(SUPERFORMER_RECIPE), {"recipe"}),
-        ("run", signature(tvtfast.run), set()),
+        ("run", signature(tvtfast.run), {"workers"}),
         ("predict", signature(predict), set()),
         ("evaluate", signature(tvtfast.evaluate), set()),
     ],
@@ -69,6 +69,7 @@ def test_differences_that_are_said_another_way():
     assert list(flags("grow")["proxies"]) == list(GROWTH.proxies)
     assert flags("search")["objectives"] == [] and signature(tvtfast.search)["objectives"] is None
     assert flags("distill")["logits"] == "none" and Distillation().logits is None
+    assert flags("run")["loading_workers"] == signature(tvtfast.run)["workers"]
     assert flags("correlate")["resamples"] == signature(tvtfast.correlate)["n_resamples"]
 
 

@@ -15,10 +15,8 @@ from tvtfast.cli import main
 from tvtfast.cli.main import COMMANDS
 from tvtfast.spaces import AutoFormerSpace
 
-DOCS = next(
-    (parent / "docs" / "cli.md" for parent in Path(__file__).parents if (parent / "docs").is_dir()),
-    None,
-)
+PAGES = (parent / "docs" / "cli.md" for parent in Path(__file__).parents)
+DOCS = next((page for page in PAGES if page.is_file()), None)
 KINDS = {
     "text": lambda value: isinstance(value, str),
     "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
