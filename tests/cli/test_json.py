@@ -142,6 +142,12 @@ def test_search_score_and_correlate(folder, space, capsys):
     printed([*judged, *options], capsys)
 
 
+def test_plan(folder, space, capsys):
+    run = ["plan", "search", "--space", space.name, "--proxies", "params", *PIXELS, "--trials", "8"]
+    own = ["--seconds", "0.1", "--budget-hours", "1", "--output-dir", str(folder / "planned")]
+    assert printed([*run, *own], capsys)["for_workers"][0]["fits"] > 8
+
+
 def test_runs(folder, space, capsys):
     run = ["search", "--space", space.name, "--proxies", "weight_norm", *PIXELS, "--quiet"]
     made = [folder / "runs" / name for name in ("a", "b")]

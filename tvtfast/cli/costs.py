@@ -27,6 +27,17 @@ def cost_line(cost: Cost, candidates: int | None = None) -> list[str]:
     )
 
 
+def forecast_line(folder: Path) -> list[str]:
+    """What was forecast of the run of a folder, and how far off that was; none where nothing was
+    said."""
+    from tvtfast.report import forecast_facts
+
+    record = read_record(folder)
+    facts = forecast_facts(None if record is None else record.get("forecast"))
+    text = "; ".join(f"{name} {value}" for name, value in facts.items())
+    return [wrapped(text.replace("\N{NO-BREAK SPACE}", " "), indent="  ")] if facts else []
+
+
 def cost_data(cost: Cost, candidates: int | None = None) -> dict[str, Any] | None:
     """The same as plain values; nothing where nothing was measured."""
     return cost.to_dict(candidates) if cost.starts else None

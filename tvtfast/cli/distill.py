@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tvtfast import spaces
-from tvtfast.cli.costs import cost_data, cost_in, cost_line
+from tvtfast.cli.costs import cost_data, cost_in, cost_line, forecast_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
@@ -26,6 +26,7 @@ from tvtfast.cli.training import (
     recipe_report,
     training_arguments,
 )
+from tvtfast.common.run_folder import CommandFolder
 from tvtfast.distill import (
     STUDENT_RECIPE,
     TrainedStudent,
@@ -82,26 +83,7 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         return recipe_report(cfg, STUDENT_RECIPE)
     if not cfg.arch:
         raise UsageError("name the architecture: --arch runs/x/best.json")
-    how = distillation(cfg)
-    options: dict[str, Any] = {
-        name: getattr(cfg, name)
-        for name in ("img_size", "patch_size")
-        if getattr(cfg, name) is not None
-    }
-    if not Path(cfg.arch).is_dir() and timm_name(cfg.arch) is None:
-        read_architecture(cfg.arch)
-    folder = command_folder(cfg, _default_folder(cfg))
-    training = training_arguments(cfg, STUDENT_RECIPE, folder)
-    training["recipe"] = replace(training["recipe"], tokens=progressive_tokens(cfg))
-    trained = distill(
-        cfg.arch,
-        cfg.data_set,
-        chosen_teacher(cfg, how),
-        space=cfg.space,
-        how=how,
-        **training,
-        **options,
-    )
+    trained = distill(**asked(cfg, command_folder(cfg, default_folder(cfg))))
     if not announces():
         return None
     data = {
@@ -116,19 +98,44 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     return Report(_summary(trained), data)
 
 
+def asked(cfg: Namespace, folder: CommandFolder) -> dict[str, Any]:
+    """Arguments of `tvtfast.distill` from the flags."""
+    how = distillation(cfg)
+    options = {
+        name: getattr(cfg, name)
+        for name in ("img_size", "patch_size")
+        if getattr(cfg, name) is not None
+    }
+    if not Path(cfg.arch).is_dir() and timm_name(cfg.arch) is None:
+        read_architecture(cfg.arch)
+    training = training_arguments(cfg, STUDENT_RECIPE, folder)
+    training["recipe"] = replace(training["recipe"], tokens=progressive_tokens(cfg))
+    return {
+        "student": cfg.arch,
+        "dataset": cfg.data_set,
+        "teacher": chosen_teacher(cfg, how),
+        "space": cfg.space,
+        "how": how,
+        **training,
+        **options,
+    }
+
+
 def _summary(trained: TrainedStudent) -> str:
     card = trained.student.card
     return "\n".join(
         [
             f"{accuracies(card)} (epoch {card.recipe['epoch']} of {len(trained.history)})",
             *cost_line(cost_in(trained.folder)),
+            *forecast_line(trained.folder),
             f"student  {trained.folder}",
             f"log      {trained.folder / LOG}",
         ]
     )
 
 
-def _default_folder(cfg: Namespace) -> str:
+def default_folder(cfg: Namespace) -> str:
+    """Where the student goes unless it is said."""
     beside = Path(cfg.arch).parent if Path(cfg.arch).suffix == ".json" else Path("runs")
     how = "plain" if cfg.guidance == cfg.logits == NONE else "distilled"
     return str(beside / f"{Path(cfg.data_set).stem}-{how}-seed{cfg.seed}")

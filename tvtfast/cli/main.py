@@ -31,6 +31,7 @@ COMMANDS = {
     "correlate": "judge proxies by how they rank architectures of known accuracy",
     "calibrate": "learn from a few trained architectures what all others can reach",
     "watch": "show a run while it works, in a browser of this machine",
+    "plan": "say what a search or a training will take, before it runs",
     "runs": "list and compare runs; merge and export score stores",
     "info": "show versions, machine, and which backend serves which operator",
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast import strategies
-from tvtfast.cli.costs import cost_data, cost_line
+from tvtfast.cli.costs import cost_data, cost_line, forecast_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.next_steps import cut_out_winner, train_winner
 from tvtfast.cli.options import (
@@ -26,6 +26,7 @@ from tvtfast.cli.parsing import Parser
 from tvtfast.cli.superformers import add_superformer_options, settle
 from tvtfast.cli.tables import candidate_rows, candidates_table, counted
 from tvtfast.cli.trackers import add_tracker_options
+from tvtfast.common.run_folder import CommandFolder
 from tvtfast.spaces import describe_windows
 from tvtfast.spaces import get as get_space
 
@@ -103,43 +104,11 @@ def parser() -> Parser:
 def run(cfg: Namespace, parser: Parser) -> Report:
     """Search, and tell what was found and where it lies."""
     from tvtfast.searching import search
-    from tvtfast.searching.checking import check_search
 
-    settle(cfg)
-    choose_proxies(cfg)
-    choose_window(cfg)
-    space = get_space(cfg.space)
-    strategy, trials = strategies.choose(space, cfg.strategy, cfg.trials)
-    if isinstance(strategy, str):
-        strategy = strategies.configured(strategy, cfg.strategy_settings)
-    folder = command_folder(cfg, _default_folder(cfg), parser)
-    windows = constraints(cfg)
-    check_search(
-        space,
-        strategy=strategy,
-        trials=trials,
-        constraints=windows,
-        method=cfg.method,
-        objectives=cfg.objectives or None,
-        top_k=cfg.top_k,
-        run_dir=folder,
-        scoring=plain_scoring(cfg),
-    )
-    arguments = scoring_arguments(cfg, progress=not cfg.quiet, windows=windows)
-    result = search(
-        space,
-        strategy=strategy,
-        trials=trials,
-        constraints=windows,
-        method=cfg.method,
-        objectives=cfg.objectives or None,
-        racing=cfg.racing,
-        top_k=cfg.top_k,
-        run_dir=folder,
-        tensorboard=cfg.tensorboard,
-        wandb=cfg.wandb,
-        **arguments,
-    )
+    fill_in(cfg)
+    folder = command_folder(cfg, default_folder(cfg), parser)
+    arguments = asked(cfg, folder)
+    result = search(**arguments)
     steps = {
         "train it": train_winner(cfg, folder.chosen, taught=arguments["teacher"] is not None),
         "cut it out": cut_out_winner(cfg, folder.chosen),
@@ -150,7 +119,39 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     return Report("\n".join(filter(None, [_summary(result, folder.chosen), going_on])), data)
 
 
-def _default_folder(cfg: Namespace) -> Path:
+def fill_in(cfg: Namespace) -> None:
+    """Flags that follow from others."""
+    settle(cfg)
+    choose_proxies(cfg)
+    choose_window(cfg)
+
+
+def asked(cfg: Namespace, folder: CommandFolder) -> dict[str, Any]:
+    """Arguments of `tvtfast.search` from the flags, checked before images are read."""
+    from tvtfast.searching.checking import check_search
+
+    space = get_space(cfg.space)
+    strategy, trials = strategies.choose(space, cfg.strategy, cfg.trials)
+    if isinstance(strategy, str):
+        strategy = strategies.configured(strategy, cfg.strategy_settings)
+    windows = constraints(cfg)
+    known: dict[str, Any] = {
+        "strategy": strategy,
+        "trials": trials,
+        "constraints": windows,
+        "method": cfg.method,
+        "objectives": cfg.objectives or None,
+        "top_k": cfg.top_k,
+        "run_dir": folder,
+    }
+    check_search(space, scoring=plain_scoring(cfg), **known)
+    scoring = scoring_arguments(cfg, progress=not cfg.quiet, windows=windows)
+    curves = {"tensorboard": cfg.tensorboard, "wandb": cfg.wandb}
+    return {"space": space, "racing": cfg.racing, **curves, **known, **scoring}
+
+
+def default_folder(cfg: Namespace) -> Path:
+    """Where the run goes unless it is said."""
     return Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-seed{cfg.seed}"
 
 
@@ -169,6 +170,7 @@ def _summary(result: SearchResult, folder: Path) -> str:
         "",
         _effort(result),
         *cost_line(result.cost, len(result.table)),
+        *forecast_line(folder),
         *([_front(result)] if result.objectives else []),
         *([wrapped(_race(result.table.race))] if result.table.race is not None else []),
         *([wrapped(_outside(result.table))] if result.table.constraints else []),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
-from tvtfast.cli.costs import cost_data, cost_in, cost_line
+from tvtfast.cli.costs import cost_data, cost_in, cost_line, forecast_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.next_steps import search_superformer
 from tvtfast.cli.options import add_flops_limits, flops_windows
@@ -23,6 +24,7 @@ from tvtfast.cli.training import (
     training_arguments,
 )
 from tvtfast.common import checks
+from tvtfast.common.run_folder import CommandFolder
 from tvtfast.data import load_dataset
 from tvtfast.distill import Distillation
 from tvtfast.spaces import QKV_MODES, default_patch_size, parse_constraints
@@ -107,41 +109,21 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and say where the superformer lies and what to do with it."""
     if cfg.print_recipe:
         return recipe_report(cfg, SUPERFORMER_RECIPE)
-    default = Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
-    space = get_space(cfg.space)
-    if cfg.fused_qk:
-        space.fused_layout(next(iter(space.largest())), QKV_MODES[0])
-    if cfg.sharing is not None:
-        checks.choice("sharing", cfg.sharing, SHARING)
-    checks.choice("window_of", cfg.window_of, WINDOW_OF)
-    training = training_arguments(cfg, SUPERFORMER_RECIPE, command_folder(cfg, default))
-    side = cfg.img_size or load_dataset(cfg.data_set, cfg.data_path).img_size
-    how = Distillation(
-        guidance=None if cfg.guidance == NONE else cfg.guidance,
-        guidance_weight=cfg.guidance_weight,
-        logits=None if cfg.logits == NONE else cfg.logits,
-    )
-    finished = train_superformer(
-        cfg.space,
-        cfg.data_set,
-        sharing=cfg.sharing,
-        qkv_mode=cfg.qkv_mode,
-        fused_qk=cfg.fused_qk,
-        flops=_window(cfg),
-        window_of=cfg.window_of,
-        teacher=chosen_teacher(cfg, how),
-        how=how,
-        img_size=side,
-        patch_size=cfg.patch_size or default_patch_size(side),
-        **training,
-    )
+    finished = train_superformer(**asked(cfg, command_folder(cfg, default_folder(cfg))))
     if not announces():
         return None
     card, log = finished.superformer.card, finished.folder / LOG
     command = search_superformer(cfg, finished.folder) if card.search_split else None
     found = places({"superformer": finished.folder, "log": log})
     cost = cost_in(finished.folder)
-    text = "\n".join([f"reference subnet: {accuracies(card)}", *cost_line(cost), found])
+    text = "\n".join(
+        [
+            f"reference subnet: {accuracies(card)}",
+            *cost_line(cost),
+            *forecast_line(finished.folder),
+            found,
+        ]
+    )
     if command is not None:
         text += f"\nsearch it    {command}"
     data = {
@@ -155,6 +137,42 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         "search": command,
     }
     return Report(text, data)
+
+
+def asked(cfg: Namespace, folder: CommandFolder) -> dict[str, Any]:
+    """Arguments of `tvtfast.train_superformer` from the flags."""
+    space = get_space(cfg.space)
+    if cfg.fused_qk:
+        space.fused_layout(next(iter(space.largest())), QKV_MODES[0])
+    if cfg.sharing is not None:
+        checks.choice("sharing", cfg.sharing, SHARING)
+    checks.choice("window_of", cfg.window_of, WINDOW_OF)
+    training = training_arguments(cfg, SUPERFORMER_RECIPE, folder)
+    side = cfg.img_size or load_dataset(cfg.data_set, cfg.data_path).img_size
+    how = Distillation(
+        guidance=None if cfg.guidance == NONE else cfg.guidance,
+        guidance_weight=cfg.guidance_weight,
+        logits=None if cfg.logits == NONE else cfg.logits,
+    )
+    return {
+        "space": cfg.space,
+        "dataset": cfg.data_set,
+        "sharing": cfg.sharing,
+        "qkv_mode": cfg.qkv_mode,
+        "fused_qk": cfg.fused_qk,
+        "flops": _window(cfg),
+        "window_of": cfg.window_of,
+        "teacher": chosen_teacher(cfg, how),
+        "how": how,
+        "img_size": side,
+        "patch_size": cfg.patch_size or default_patch_size(side),
+        **training,
+    }
+
+
+def default_folder(cfg: Namespace) -> Path:
+    """Where the superformer goes unless it is said."""
+    return Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.space}-supernet-seed{cfg.seed}"
 
 
 def _window(cfg: Namespace) -> tuple[float, float] | None:

@@ -19,6 +19,7 @@ from tvtfast.common.board import Board, Painter
 from tvtfast.common.cost import Cost, Meter
 from tvtfast.common.fallbacks import logger
 from tvtfast.common.files import sweep, write_json
+from tvtfast.common.forecast import outcome
 from tvtfast.common.foreign import BadFileError, reading
 from tvtfast.common.identity import Identity
 from tvtfast.common.machine import machine, versions
@@ -237,7 +238,7 @@ class RunRecord:
         self.board = Board()
         self.content: Recorded = {}
         self._lock = threading.Lock()
-        self._run = {
+        self._run: dict[str, Any] = {
             "format": _FORMAT,
             "command": identity.command,
             "settings": identity.settings,
@@ -252,9 +253,18 @@ class RunRecord:
         results = self.results if status == "finished" else {}
         cost = self.meter.read().to_dict(self.candidates)
         known = {**self._run, "status": status, "heartbeat": now(), "cost": cost}
-        self.content = {**known, **results, **more}
+        said = self._forecast(cost) if status == "finished" else None
+        forecast = {} if said is None else {"forecast": said}
+        self.content = {**known, **forecast, **results, **more}
         with self._lock:
             write_json(self.path, self.content)
+
+    def _forecast(self, cost: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What was forecast of this run, beside what it took."""
+        count = self.candidates or self._run["settings"].get("epochs")
+        if count is None:
+            return None
+        return outcome(self.path.parent, self._run["command"], count, cost["wall_seconds"])
 
     def failed(self, error: BaseException) -> None:
         """The run was stopped by ``error``, which is what is told, whatever becomes of the

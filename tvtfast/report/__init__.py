@@ -9,7 +9,7 @@ package, and pyplot is never touched.
 from tvtfast.report.baselines import nothing_beyond_size, size_warning
 from tvtfast.report.content import AttentionPanel, RaceTable, SearchReport
 from tvtfast.report.correlation_report import write_correlation_report
-from tvtfast.report.cost import cost_facts
+from tvtfast.report.cost import cost_facts, forecast_facts
 from tvtfast.report.figures.attention import attention_maps_figure
 from tvtfast.report.figures.confusion import confusion_figure
 from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
@@ -23,6 +23,8 @@ from tvtfast.report.figures.search import (
 from tvtfast.report.figures.tournament import tournament_figure
 from tvtfast.report.figures.training import accuracy_figure, superformer_figure
 from tvtfast.report.figures.window_gain import window_gain_figure
+from tvtfast.report.formatting import count as count_text
+from tvtfast.report.formatting import duration as duration_text
 from tvtfast.report.growth_report import GrowthReport, PickedModel, write_growth_report
 from tvtfast.report.live.page import LIVE_PAGE, candidate_points, draw_live
 from tvtfast.report.live.server import live_server
@@ -51,7 +53,10 @@ __all__ = [
     "confusion_figure",
     "correlation_scatter_figure",
     "cost_facts",
+    "count_text",
     "draw_live",
+    "duration_text",
+    "forecast_facts",
     "front_figure",
     "growth_figure",
     "live_server",

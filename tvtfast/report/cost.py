@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tvtfast.common.cost import Cost
 from tvtfast.report.formatting import count, duration
+
+
+def forecast_facts(said: Mapping[str, Any] | None) -> dict[str, str]:
+    """What was forecast and how far off that was, by name; nothing where nothing was said.
+
+    Args:
+        said: See `tvtfast.common.forecast.outcome`.
+    """
+    if said is None:
+        return {}
+    low, high = duration(said["low"]), duration(said["high"])
+    return {
+        "forecast": f"{duration(said['seconds'])} ({low} to {high}), {said['error']:+.0%} of what "
+        "it took"
+    }
 
 
 def cost_facts(cost: Cost, candidates: int | None = None) -> dict[str, str]:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvtfast.common.files import CONFIG
+from tvtfast.common.forecast import outcome
 from tvtfast.common.machine import machine, versions
 from tvtfast.report import (
     AttentionPanel,
     RaceTable,
     SearchReport,
     cost_facts,
+    forecast_facts,
     write_search_report,
 )
 from tvtfast.scoring.race import CONFIDENCE, RaceSummary
@@ -44,7 +46,10 @@ def report_search(
             | _alone(result.table),
             timings=result.timings,
             machine=versions() | machine(),
-            cost=cost_facts(result.cost, len(result.table)),
+            cost=cost_facts(result.cost, len(result.table))
+            | forecast_facts(
+                outcome(folder, "search", len(result.table), result.cost.wall_seconds)
+            ),
             attention=_searched(result, scorer),
             command=_command(folder, settings),
             race=_race_table(result.table.race),
