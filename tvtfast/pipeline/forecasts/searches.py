@@ -48,7 +48,8 @@ def forecast_search(search: Search, trials: int, *, seconds: float, raced: bool)
             grown = max(0.0, (taken - before) / steps) if name in _GROWING else 0.0
             if name == "scoring" and not grown:
                 grown = taken / second
-            fixed = max(0.0, taken - grown * second)
+            # the first of a process imports what it needs, as the whole search will
+            fixed = max(0.0, taken - grown * second, before - grown * first)
             parts.append(Part(name, fixed, grown, shared=name == "scoring"))
         disk = high.disk + (high.disk - low.disk) / steps * (trials - second)
     at_first, at_second = low.seconds["scoring"] / first, high.seconds["scoring"] / second
