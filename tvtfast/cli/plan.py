@@ -53,7 +53,9 @@ class _Planner(Parser):
     def _own(self, args: list[str]) -> tuple[list[str], list[str]]:
         """Arguments of this parser, and those of the command."""
         flags = {flag: action for action in self._actions for flag in action.option_strings}
-        own, others, rest, named = [], [], args, False
+        own: list[str] = []
+        others: list[str] = []
+        rest, named = args, False
         while rest:
             word, *rest = rest
             action = flags.get(word.split("=")[0])
@@ -109,7 +111,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         checks.real("budget_hours", cfg.budget_hours, above=0)
     for workers in cfg.for_workers:
         checks.whole("for_workers", workers, least=1)
-    given = cfg[_COMMAND]
+    given = getattr(cfg, _COMMAND)
     forecast, folder = _FORECASTS[cfg.planned](given, cfg.seconds)
     forecast.write(folder)
     data = {
