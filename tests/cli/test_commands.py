@@ -145,6 +145,14 @@ def test_correlate_prints_baselines_beside_the_proxy(tmp_path, teacher, capsys):
     assert (tmp_path / "out" / "scatter.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_info_tells_the_way_to_the_cuda_kernels():
+    """Where there is a GPU and they were not built; elsewhere they are of no use."""
+    from tvtfast.cli.info import _without_cuda
+
+    assert "TVTFAST_CUDA=1 pip install ." in _without_cuda(("cpu", "cuda"))
+    assert _without_cuda(("cpu",)) == "not installed"
+
+
 def test_info_names_backends(capsys):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
