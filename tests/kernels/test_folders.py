@@ -18,11 +18,12 @@ HELPERS = ("backend", "features", "tiles")
 PAGE = ROOT / "docs" / "extending.md"
 OTHER_MEANINGS = {
     "distillation.py": {"linear"},
+    "host.py": {"attention_block", "linear", "mlp_block", "packed_attention"},
     "population.py": {"attention_map", "attention_map_distance"},
     "racing.py": {"attention_map", "attention_map_distance"},
 }
-"""Words of benchmarks of whole runs that are operators elsewhere: a kind of guidance, and methods
-of features."""
+"""Words of benchmarks of whole runs that are operators elsewhere: a kind of guidance, methods of
+features, and what a population calls, for which stand-ins are put."""
 CODE = """
 import sys, torch
 from tvtfast import kernels
