@@ -182,6 +182,13 @@ class Copies(TorchDispatchMode):
         return result
 
 
+KNOWN = pytest.mark.xfail(
+    reason="the loop of the MLP block reads eight words of the stack on sm_80",
+    raises=AssertionError,
+    strict=True,
+)
+
+
 def cases() -> list[Any]:
     """The smallest tiles, which fit anywhere, are read for one architecture; those of one dtype are
     the short tests."""
@@ -192,7 +199,10 @@ def cases() -> list[Any]:
             size,
             architecture,
             id=f"{call.__name__}-{str(dtype).removeprefix('torch.')}-{size}-sm_{architecture}",
-            marks=() if (size, dtype) == ("smallest", dtypes[0]) else pytest.mark.slow,
+            marks=[
+                *(() if (size, dtype) == ("smallest", dtypes[0]) else (pytest.mark.slow,)),
+                *((KNOWN,) if (call, size, architecture) == (mlp, "typical", 80) else ()),
+            ],
         )
         for call, (_, dtypes) in CALLS.items()
         for dtype in dtypes
@@ -205,8 +215,6 @@ def cases() -> list[Any]:
 def test_it_fits_the_device(
     call: Callable[[torch.dtype, str], None], dtype: torch.dtype, size: str, architecture: int
 ) -> None:
-    if call is mlp and size != "smallest" and architecture != 90:
-        pytest.xfail("its loop reads a few words from the stack on sm_80 or sm_100; owed")
     modules, _ = CALLS[call]
     with launches_compile(architecture) as compiled, Copies() as copies:
         call(dtype, size)
