@@ -62,7 +62,13 @@ def test_teacher_aware_on_real_features(shared_data):
         with torch.no_grad():
             ours = module.forward_intermediates(batch.images, 1, intermediates_only=True)[0]
         table = tvtfast.score(
-            [arch], space=space, teacher=teacher, images=batch, num_classes=100, patch_size=patch
+            [arch],
+            space=space,
+            proxies=("teacher_aware",),
+            teacher=teacher,
+            images=batch,
+            num_classes=100,
+            patch_size=patch,
         )
         expected = published_t(ours, truth)
         assert table.to_pandas()["teacher_aware"][0] == pytest.approx(expected, rel=1e-5)

@@ -14,7 +14,7 @@ from tvtfast import kernels, spaces
 
 pytest.importorskip("timm")
 
-from tvtfast.population import Population, layers
+from tvtfast.population import Population
 
 SPACE = spaces.VitasDeitSpace("deit", (16,), (12, 24), 4, 1, (2, 3), (36, 72), (24, 48))
 OPTIONS: dict[str, Any] = {"img_size": (48, 32), "patch_size": 8}
@@ -51,7 +51,7 @@ def test_a_population(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = {name: partial(getattr(kernels, name), backend="triton") for name in calls}
     for name in calls:
         monkeypatch.setattr(kernels, name, partial(counting, name))
-    monkeypatch.setattr(layers, "_fuses", lambda *_: True)
+    monkeypatch.setattr(kernels, "serving", lambda *_: "triton")
     actual = features(archs, images, torch.float16)
     assert None in calls["mlp_block"] and [24, 48] in calls["mlp_block"], "one, and several at once"
     assert None in calls["attention_block"]
