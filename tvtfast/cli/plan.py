@@ -23,7 +23,7 @@ PLANNED = ("search", "distill", "supernet")
 
 _EXAMPLES = (
     "tvtfast plan search --space pit --trials 5000",
-    "tvtfast plan distill --arch runs/a/best.json --data-set photos/ --budget-hours 2",
+    "tvtfast plan distill --arch best.json --data-set photos/ --budget-hours 2",
 )
 _COMMAND = "command"
 _PRIVATE = {"tensorboard": False, "wandb": None, "progress": False}
