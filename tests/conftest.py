@@ -82,6 +82,20 @@ def teacher() -> Any:
     return tvtfast.load_teacher(module, input_size=32)
 
 
+@pytest.fixture
+def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that a test registers are unknown again afterwards."""
+    homes = (
+        (tvtfast.spaces.registry, "_spaces"),
+        (tvtfast.proxies.base, "_proxies"),
+        (tvtfast.strategies.base, "_strategies"),
+        (tvtfast.strategies.base, "_traits"),
+        (tvtfast.models.registry, "_models"),
+    )
+    for home, name in homes:
+        monkeypatch.setattr(home, name, dict(getattr(home, name)))
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """The bits of a sum depend on the number of threads that share it."""

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 import tvtfast
-from tvtfast import models, proxies, spaces, strategies
+from tvtfast import spaces
 from tvtfast.cli import main
 from tvtfast.models import load_student
+
+pytestmark = pytest.mark.usefixtures("own_names")
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 SECTIONS = ("A proxy", "A search space", "A strategy", "A teacher")
@@ -33,20 +35,6 @@ def block(section: str) -> str:
     )
     assert found is not None, section
     return found[1]
-
-
-@pytest.fixture(autouse=True)
-def tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names that a test registers are unknown again afterwards."""
-    homes = (
-        (spaces.registry, "_spaces"),
-        (proxies.base, "_proxies"),
-        (strategies.base, "_strategies"),
-        (strategies.base, "_traits"),
-        (models.registry, "_models"),
-    )
-    for home, name in homes:
-        monkeypatch.setattr(home, name, dict(getattr(home, name)))
 
 
 @pytest.fixture

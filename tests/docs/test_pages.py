@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 
-from tvtfast import models, proxies, spaces, strategies
 from tvtfast.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -49,20 +48,6 @@ def _parameters() -> list[Any]:
         for page in read
         if not page.elsewhere and any(block.condition != "elsewhere" for block in page.blocks)
     ]
-
-
-@pytest.fixture
-def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names that a page registers are unknown again afterwards."""
-    homes = (
-        (spaces.registry, "_spaces"),
-        (proxies.base, "_proxies"),
-        (strategies.base, "_strategies"),
-        (strategies.base, "_traits"),
-        (models.registry, "_models"),
-    )
-    for home, name in homes:
-        monkeypatch.setattr(home, name, dict(getattr(home, name)))
 
 
 @pytest.mark.parametrize("page", _parameters())
