@@ -59,7 +59,9 @@ def test_page_and_pictures(tmp_path: Path) -> None:
     assert "NOTHING BEYOND" not in page
     for text in ("ViT-Bench-101", "30 candidates", "teacher_aware", "cifar100", "(baseline)"):
         assert text in page
-    assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", page) and "<script" not in page
+    assert (
+        not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//", page) and page.count("<script") == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,9 @@ def test_reasons_are_told_once() -> None:
 
 
 def test_text_is_escaped(tmp_path: Path) -> None:
-    assert "<script" not in written(study({"<script>": 0.5}, ["<script>"]), tmp_path, "<script>")
+    assert (
+        written(study({"<script>": 0.5}, ["<script>"]), tmp_path, "<script>").count("<script") == 1
+    )
 
 
 def test_unfit_content_is_refused(tmp_path: Path) -> None:
