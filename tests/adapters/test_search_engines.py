@@ -211,8 +211,11 @@ def test_a_decision_without_a_choice_is_a_constant():
 
 def recipe(section):
     """The last program of a section of docs/hosts.md."""
-    page = (Path(__file__).parents[2] / "docs" / "hosts.md").read_text(encoding="utf-8")
-    text = re.search(rf"^## {section}$(.*?)(?=^## |\Z)", page, flags=re.DOTALL | re.MULTILINE)
+    page = Path(__file__).parents[2] / "docs" / "hosts.md"
+    if not page.is_file():
+        pytest.skip(f"{page} does not lie beside the tests")
+    written = page.read_text(encoding="utf-8")
+    text = re.search(rf"^## {section}$(.*?)(?=^## |\Z)", written, flags=re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", text[1], flags=re.DOTALL)[-1], names)
     return SimpleNamespace(**names)

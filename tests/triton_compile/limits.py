@@ -28,14 +28,17 @@ WORK = re.compile(r"\b(?:LDG|LDGSTS|UTMALDG|\w*MMA|LDS|LDSM|STS|STG)\b")
 """What tells a loop over data from one that waits for a barrier."""
 
 
-def faults(kernel: Any, grid: Sequence[int], architecture: int, stack: int = 0) -> list[str]:
+def faults(
+    kernel: Any, grid: Sequence[int], architecture: int, stack: int = 0, in_loops: int = 0
+) -> list[str]:
     """What is wrong with a compiled kernel and its launch.
 
     Args:
         kernel: As Triton compiled it.
         grid: Programs of its launch.
         architecture: 90 for sm_90.
-        stack: Bytes of local memory that it may have outside of its loops.
+        stack: Bytes of local memory that it may have.
+        in_loops: Instructions of its loops that may use it.
     """
     found = [f"dot of fp32 in plain TF32: {line}" for line in plain_tf32(kernel.asm["ttir"])]
     used, warps = usage(kernel.asm["cubin"]), kernel.metadata.num_warps
@@ -48,7 +51,9 @@ def faults(kernel: Any, grid: Sequence[int], architecture: int, stack: int = 0) 
     if re.search(r"\b(?:atom|red)\.", kernel.asm["ptx"]):
         found.append("an atomic operation, whose order is not fixed")
     if used["STACK"]:
-        found += [f"local memory in a loop: {one}" for one in spills(disassembly(kernel))]
+        used_in_loops = spills(disassembly(kernel))
+        if len(used_in_loops) > in_loops:
+            found += [f"local memory in a loop: {one}" for one in used_in_loops]
     found += [
         f"{programs} programs along {axis}"
         for axis, programs, most in zip("xyz", grid, MOST_PROGRAMS, strict=False)

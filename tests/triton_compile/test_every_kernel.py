@@ -182,13 +182,6 @@ class Copies(TorchDispatchMode):
         return result
 
 
-KNOWN = pytest.mark.xfail(
-    reason="the loop of the MLP block reads eight words of the stack on sm_80",
-    raises=AssertionError,
-    strict=True,
-)
-
-
 def cases() -> list[Any]:
     """The smallest tiles, which fit anywhere, are read for one architecture; those of one dtype are
     the short tests."""
@@ -199,10 +192,7 @@ def cases() -> list[Any]:
             size,
             architecture,
             id=f"{call.__name__}-{str(dtype).removeprefix('torch.')}-{size}-sm_{architecture}",
-            marks=[
-                *(() if (size, dtype) == ("smallest", dtypes[0]) else (pytest.mark.slow,)),
-                *((KNOWN,) if (call, size, architecture) == (mlp, "typical", 80) else ()),
-            ],
+            marks=() if (size, dtype) == ("smallest", dtypes[0]) else pytest.mark.slow,
         )
         for call, (_, dtypes) in CALLS.items()
         for dtype in dtypes
