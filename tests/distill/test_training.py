@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import tvtfast
+from tvtfast.common import board
 from tvtfast.common.run_folder import OtherRunError
 from tvtfast.distill import TrainingError, distill
 from tvtfast.distill.subject import _remark
@@ -169,6 +170,16 @@ def test_two_processes_have_the_curve_of_one_and_go_on_with_it(
         assert len(state["history"]) == 10
         for row, expected in zip(state["history"], one.history, strict=True):
             assert row["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_a_training_has_a_page_with_its_curves(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(board, "PERIOD", 0.01)
+    trained = small.train(tmp_path / "t", plain=True)
+    text = (tmp_path / "t" / "live" / "data.js").read_text("utf-8")
+    page = json.loads(text.removeprefix("tvtfastLive(").removesuffix(");\n"))
+    assert page["status"] == "finished" and page["works"] == []
+    assert page["curves"]["loss"]["y"] == [row["loss"] for row in trained.history]
+    assert page["curves"]["accuracy"]["y"] == [row["accuracy"] for row in trained.history]
 
 
 def test_steps_of_other_images_are_another_training(small, tmp_path, interrupted):

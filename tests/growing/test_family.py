@@ -9,6 +9,7 @@ import pytest
 
 import tvtfast
 from tvtfast.cli import main
+from tvtfast.common import board
 from tvtfast.common.run_folder import OtherRunError
 from tvtfast.growing.rule import GrowthRules
 from tvtfast.proxies import Proxy
@@ -30,6 +31,15 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def family(folder):
     return grow(folder, target_params=[1e5, 9e6])
+
+
+def test_growth_has_a_page_with_its_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(board, "PERIOD", 0.01)
+    family = grow(tmp_path)
+    text = (tmp_path / "live" / "data.js").read_text("utf-8")
+    page = json.loads(text.removeprefix("tvtfastLive(").removesuffix(");\n"))
+    grown = page["curves"]["model of the step"]["y"]
+    assert grown == [step.model.params / 1e6 for step in family.steps]
 
 
 def test_table_and_files(family, folder):

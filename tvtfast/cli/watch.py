@@ -31,6 +31,10 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     from tvtfast.report import LIVE_PAGE, live_server
 
     folder = Path(cfg.run)
+    if not folder.is_dir():
+        raise UsageError(
+            f"there is no folder {folder}; give a run folder, as 'tvtfast runs' lists them"
+        )
     if not (folder / RECORD).is_file():
         raise UsageError(f"{folder} holds no run ({RECORD} is not there); give a run folder")
     if not (folder / LIVE_PAGE).is_file():
