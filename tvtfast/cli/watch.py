@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.common import checks
 from tvtfast.common.progress import note
 from tvtfast.common.run_folder import RECORD
 
@@ -30,6 +31,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     """Serve the page until somebody ends it."""
     from tvtfast.report import LIVE_PAGE, live_server
 
+    checks.whole("port", cfg.port, least=0, most=65_535)
     folder = Path(cfg.run)
     if not folder.is_dir():
         raise UsageError(
