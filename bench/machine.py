@@ -11,6 +11,7 @@ import torch
 from bench.timing import measure, timer
 from tvtfast import kernels
 
+_NUMBERS = (("family", "cpu family"), ("model", "model"))
 COPIED_BYTES = {"cpu": 2**28, "cuda": 2**31}
 
 
@@ -36,10 +37,20 @@ def copy_rate(device: str, seconds: float = 1.0) -> float:
 
 
 def _cpu() -> str:
-    cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].partition(":")[2].strip() if names else cpu
+    cpu = _processor(info.read_text()) if info.exists() else ""
+    cpu = cpu or platform.processor() or platform.machine()
     load = f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "unknown"
     return f"{cpu}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, load {load}"
+
+
+def _processor(info: str) -> str:
+    """Name, family and model of the first processor in ``/proc/cpuinfo``; virtual machines often
+    say no more of the name than its brand. Empty where it has no name."""
+    first, _, _ = info.partition("\n\n")
+    pairs = (line.partition(":") for line in first.splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in pairs}
+    if "model name" not in fields:
+        return ""
+    numbers = [f"{key} {fields[name]}" for key, name in _NUMBERS if name in fields]
+    return fields["model name"] + (f" ({', '.join(numbers)})" if numbers else "")

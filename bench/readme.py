@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -30,13 +31,12 @@ text { fill: #e6edf3 } .machine { fill: #9198a1 } .theirs { fill: #656c76 } .our
 
 
 def seconds(results: str) -> dict[str, float]:
-    """Seconds per candidate of every bar, by the name beside it."""
+    """Seconds per candidate of every bar, by the name beside it, from the first table of forms."""
     rows: dict[str, float] = {}
-    inside = False
-    for line in results.splitlines():
+    _, _, table = results.partition("\n| form |")
+    for line in takewhile(lambda line: line.startswith("|"), table.splitlines()[1:]):
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        inside = line.startswith("| form |") or (inside and line.startswith("|"))
-        if inside and cells[0] in FORMS:
+        if cells[0] in FORMS:
             rows[FORMS[cells[0]]] = float(cells[1])
     missing = FORMS.values() - rows.keys()
     if missing:

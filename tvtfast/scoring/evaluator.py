@@ -25,8 +25,8 @@ from tvtfast.scoring.ledger import Ledger, Task, value_cell
 from tvtfast.scoring.setup import Setup
 
 _ONE_BY_ONE = (
-    "candidates are scored one by one, each built as a module; that took 1.7 (fp32) to 3.1 (bf16) "
-    "times as long on two CPU cores (bench/results/population-cpu.md)"
+    "candidates are scored one by one, each built as a module; that took 1.7 to 3.2 (fp32) "
+    "and 3.1 to 6.1 (bf16) times as long on two CPU cores (bench/results/population-cpu.md)"
 )
 
 
