@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tvtfast import spaces
-from tvtfast.spaces.vitas_deit import original_flops, tenths
+from tvtfast.spaces.vitas_deit import tenths
+from tvtfast.spaces.vitas_flops import original_flops
 
 DEIT = spaces.get("vitas-deit")
 LARGE = spaces.get("vitas-deit-large")

@@ -3,8 +3,7 @@
 An architecture holds its active blocks alone. That is the canonical form of identity shifting: a
 genotype with identity blocks between active ones computes what the same active blocks compute side
 by side, so both stand for one architecture, and the genes of identity blocks for nothing.
-Source: Su et al., "ViTAS: Vision Transformer Architecture Search", ECCV 2022, and the released
-configurations of its first version, whose integer lists `VitasDeitSpace.from_genotype` reads.
+Source: Su et al., "ViTAS: Vision Transformer Architecture Search", ECCV 2022.
 """
 
 from __future__ import annotations
@@ -34,10 +33,9 @@ from tvtfast.spaces.soundness import (
 )
 from tvtfast.spaces.steps import MLP, Classifier, Embedding, SelfAttention, Step
 from tvtfast.spaces.variables import Condition, Variable
+from tvtfast.spaces.vitas_flops import original_flops
+from tvtfast.spaces.vitas_genotypes import IDENTITY, GenotypeCodes
 from tvtfast.spaces.vitas_slices import BlockSlices, classifier_pieces, inner_axis
-
-IDENTITY = 0
-"""The head count of a block that is not there."""
 
 _REFERENCE_PATCH = 16
 _KEYS = ("patch_size", "embed_dim", "depth", "num_heads", "qkv_dim", "mlp_dim")
@@ -222,50 +220,12 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         return super()._parse(encoded)
 
     def from_genotype(self, genotype: str | Sequence[int]) -> VitasDeitArch:
-        """The architecture of a published integer list.
-
-        ``[patch id, block id of every slot, 0, 0, width id, (qkv id, mlp id) of every slot]``. A
-        block id past those of the head counts is an identity; it has two width ids all the same.
+        """The architecture of a published integer list, see `GenotypeCodes`.
 
         Raises:
             ValueError: Not that many integers, or one out of range.
         """
-        entries: Sequence[Any] = genotype
-        if isinstance(genotype, str):
-            entries = genotype.split()
-            if not all(entry.isdecimal() for entry in entries):
-                raise ValueError(
-                    f"{self.name}: {genotype[:80]!r} is neither a JSON object nor a genotype of "
-                    "integers"
-                )
-            entries = list(map(int, entries))
-        ids = [whole(self.name, "an entry of the genotype", entry) for entry in entries]
-        if len(ids) != 4 + 3 * self.slots:
-            raise ValueError(
-                f"{self.name}: a genotype of {len(ids)} integers; it has {4 + 3 * self.slots}: "
-                f"patch, {self.slots} blocks, 0, 0, width, {self.slots} times qkv and MLP"
-            )
-        heads = self._pick("block", ids[1 : 1 + self.slots], (*self.head_counts, IDENTITY))
-        _, _, width, *widths = ids[1 + self.slots :]
-        return self._canonical(
-            self._pick("patch", ids[:1], self.patch_sizes)[0],
-            self._pick("width", [width], self.embed_dims)[0],
-            zip(
-                heads,
-                self._pick("qkv", widths[::2], self.qkv_dims),
-                self._pick("mlp", widths[1::2], self.mlp_dims),
-                strict=True,
-            ),
-        )
-
-    def _pick(self, gene: str, ids: Sequence[int], choices: tuple[int, ...]) -> list[int]:
-        wrong = [number for number in ids if not 0 <= number < len(choices)]
-        if wrong:
-            raise ValueError(
-                f"{self.name}: {gene} id {wrong[0]} in the genotype; allowed: 0 to "
-                f"{len(choices) - 1}"
-            )
-        return [choices[number] for number in ids]
+        return self._canonical(*self._codes.read(genotype))
 
     def genotype(self, arch: VitasDeitArch | Mapping[str, Any] | str) -> tuple[int, ...]:
         """The published integer list in canonical form: active blocks first, then identities, whose
@@ -275,23 +235,19 @@ class VitasDeitSpace(Space[VitasDeitArch]):
             ValueError: An architecture that the space does not search has no such list.
         """
         decoded = self.check_inside(arch)
-        missing = self.slots - decoded.depth
-        blocks = [self.head_counts.index(heads) for heads in decoded.num_heads]
-        pairs = zip(decoded.qkv_dim, decoded.mlp_dim, strict=True)
-        widths = [
-            number
-            for qkv, mlp in pairs
-            for number in (self.qkv_dims.index(qkv), self.mlp_dims.index(mlp))
-        ]
-        return (
-            self.patch_sizes.index(decoded.patch_size),
-            *blocks,
-            *([len(self.head_counts)] * missing),
-            0,
-            0,
-            self.embed_dims.index(decoded.embed_dim),
-            *widths,
-            *([0, 0] * missing),
+        blocks = zip(decoded.num_heads, decoded.qkv_dim, decoded.mlp_dim, strict=True)
+        return self._codes.write(decoded.patch_size, decoded.embed_dim, blocks)
+
+    @property
+    def _codes(self) -> GenotypeCodes:
+        return GenotypeCodes(
+            self.name,
+            self.patch_sizes,
+            self.embed_dims,
+            self.head_counts,
+            self.qkv_dims,
+            self.mlp_dims,
+            self.slots,
         )
 
     @property
@@ -519,38 +475,6 @@ class VitasDeitSpace(Space[VitasDeitArch]):
         return original_flops(
             side, arch.embed_dim, blocks, img_size=height, classes=options.num_classes
         )
-
-
-def original_flops(
-    patch_size: int,
-    embed_dim: int,
-    blocks: Sequence[tuple[int, int]],
-    *,
-    img_size: int = 224,
-    classes: int = 1000,
-) -> int:
-    """Multiply-adds as the released code of ViTAS counts them, and calls FLOPs.
-
-    With ``N`` patches of side ``p``, width ``D`` and per block a total qkv width ``Q`` and an MLP
-    width ``M``,
-
-        3 N p^2 D + sum (N D Q + 2 N^2 Q/3 + N D Q/3 + 2 N D M) + N D classes
-
-    The class token is left out, and the classifier counts once per patch. Published budgets are in
-    this unit. The true cost is `Space.flops`, which counts two per multiply-add.
-
-    Args:
-        patch_size: Side of a patch in pixels.
-        embed_dim: Embedding width.
-        blocks: Total qkv width and MLP width of every block.
-        img_size: Side of the image in pixels.
-        classes: Width of the classifier.
-    """
-    tokens = (img_size // patch_size) ** 2
-    total = 3 * tokens * patch_size**2 * embed_dim + tokens * embed_dim * classes
-    for qkv, mlp in blocks:
-        total += tokens * embed_dim * (qkv + qkv // 3 + 2 * mlp) + 2 * tokens**2 * (qkv // 3)
-    return total
 
 
 def tenths(largest: int) -> tuple[int, ...]:

@@ -36,7 +36,8 @@ from tvtfast.spaces.twins_steps import (
     SubsampledAttention,
 )
 from tvtfast.spaces.variables import Condition, Variable
-from tvtfast.spaces.vitas_deit import IDENTITY, tenths
+from tvtfast.spaces.vitas_deit import tenths
+from tvtfast.spaces.vitas_genotypes import IDENTITY
 from tvtfast.spaces.vitas_slices import BlockSlices, classifier_pieces, inner_axis
 
 ATTENTIONS = ("local", "global")
