@@ -83,7 +83,7 @@ def test_slices_of_whole_vectors(poisoned: None) -> None:
     assert_norms(actual, [weight[:o, :i] for o, i in sizes])
 
 
-@pytest.mark.parametrize("shape", ((65, 10), (10, 65), (64, 64)))
+@pytest.mark.parametrize("shape", ((65, 10), (10, 65), (64, 3), (3, 64)))
 def test_every_size_is_a_cut(poisoned: None, shape: tuple[int, int]) -> None:
     """Around the lines and the length of a block of the scan."""
     weight = torch.randn(shape)
