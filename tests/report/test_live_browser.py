@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tvtfast.report import LIVE_PAGE, candidate_points, draw_live
-from tvtfast.report.live import page
+from tvtfast.report.interactive.script import PLOTLY
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def test_it_opens_without_an_error_and_asks_for_nothing_from_elsewhere(opened):
         if (message := json.loads(entry["message"])["message"])["method"]
         == "Network.requestWillBeSent"
     ]
-    inside = (folder / "live").as_uri()
+    inside = folder.as_uri()
     assert any("plotly" in url for url in sent)
     assert [url for url in sent if not url.startswith((inside, "data:", "blob:"))] == []
 
@@ -158,7 +158,7 @@ def test_without_the_script_beside_it_the_page_says_what_is_missing(browser, tmp
     from selenium.webdriver.support.wait import WebDriverWait
 
     draw_live(tmp_path, RECORD, shown(3))
-    (tmp_path / "live" / page.PLOTLY).unlink()
+    (tmp_path / PLOTLY).unlink()
     browser.get((tmp_path / LIVE_PAGE).as_uri())
     rows = "return document.querySelectorAll('#best tbody tr').length"
     WebDriverWait(browser, 60).until(lambda driver: driver.execute_script(rows) == 3)

@@ -138,7 +138,7 @@ def test_text_is_escaped(tmp_path: Path) -> None:
         sections=(StageSection(attack, attack, {attack: _PNG}, attack),),
         student=dataclasses.replace(_STUDENT, name=attack),
     )
-    assert page.count("<script") == 1, "the page's own"
+    assert attack not in page
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 
 import pytest
 
@@ -94,6 +96,27 @@ def test_the_terminal_shows_lists_and_comparisons(two, capsys):
     assert max(map(len, out.splitlines())) <= max(80, len(str(two[0])) + 10)
     assert main(["runs", "compare", *map(str, two), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["settings"]["trials"] == ["10", "20"]
+
+
+def test_a_comparison_is_a_page_too(two, tmp_path, capsys):
+    (two[0] / "report.html").touch()
+    page = tmp_path / "pages" / "both.html"
+    page.parent.mkdir()
+    arguments = ["runs", "compare", *map(str, two), "--html", str(page)]
+    assert main(arguments) == 0
+    assert f"page  {page}" in capsys.readouterr().out
+    text = html.unescape(page.read_text("utf-8"))
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", text)
+    row = cells.index("trials")
+    assert cells[row : row + 3] == ["trials", "10", "20"]
+    assert cells[cells.index("score") :][:4] == ["score", "1.500", "–", "–"]
+    (link,) = re.findall(r'<a href="([^"]*)">its own report', text)
+    assert (page.parent / link).resolve() == (two[0] / "report.html").resolve()
+    assert (page.parent / "both-curves.png").is_file()
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["page"] == str(page)
+    assert main(["runs", "compare", *map(str, two), "--html", str(tmp_path)]) == 2
+    assert "--html" in capsys.readouterr().err
 
 
 def test_what_cannot_be_done_is_said(two, tmp_path, capsys):

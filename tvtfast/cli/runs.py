@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tvtfast.cli.output import Report, wrapped
 from tvtfast.cli.parsing import Parser, UsageError
@@ -13,11 +14,13 @@ from tvtfast.common.files import check_file
 from tvtfast.common.names import unknown
 
 if TYPE_CHECKING:
-    from tvtfast.runs import Run
+    from tvtfast.runs import Comparison, Run
+
+T = TypeVar("T")
 
 _EXAMPLES = (
     "tvtfast runs list runs/",
-    "tvtfast runs compare runs/a runs/b",
+    "tvtfast runs compare runs/a runs/b --html page.html",
     "tvtfast runs merge a.sqlite b.sqlite --output c.sqlite",
 )
 _STORE = "scores.sqlite"
@@ -45,6 +48,9 @@ def parser() -> Parser:
     )
     parser.add_argument(
         "--output", "-o", type=str, default="", help="file that merge or export writes"
+    )
+    parser.add_argument(
+        "--html", type=str, default="", help="page that compare writes beside what it prints"
     )
     parser.add_argument(
         "--keep",
@@ -117,6 +123,8 @@ def _compare(cfg: Namespace) -> Report:
 
     if len(cfg.paths) != 2:
         raise UsageError(f"compare takes two run folders, got {len(cfg.paths)}: {_EXAMPLES[1]}")
+    if cfg.html:
+        check_file("html", cfg.html)
     first, second = map(read_run, cfg.paths)
     found = compare(first, second)
     settings = [_pair(name, *values) for name, values in found.settings.items()]
@@ -144,7 +152,38 @@ def _compare(cfg: Namespace) -> Report:
         "best": {name: list(values) for name, values in found.best.items()},
         "curves": {name: [list(values) for values in pair] for name, pair in found.curves.items()},
     }
+    if cfg.html:
+        text += f"\npage  {_write_page(cfg.html, first, second, found)}"
+        data["page"] = cfg.html
     return Report(text, data)
+
+
+def _write_page(path: str, first: Run, second: Run, found: Comparison) -> Path:
+    from tvtfast.report import ComparisonReport, write_comparison_report
+
+    def both(what: Callable[[Run], T]) -> tuple[T, T]:
+        return what(first), what(second)
+
+    def own_report(one: Run) -> str | None:
+        there = one.folder / "report.html"
+        if not there.is_file():
+            return None
+        return Path(os.path.relpath(there, Path(path).parent)).as_posix()
+
+    report = ComparisonReport(
+        folders=both(lambda one: str(one.folder)),
+        facts={
+            "command": both(lambda one: one.command),
+            "status": both(lambda one: one.status),
+            "started": both(lambda one: one.started[:16].replace("T", " ")),
+            "wall time": both(lambda one: _seconds(one.cost.wall_seconds)),
+        },
+        settings=found.settings,
+        best=found.best,
+        curves=found.curves,
+        reports=both(own_report),
+    )
+    return write_comparison_report(report, path)
 
 
 def _top(cfg: Namespace) -> Report:

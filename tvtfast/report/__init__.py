@@ -1,5 +1,5 @@
-"""Plots and self-contained HTML reports of a search, of a family, of a tournament, of a whole run
-and of a proxy correlation study.
+"""Plots and HTML reports of a search, of a family, of a tournament, of a whole run, of two runs and
+of a proxy correlation study.
 
 Nothing here knows tvtfast, but for what a cost is and how files are written: reports are made of
 pandas and NumPy values. matplotlib is imported by the first figure, never by importing this
@@ -7,10 +7,12 @@ package, and pyplot is never touched.
 """
 
 from tvtfast.report.baselines import nothing_beyond_size, size_warning
+from tvtfast.report.comparison_report import ComparisonReport, write_comparison_report
 from tvtfast.report.content import AttentionPanel, RaceTable, SearchReport
 from tvtfast.report.correlation_report import write_correlation_report
 from tvtfast.report.cost import cost_facts, forecast_facts
 from tvtfast.report.figures.attention import attention_maps_figure
+from tvtfast.report.figures.comparison import comparison_figure
 from tvtfast.report.figures.confusion import confusion_figure
 from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
 from tvtfast.report.figures.course import front_figure, trace_figure
@@ -38,6 +40,7 @@ from tvtfast.report.tournament_report import write_tournament_report
 __all__ = [
     "LIVE_PAGE",
     "AttentionPanel",
+    "ComparisonReport",
     "Entrant",
     "GrowthReport",
     "PickedModel",
@@ -50,6 +53,7 @@ __all__ = [
     "accuracy_figure",
     "attention_maps_figure",
     "candidate_points",
+    "comparison_figure",
     "confusion_figure",
     "correlation_scatter_figure",
     "cost_facts",
@@ -71,6 +75,7 @@ __all__ = [
     "tournament_figure",
     "trace_figure",
     "window_gain_figure",
+    "write_comparison_report",
     "write_correlation_report",
     "write_growth_report",
     "write_run_report",

@@ -12,9 +12,9 @@ from tvtfast.report.baselines import baselines, ordered_proxies, size_warning, v
 from tvtfast.report.content import check_candidates
 from tvtfast.report.figures.correlation import correlation_scatter_figure, tau_figure
 from tvtfast.report.figures.window_gain import window_gain_figure
-from tvtfast.report.files import write_files
 from tvtfast.report.html import picture, render
 from tvtfast.report.missing import REASONED, missing_values
+from tvtfast.report.pages import write_page
 
 _COEFFICIENTS = (
     *("tau", "tau_over_params", "tau_given_params", "tau_given_params_depth"),
@@ -43,8 +43,8 @@ def write_correlation_report(
     title: str,
     settings: Mapping[str, str],
 ) -> Path:
-    """Write ``correlation.html``, one self-contained page, with ``scatter.png``, ``tau.png`` and
-    ``gain.png``.
+    """Write ``correlation.html``, a page that needs nothing else, with ``scatter.png``, ``tau.png``
+    and ``gain.png``. With ``plotly.min.js`` beside it, its figures zoom.
 
     Counts, features and ``weight_norm`` are baselines: drawn and tabulated apart, and what the best
     proxy is held against.
@@ -89,8 +89,7 @@ def write_correlation_report(
         verdicts=verdicts(correlations),
         rows=correlations.to_dict("records"),
     )
-    files = {f"{name}.png": shown.data for name, shown in pictures.items()}
-    return write_files(folder, {**files, "correlation.html": page})
+    return write_page(folder, "correlation.html", page, pictures)
 
 
 def _check(frame: pd.DataFrame, truth: pd.DataFrame, correlations: pd.DataFrame) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tvtfast.report.architecture import compact
 from tvtfast.report.figures.growth import growth_figure
-from tvtfast.report.files import write_files
 from tvtfast.report.html import picture, render
+from tvtfast.report.pages import write_page
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,9 @@ class GrowthReport:
 
 
 def write_growth_report(report: GrowthReport, folder: str | os.PathLike[str]) -> Path:
-    """Write ``report.html``, one self-contained page, and its figure ``family.png``.
+    """Write ``report.html``, a page that needs nothing else, and its figure ``family.png``.
+
+    With ``plotly.min.js``, which is put beside the page, the figure zooms.
 
     Args:
         report: What to print.
@@ -111,7 +113,7 @@ def write_growth_report(report: GrowthReport, folder: str | os.PathLike[str]) ->
         ],
         settings={name: _shown(value) for name, value in report.settings.items()},
     )
-    return write_files(folder, {"family.png": drawn.data, "report.html": page})
+    return write_page(folder, "report.html", page, {"family": drawn})
 
 
 def _shown(value: Any) -> str:

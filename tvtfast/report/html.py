@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tvtfast.report import formatting
-from tvtfast.report.figures.canvas import DPI, png
+from tvtfast.report.figures.canvas import CSS_PIXELS_PER_INCH, DPI, png
+from tvtfast.report.interactive.chart import chart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_CSS_PIXELS_PER_INCH = 115
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -27,11 +27,14 @@ class Picture:
         data: The PNG file.
         width: Width on the page in CSS pixels.
         height: Height on the page in CSS pixels.
+        chart: The same figure as `tvtfast.report.interactive.chart.chart` has it; ``None`` where
+            it stays a picture.
     """
 
     data: bytes
     width: int
     height: int
+    chart: dict[str, Any] | None = None
 
     @property
     def src(self) -> str:
@@ -40,8 +43,14 @@ class Picture:
 
 
 def picture(figure: Figure) -> Picture:
-    """Render ``figure`` once, for its own file and for the page."""
-    width, height = (round(_CSS_PIXELS_PER_INCH * inches) for inches in figure.get_size_inches())
+    """Render ``figure`` once, for its own file and for the page, where it can be zoomed into."""
+    drawn = photo(figure)
+    return replace(drawn, chart=chart(figure))
+
+
+def photo(figure: Figure) -> Picture:
+    """Render ``figure`` once, for its own file and for the page, where it is a picture."""
+    width, height = (round(CSS_PIXELS_PER_INCH * inches) for inches in figure.get_size_inches())
     return Picture(png(figure), width, height)
 
 
@@ -54,7 +63,7 @@ def kept_picture(data: bytes) -> Picture:
     if data[:8] != _PNG or len(data) < 24:
         raise ValueError(f"a file of {len(data)} bytes is no PNG; draw the figure again")
     width, height = struct.unpack(">II", data[16:24])
-    scale = _CSS_PIXELS_PER_INCH / DPI
+    scale = CSS_PIXELS_PER_INCH / DPI
     return Picture(data, round(scale * width), round(scale * height))
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from tvtfast.report.architecture import arch_view
 from tvtfast.report.figures.attention import attention_maps_figure
 from tvtfast.report.figures.training import accuracy_figure
-from tvtfast.report.files import write_files
-from tvtfast.report.html import kept_picture, picture, render
+from tvtfast.report.html import kept_picture, photo, picture, render
+from tvtfast.report.pages import write_page
 from tvtfast.report.run_content import RunReport, comparison
 
 
 def write_run_report(report: RunReport, folder: str | os.PathLike[str]) -> Path:
     """Write ``report.html``, one page that needs nothing but the stages' own reports it links to,
-    with ``accuracy.png`` and, where there are maps, ``attention_maps.png``.
+    with ``accuracy.png`` and, where there are maps, ``attention_maps.png``. With ``plotly.min.js``
+    beside it, its figures zoom.
 
     Args:
         report: What to print.
@@ -27,7 +28,7 @@ def write_run_report(report: RunReport, folder: str | os.PathLike[str]) -> Path:
     """
     pictures = {"accuracy": picture(accuracy_figure(report.networks))}
     if report.attention is not None:
-        pictures["attention_maps"] = picture(attention_maps_figure(report.attention))
+        pictures["attention_maps"] = photo(attention_maps_figure(report.attention))
     page = render(
         "run.html.j2",
         report=report,
@@ -40,5 +41,4 @@ def write_run_report(report: RunReport, folder: str | os.PathLike[str]) -> Path:
         comparisons=[comparison(report.student, n, report.test_images) for n in report.others],
         total=sum(report.stages.values()),
     )
-    files = {f"{name}.png": shown.data for name, shown in pictures.items()}
-    return write_files(folder, {**files, "report.html": page})
+    return write_page(folder, "report.html", page, pictures)

@@ -20,9 +20,9 @@ from tvtfast.report.figures.search import (
     score_vs_params_figure,
     timings_figure,
 )
-from tvtfast.report.files import write_files
 from tvtfast.report.formatting import MISSING, rate
-from tvtfast.report.html import picture, render
+from tvtfast.report.html import photo, picture, render
+from tvtfast.report.pages import write_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,12 +57,13 @@ class _Winner:
 def write_search_report(
     report: SearchReport, folder: str | os.PathLike[str], top_k: int = 10
 ) -> Path:
-    """Write ``report.html``, one self-contained page, and its figures as PNG files.
+    """Write ``report.html``, a page that needs nothing else, and its figures as PNG files.
 
     Files: ``report.html``, ``score_vs_params.png``, ``score_distributions.png``, and where the
     report has them ``trace.png``, ``policy.png``, ``front.png``, ``attention_maps.png`` and
-    ``timings.png``. The folder is made where needed; an earlier report in it is replaced as a
-    whole, or kept when writing fails.
+    ``timings.png``. With ``plotly.min.js``, which is put beside the page, its figures zoom, and say
+    what is under the pointer. The folder is made where needed; an earlier report in it is replaced
+    as a whole, or kept when writing fails.
 
     Args:
         report: What to print.
@@ -78,6 +79,8 @@ def write_search_report(
     if top_k < 1:
         raise ValueError(f"top_k={top_k}: give the number of candidates to list, at least 1")
     pictures = {name: picture(figure) for name, figure in _figures(report, top_k).items()}
+    if report.attention is not None:
+        pictures["attention_maps"] = photo(attention_maps_figure(report.attention))
     ranking = report.ranking
     places = {row: place for place, row in enumerate(ranking.tolist(), start=1)}
     table = failures(report)
@@ -100,8 +103,7 @@ def write_search_report(
             for name, spent in [*report.timings.items(), ("total", total)]
         ],
     )
-    files = {f"{name}.png": shown.data for name, shown in pictures.items()}
-    return write_files(folder, {**files, "report.html": page})
+    return write_page(folder, "report.html", page, pictures)
 
 
 def _figures(report: SearchReport, top_k: int) -> dict[str, Figure]:
@@ -115,8 +117,6 @@ def _figures(report: SearchReport, top_k: int) -> dict[str, Figure]:
         figures["policy"] = policy_figure(report.policy)
     if report.front and len(report.objectives) > 1:
         figures["front"] = front_figure(report)
-    if report.attention is not None:
-        figures["attention_maps"] = attention_maps_figure(report.attention)
     if report.timings:
         figures["timings"] = timings_figure(report.timings, len(report.frame))
     return figures

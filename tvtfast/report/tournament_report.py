@@ -6,14 +6,16 @@ import os
 from pathlib import Path
 
 from tvtfast.report.figures.tournament import tournament_figure
-from tvtfast.report.files import write_files
 from tvtfast.report.html import picture, render
+from tvtfast.report.pages import write_page
 from tvtfast.report.run_content import comparison
 from tvtfast.report.tournament_content import TournamentReport
 
 
 def write_tournament_report(report: TournamentReport, folder: str | os.PathLike[str]) -> Path:
-    """Write ``report.html``, one self-contained page, and its figure ``tournament.png``.
+    """Write ``report.html``, a page that needs nothing else, and its figure ``tournament.png``.
+
+    With ``plotly.min.js``, which is put beside the page, the figure zooms.
 
     Args:
         report: What to print.
@@ -35,4 +37,4 @@ def write_tournament_report(report: TournamentReport, folder: str | os.PathLike[
         winner=winner,
         comparisons=[comparison(winner, one, report.test_images) for one in others],
     )
-    return write_files(folder, {"tournament.png": drawn.data, "report.html": page})
+    return write_page(folder, "report.html", page, {"tournament": drawn})

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -29,6 +32,11 @@ MANY = 2000
 DPI = 200
 """Pixels per inch of a figure's file."""
 
+CSS_PIXELS_PER_INCH = 115
+"""How large a figure is on a page."""
+
+_LABELS: WeakKeyDictionary[Artist, tuple[str, ...]] = WeakKeyDictionary()
+
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty white figure of ``width`` x ``height`` inches with its own Agg canvas."""
@@ -45,6 +53,16 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def label_points(points: Artist, labels: Sequence[str]) -> None:
+    """Say what every point of a series is; a page tells it where the pointer is."""
+    _LABELS[points] = tuple(labels)
+
+
+def labels_of(points: Artist) -> tuple[str, ...]:
+    """What `label_points` has said of a series; empty where it has said nothing."""
+    return _LABELS.get(points, ())
 
 
 def style(axes: Axes, grid: str = "both") -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tvtfast.report.architecture import compact
 from tvtfast.report.baselines import COUNTS
 from tvtfast.report.content import SearchReport
 from tvtfast.report.figures.canvas import (
@@ -16,6 +17,7 @@ from tvtfast.report.figures.canvas import (
     ORANGE,
     VERMILLION,
     grid_shape,
+    label_points,
     new_figure,
     style,
 )
@@ -95,7 +97,8 @@ def _trade_off(axes: Axes, report: SearchReport, first: str, other: str) -> None
     front = list(report.front)
     rest = np.setdiff1d(np.arange(len(x)), front)
     crowded = len(rest) > MANY
-    axes.scatter(
+    archs = [compact(arch) for arch in report.frame["arch"]]
+    drawn = axes.scatter(
         x[rest],
         y[rest],
         s=6 if crowded else 16,
@@ -104,9 +107,11 @@ def _trade_off(axes: Axes, report: SearchReport, first: str, other: str) -> None
         linewidths=0,
         rasterized=crowded,
     )
-    axes.scatter(
+    label_points(drawn, [archs[row] for row in rest])
+    drawn = axes.scatter(
         x[front], y[front], s=30, marker="D", color=ORANGE, edgecolors=INK, linewidths=0.6, zorder=3
     )
+    label_points(drawn, [archs[row] for row in front])
     axes.set_xlabel(_directed(report, other))
     axes.set_ylabel(_directed(report, first))
     axes.margins(0.05)

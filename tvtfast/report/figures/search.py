@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tvtfast.report.analysis import proxy_rank
+from tvtfast.report.architecture import compact
 from tvtfast.report.content import SearchReport
 from tvtfast.report.figures.canvas import (
     BLUE,
@@ -22,6 +23,7 @@ from tvtfast.report.figures.canvas import (
     fitted,
     grid_shape,
     is_constant,
+    label_points,
     message,
     new_figure,
     spans_decades,
@@ -53,7 +55,8 @@ def score_vs_params_figure(report: SearchReport, top_k: int = 10) -> Figure:
     others = ranking[ranking != winner]
     best, rest = others[: top_k - 1], others[top_k - 1 :]
     crowded = len(rest) > MANY
-    axes.scatter(
+    archs = [compact(arch) for arch in report.frame["arch"]]
+    drawn = axes.scatter(
         params[winner],
         score[winner],
         s=190,
@@ -64,8 +67,9 @@ def score_vs_params_figure(report: SearchReport, top_k: int = 10) -> Figure:
         label="winner",
         zorder=4,
     )
+    label_points(drawn, [archs[winner]])
     if len(best):
-        axes.scatter(
+        drawn = axes.scatter(
             params[best],
             score[best],
             s=34,
@@ -76,8 +80,9 @@ def score_vs_params_figure(report: SearchReport, top_k: int = 10) -> Figure:
             label=f"ranks 2 to {1 + len(best)}" if winner == ranking[0] else f"best {len(best)}",
             zorder=3,
         )
+        label_points(drawn, [archs[row] for row in best])
     if len(rest):
-        axes.scatter(
+        drawn = axes.scatter(
             params[rest],
             score[rest],
             s=6 if crowded else 18,
@@ -86,6 +91,7 @@ def score_vs_params_figure(report: SearchReport, top_k: int = 10) -> Figure:
             linewidths=0,
             rasterized=crowded,
         )
+        label_points(drawn, [archs[row] for row in rest])
         # an empty series, since points made for a crowd are too faint for a legend
         axes.scatter([], [], s=18, color=BLUE, label=f"{candidates(len(rest))} below")
     axes.margins(0.05)

@@ -2,16 +2,14 @@
 
 ``live/index.html`` is written once and ``live/data.js`` again and again, each at once. The page
 asks for the data by a script of its own folder, which browsers allow for files on disk, so it needs
-no server, and what the reader has zoomed into or picked stays. Plotly's script lies beside it.
+no server, and what the reader has zoomed into or picked stays. Plotly's script lies in the run
+folder, whose report draws by it, too.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +17,10 @@ from typing import Any
 
 from tvtfast.common.files import replacing
 from tvtfast.report.html import render
+from tvtfast.report.interactive.script import link_plotly
 
 FOLDER = "live"
-PAGE, DATA, PLOTLY = "index.html", "data.js", "plotly.min.js"
+PAGE, DATA = "index.html", "data.js"
 LIVE_PAGE = f"{FOLDER}/{PAGE}"
 """The page, from the run folder on."""
 POINTS = 5000
@@ -45,7 +44,7 @@ def draw_live(folder: Path, record: Mapping[str, Any], shown: Mapping[str, Any])
     live = folder / FOLDER
     live.mkdir(exist_ok=True)
     _write_once(live / PAGE, render("live.html.j2", title=_title(folder, record)))
-    _link_plotly(live / PLOTLY)
+    link_plotly(folder)
     text = json.dumps(_finite(_content(folder, record, shown)), allow_nan=False)
     with replacing(live / DATA) as target:
         # "</" would end a script where somebody puts the file into a page
@@ -132,18 +131,3 @@ def _write_once(path: Path, content: bytes) -> None:
             return
     with replacing(path) as target:
         target.write_bytes(content)
-
-
-def _link_plotly(path: Path) -> None:
-    """Plotly's script as its wheel has it, as a link where the file system allows one."""
-    if path.exists():
-        return
-    spec = importlib.util.find_spec("plotly")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("plotly is not installed; pip install plotly")
-    source = Path(spec.origin).parent / "package_data" / PLOTLY
-    with replacing(path) as target:
-        try:
-            os.link(source, target)
-        except OSError:  # another file system
-            shutil.copyfile(source, target)
