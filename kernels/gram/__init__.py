@@ -33,9 +33,10 @@ def gram(
         ``[*, n, m]``; fp64 for fp64 input, else fp32.
 
     Differentiable any number of times; the gradient of an operand has its dtype. Products are exact
-    for half inputs and never rounded to TF32 by the triton backend, whose sums have an order fixed
-    by the shapes; the reference is PyTorch's matrix product in the format of the result, autocast
-    or not. Error bound: :func:`tvtfast.kernels.gram.definition.tolerance`.
+    for half inputs and never rounded to TF32. The triton and native backends sum in an order fixed
+    by the shapes, the native one whatever the number of threads; the reference is PyTorch's matrix
+    product in the format of the result, autocast or not. Error bound:
+    :func:`tvtfast.kernels.gram.definition.tolerance`.
 
     Raises:
         TypeError: A tensor is not floating-point of a listed dtype, or the dtypes differ.

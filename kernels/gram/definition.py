@@ -80,6 +80,7 @@ OPERATORS = (
         returns="Tensor",
         backends=(
             "triton",
+            "native",
             "reference",
         ),
         tolerance=tolerance,

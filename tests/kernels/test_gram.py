@@ -168,7 +168,7 @@ def test_meta_tensors() -> None:
         ({"x": torch.ones(2, 2, 3), "y": torch.ones(3, 2, 3)}, ValueError, "does not broadcast"),
         ({"x": torch.ones(2, 3), "y": torch.ones(2, 3), "relative": True}, ValueError, "leave y"),
         ({"x": torch.ones(2, 3), "y": torch.ones(2, 3, device="meta")}, ValueError, "y is on meta"),
-        ({"x": torch.ones(2, 3), "backend": "native"}, kernels.BackendError, "no backend 'native'"),
+        ({"x": torch.ones(2, 3), "backend": "cuda"}, kernels.BackendError, "no backend 'cuda'"),
     ],
 )
 def test_wrong_arguments(
