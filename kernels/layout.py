@@ -39,6 +39,8 @@ def elsewhere(x: Tensor, others: Sequence[object]) -> tuple[str, ...]:
 
 def tensor_kinds(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """One tensor of every type, dtype, device and ``requires_grad`` in a list."""
+    if len(tensors) == 1:
+        return tuple(tensors)
     return tuple({(type(t), t.dtype, t.device, t.requires_grad): t for t in tensors}.values())
 
 

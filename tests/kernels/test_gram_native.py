@@ -30,9 +30,7 @@ def run(name: str, x: Tensor, y: Tensor | None = None, relative: bool = False) -
     return native_gram.run(native_gram.Arguments(x, y, relative), instruction_set=name)
 
 
-def assert_gram(
-    actual: Tensor, x: Tensor, y: Tensor | None = None, relative: bool = False
-) -> None:
+def assert_gram(actual: Tensor, x: Tensor, y: Tensor | None = None, relative: bool = False) -> None:
     left = x.double()
     left = left - left[:, :1] if relative else left
     right = left if y is None else y.double()[torch.arange(len(x)) % len(y)]
