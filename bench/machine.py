@@ -19,7 +19,7 @@ def machine(device: str = "cpu") -> str:
     """Processor or device, load, versions, backends."""
     versions = f"torch {torch.__version__}"
     native = kernels.native_build_info() or {}
-    backends = f"native {native.get('instruction_set', 'not installed')}"
+    backends = f"native {native.get('vectors', 'not installed')}"
     if device == "cuda":
         versions += f", CUDA {torch.version.cuda}"
         cuda = kernels.cuda_build_info() or {}

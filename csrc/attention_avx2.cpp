@@ -11,7 +11,7 @@
 
 namespace tvt {
 
-void attention_avx2(const AttentionHead& head) { attention_single<Avx2>(head); }
+AttentionKernel attention_avx2() { return attention_kernel(attention_single<Avx2>); }
 
 }  // namespace tvt
 #endif

@@ -14,7 +14,7 @@
 
 namespace tvt {
 
-void attention_avx512(const AttentionHead& head) { attention_single<Avx512>(head); }
+AttentionKernel attention_avx512() { return attention_kernel(attention_single<Avx512>); }
 
 }  // namespace tvt
 #endif

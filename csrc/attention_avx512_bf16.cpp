@@ -16,17 +16,9 @@ namespace tvt {
 namespace {
 
 struct AttentionPair : BFloat16Pair {
-  // Pairs along the rows.
-  static TVT_INLINE Vector load_columns(const BFloat16* row, std::int64_t stride,
-                                        std::int64_t rows, std::int64_t count) {
-    const Vector high = rows == 2 ? Isa::load(row + stride, count) : Isa::zero();
-    const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(Isa::load(row, count)), 16);
-    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_castps_si512(high)));
-  }
-
   // Probabilities are rounded to bf16 and written in pairs over the scores. Their sum is that of the rounded ones:
   // the weights of the values then add up to one.
-  template <typename Attention, int N>
+  template <int N>
   static void exponentiate(float* scores, std::int64_t tokens, const Vector (&maximum)[N],
                            Vector (&sum)[N]) {
     const Vector ones = _mm512_castsi512_ps(_mm512_set1_epi32(0x3f803f80));
@@ -38,12 +30,12 @@ struct AttentionPair : BFloat16Pair {
 #pragma GCC unroll 3
       for (int n = 0; n < N; ++n) {
         const float* at = scores + (t * N + n) * Isa::kLanes;
-        const Vector low = Attention::exp2(Isa::subtract(Isa::load(at), maximum[n]));
+        const Vector low = vector_exp2<Isa>(Isa::subtract(Isa::load(at), maximum[n]));
         Vector high = Isa::zero();
         if (t + 1 < tokens) {
-          high = Attention::exp2(Isa::subtract(Isa::load(at + N * Isa::kLanes), maximum[n]));
+          high = vector_exp2<Isa>(Isa::subtract(Isa::load(at + N * Isa::kLanes), maximum[n]));
         }
-        const auto halves = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+        const __m512i halves = _mm512_castps_si512(round(low, high));
         const Vector pairs =
             _mm512_castsi512_ps(_mm512_permutexvar_epi16(interleave, halves));
         sum[n] = multiply_add(ones, pairs, sum[n]);
@@ -55,7 +47,7 @@ struct AttentionPair : BFloat16Pair {
 
 }  // namespace
 
-void attention_avx512_bf16(const AttentionHead& head) { Attention<AttentionPair>::run(head); }
+AttentionKernel attention_avx512_bf16() { return attention_kernel(Attention<AttentionPair>::run); }
 
 }  // namespace tvt
 #endif

@@ -67,7 +67,7 @@ AttentionHead head_of(const AttentionBlock& task, std::int64_t qkv_stride,
 }
 
 // All heads of some images, from rows of queries, keys and values to rows of mixed values.
-void mix(AttentionKernel run, AttentionHead head, std::int64_t images, std::int64_t heads,
+void mix(const AttentionKernel& kernel, AttentionHead head, std::int64_t images, std::int64_t heads,
          const void* qkv, void* mixed) {
   const std::int64_t size = element_size(head.dtype), inner = heads * head.dim * size;
   for (std::int64_t item = 0; item < images * heads; ++item) {
@@ -77,7 +77,7 @@ void mix(AttentionKernel run, AttentionHead head, std::int64_t images, std::int6
     head.k = q + inner;
     head.v = q + 2 * inner;
     head.out = static_cast<char*>(mixed) + (row * head.out_stride + column) * size;
-    run(head);
+    kernel.run(head);
   }
 }
 
@@ -101,7 +101,7 @@ Status attention_block(const AttentionBlock& task, VectorSet set, int threads) t
   std::vector<Linear> projections;
   std::vector<PackedWeight> weights;
   std::int64_t scratch =
-      std::max(tile_floats(kernel, qkv), AttentionScratch(task.tokens, task.dim).floats);
+      std::max(tile_floats(kernel, qkv), attend.scratch_floats(task.tokens, task.dim));
   for (std::int64_t a = 0; a < task.count; ++a) {
     projections.push_back(projection(task, mixed_bytes / size, a));
     weights.emplace_back(kernel, projections.back(), workers);

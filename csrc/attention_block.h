@@ -29,7 +29,7 @@ struct AttentionBlock {
 
 // To the bit what linear(), packed_attention() and linear() make one after the other, but what is between them never
 // leaves the second-level cache where an image fits. An image is the work of one thread, and its result depends neither
-// on the other images nor on `threads`. `set` must not come before vector_set().
+// on the other images nor on `threads`. The CPU must run `set` (vector_set.h).
 Status attention_block(const AttentionBlock& task, VectorSet set, int threads);
 
 }  // namespace tvt

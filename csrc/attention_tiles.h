@@ -14,16 +14,37 @@
 #include <limits>
 
 #include "attention_head.h"
+#include "vector_exp2.h"
 
 namespace tvt {
 namespace {
 
-constexpr double kLog2E = 1.4426950408889634;
+// A tile is up to kTileVectors vectors of queries, one query per lane.
+constexpr std::int64_t kTileVectors = 3;
+constexpr std::int64_t kMaxLanes = 16;
 
-// 2^r on [-1/2, 1/2], exact at 0, relative error below 6.4e-8: minimax polynomial.
-constexpr float kExp2[5] = {0.693146646f, 0.240222245f, 0.0555115454f, 0.00967267435f,
-                            0.00131540489f};
-constexpr float kExp2Floor = -160;  // 2^x is zero from here on
+// Offsets of what a thread packs and computes for a head and a tile, in pieces of whole cache lines.
+struct AttentionScratch {
+  AttentionScratch(std::int64_t tokens, std::int64_t dim) {
+    const std::int64_t rows = round_up(tokens, kMaxLanes), columns = round_up(dim, kMaxLanes);
+    const std::int64_t tile = kTileVectors * kMaxLanes;
+    values = keys + rows * columns;
+    queries = values + rows * columns;
+    mixed = queries + columns * tile;
+    scores = mixed + columns * tile;
+    floats = scores + rows * tile;
+  }
+
+  std::int64_t keys = 0, values, queries, mixed, scores, floats;
+};
+
+inline std::int64_t attention_scratch_floats(std::int64_t tokens, std::int64_t dim) {
+  return AttentionScratch(tokens, dim).floats;
+}
+
+inline AttentionKernel attention_kernel(void (*run)(const AttentionHead&)) {
+  return {kTileVectors * kMaxLanes, attention_scratch_floats, run};
+}
 
 template <typename Operand>
 struct Attention {
@@ -138,15 +159,6 @@ struct Attention {
     }
   }
 
-  static TVT_INLINE Vector exp2(Vector x) {
-    x = Isa::maximum(Isa::set(kExp2Floor), x);
-    const Vector whole = Isa::round(x);
-    const Vector r = Isa::subtract(x, whole);
-    Vector power = Isa::set(kExp2[4]);
-    for (int i = 3; i >= 0; --i) power = Isa::fma(power, r, Isa::set(kExp2[i]));
-    return Isa::scale(Isa::fma(power, r, Isa::set(1)), whole);
-  }
-
   // Outputs [dim, q] of a tile: values times probabilities, over their sum.
   template <int N>
   static void mix(const float* values, const float* probabilities, std::int64_t tokens,
@@ -194,7 +206,7 @@ struct Attention {
     pack_queries(static_cast<const T*>(head.q), head.row_stride, head.tokens, head.dim, first, N,
                  queries);
     scores<N>(head, head.scratch + at.keys, queries, probabilities, maximum);
-    Operand::template exponentiate<Attention, N>(probabilities, head.tokens, maximum, sum);
+    Operand::template exponentiate<N>(probabilities, head.tokens, maximum, sum);
     mix<N>(head.scratch + at.values, probabilities, head.tokens, head.dim, sum, mixed);
     unpack(mixed, head.tokens, head.dim, first, N, static_cast<T*>(head.out), head.out_stride);
   }
@@ -246,7 +258,7 @@ struct Single {
     return Isa::fma(left, right, sum);
   }
 
-  template <typename Attention, int N>
+  template <int N>
   static void exponentiate(float* scores, std::int64_t tokens, const Vector (&maximum)[N],
                            Vector (&sum)[N]) {
     for (int n = 0; n < N; ++n) sum[n] = Isa::zero();
@@ -254,7 +266,7 @@ struct Single {
 #pragma GCC unroll 3
       for (int n = 0; n < N; ++n) {
         float* at = scores + (t * N + n) * Isa::kLanes;
-        const Vector power = Attention::exp2(Isa::subtract(Isa::load(at), maximum[n]));
+        const Vector power = vector_exp2<Isa>(Isa::subtract(Isa::load(at), maximum[n]));
         sum[n] = Isa::add(sum[n], power);
         Isa::store(at, power);
       }
@@ -263,7 +275,7 @@ struct Single {
 };
 
 template <typename Isa>
-TVT_INLINE void attention_single(const AttentionHead& head) {
+void attention_single(const AttentionHead& head) {
   switch (head.dtype) {
     case DType::f32:
       Attention<Single<Isa, float>>::run(head);

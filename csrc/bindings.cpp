@@ -38,6 +38,8 @@ py::dict build_info() {
 PYBIND11_MODULE(_C, m) {
   m.doc() = "CPU kernels of tvtfast.kernels. Addresses are not checked here; kernels/native does it.";
   tvt::binding::define_registered(m);
-  m.def("vector_set", [] { return static_cast<int>(tvt::vector_set()); });
+  m.def("vector_set", [](int fastest) {
+    return static_cast<int>(tvt::vector_set(static_cast<tvt::VectorSet>(fastest)));
+  });
   m.def("build_info", &build_info);
 }

@@ -12,7 +12,7 @@ using Kernel = void (*)(const LayerNorm&);
 
 Kernel kernel([[maybe_unused]] VectorSet set) {
 #if TVT_HAS_CLONES
-  if (set == VectorSet::avx512_bf16) return layer_norm_avx512_bf16;
+  if (set <= VectorSet::avx512_bf16) return layer_norm_avx512_bf16;
   if (set == VectorSet::avx512) return layer_norm_avx512;
   if (set == VectorSet::avx2) return layer_norm_avx2;
 #endif

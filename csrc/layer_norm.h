@@ -19,7 +19,7 @@ struct LayerNorm {
 };
 
 // out = (x - mean) / sqrt(variance + eps), mean and biased variance of each row; fp32 sums, the variance around the
-// mean. The result does not depend on `threads`. `set` must not come before vector_set().
+// mean. The result does not depend on `threads`. The CPU must run `set` (vector_set.h).
 Status layer_norm(const LayerNorm& task, VectorSet set, int threads);
 
 }  // namespace tvt

@@ -15,15 +15,6 @@ constexpr std::int64_t kGrain = 1 << 19;  // multiplications per thread
 
 }  // namespace
 
-LinearKernel linear_kernel_for([[maybe_unused]] VectorSet set, [[maybe_unused]] DType dtype) {
-#if TVT_HAS_CLONES
-  if (set == VectorSet::avx512_bf16) return linear_avx512_bf16(dtype);
-  if (set == VectorSet::avx512) return linear_avx512(dtype);
-  if (set == VectorSet::avx2) return linear_avx2(dtype);
-#endif
-  return {};
-}
-
 Status linear(const Linear& task, VectorSet set, int threads) try {
   if (task.rows == 0) return Status::ok;
   const LinearKernel kernel = linear_kernel_for(set, task.dtype);

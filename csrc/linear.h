@@ -25,7 +25,7 @@ struct Linear {
 };
 
 // fp32 sums over k in its order, rounded once; with bf16 instructions the normalised rows are rounded to bf16 first.
-// A row of the result depends neither on the other rows nor on `threads`. `set` must not come before vector_set().
+// A row of the result depends neither on the other rows nor on `threads`. The CPU must run `set` (vector_set.h).
 Status linear(const Linear& task, VectorSet set, int threads);
 
 }  // namespace tvt

@@ -29,9 +29,7 @@ struct LinearPair : BFloat16Pair {
 
 }  // namespace
 
-LinearKernel linear_avx512_bf16(DType dtype) {
-  return dtype == DType::bf16 ? linear_kernel<LinearPair>() : linear_kernel_of<Avx512>(dtype);
-}
+LinearKernel linear_avx512_bf16() { return linear_kernel<InVectors<LinearPair>>(); }
 
 }  // namespace tvt
 #endif

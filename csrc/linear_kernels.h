@@ -24,13 +24,14 @@ struct LinearKernel {
                    float* tile);
 };
 
-// The one for an instruction set, which must not come before vector_set().
+// The one for an instruction set, which the CPU must run (vector_set.h).
 LinearKernel linear_kernel_for(VectorSet set, DType dtype);
 
 #if TVT_HAS_CLONES
 LinearKernel linear_avx2(DType dtype);
 LinearKernel linear_avx512(DType dtype);
-LinearKernel linear_avx512_bf16(DType dtype);
+LinearKernel linear_avx512_bf16();  // dtype bf16 only
+LinearKernel linear_amx_bf16();     // dtype bf16 only
 #endif
 
 }  // namespace tvt

@@ -2,9 +2,9 @@
 // for it; so everything is in an unnamed namespace.
 //
 // Outputs lie along the lanes of vectors. The weight is packed in panels b[k][n] of kVectors vectors of outputs, and a
-// block of kBlock rows is multiplied with a panel in registers, its values read by broadcasts: a panel is read once per
-// block and a block once per panel, both from the second-level cache. An Operand says what one step k multiplies: one
-// fp32 value, or a pair of bf16 values.
+// block of kBlock rows is multiplied with a panel in registers: a panel is read once per block and a block once per
+// panel, both from the second-level cache. An Operand says what one step k multiplies: one fp32 value, or a pair of bf16
+// values. A Product says how a block is multiplied, kSteps steps at once.
 #pragma once
 
 #include <algorithm>
@@ -37,19 +37,59 @@ struct Single {
   }
 };
 
+// The product in registers of vectors, factors of rows broadcast.
 template <typename Operand>
-struct LinearTiles {
+struct InVectors : Operand {
   using Isa = typename Operand::Isa;
-  using T = typename Operand::Element;
   using Factor = typename Operand::Factor;
   using Vector = typename Isa::Vector;
   static constexpr std::int64_t kLanes = Isa::kLanes;
   static constexpr std::int64_t kVectors = 3;
-  static constexpr std::int64_t kPanel = kVectors * kLanes;
   static constexpr std::int64_t kBlock = kLanes / 2;
-  static constexpr std::int64_t kTerms = Operand::kTerms;
+  static constexpr std::int64_t kSteps = 1;
 
-  static std::int64_t steps(const Linear& task) { return (task.inputs + kTerms - 1) / kTerms; }
+  struct State {};  // that a thread keeps while it multiplies
+
+  // All rows of the block, whatever `rows`.
+  template <int N>
+  static TVT_INLINE void multiply(const Factor* a, std::int64_t stride, const float* b,
+                                  std::int64_t steps, std::int64_t, Vector (&sum)[kBlock][N]) {
+#pragma GCC unroll 8
+    for (std::int64_t i = 0; i < kBlock; ++i) {
+#pragma GCC unroll 3
+      for (int n = 0; n < N; ++n) sum[i][n] = Isa::zero();
+    }
+    for (std::int64_t step = 0; step < steps; ++step) {
+      Vector right[N];
+#pragma GCC unroll 3
+      for (int n = 0; n < N; ++n) right[n] = Isa::load(b + (step * N + n) * kLanes);
+#pragma GCC unroll 8
+      for (std::int64_t i = 0; i < kBlock; ++i) {
+        const Vector factor = Operand::broadcast(a + i * stride + step * Operand::kTerms);
+#pragma GCC unroll 3
+        for (int n = 0; n < N; ++n) sum[i][n] = Operand::multiply_add(factor, right[n], sum[i][n]);
+      }
+    }
+  }
+};
+
+template <typename Product>
+struct LinearTiles {
+  using Isa = typename Product::Isa;
+  using T = typename Product::Element;
+  using Factor = typename Product::Factor;
+  using Vector = typename Isa::Vector;
+  static constexpr std::int64_t kLanes = Isa::kLanes;
+  static constexpr std::int64_t kVectors = Product::kVectors;
+  static constexpr std::int64_t kPanel = kVectors * kLanes;
+  static constexpr std::int64_t kBlock = Product::kBlock;
+  static constexpr std::int64_t kTerms = Product::kTerms;
+
+  static constexpr std::int64_t kWhole = Product::kSteps * kTerms;  // inputs at once
+
+  static std::int64_t steps(const Linear& task) {
+    return (task.inputs + kWhole - 1) / kWhole * Product::kSteps;
+  }
   static std::int64_t panel_floats(const Linear& task) { return steps(task) * kPanel; }
   // Elements between rows of a tile.
   static std::int64_t tile_stride(const Linear& task) {
@@ -76,7 +116,7 @@ struct LinearTiles {
         Vector words[kLanes];
         for (std::int64_t i = 0; i < kLanes; ++i) {
           words[i] = first + i < task.outputs
-                         ? Operand::load(weight + (first + i) * task.weight_stride + column,
+                         ? Product::load(weight + (first + i) * task.weight_stride + column,
                                          task.inputs - column)
                          : Isa::zero();
         }
@@ -104,6 +144,7 @@ struct LinearTiles {
                           ? Rows{reinterpret_cast<const Factor*>(tile), tile_stride(task)}
                           : left.from(full - first);
     const std::int64_t panels = (task.outputs + kPanel - 1) / kPanel;
+    [[maybe_unused]] const typename Product::State state;
     for (std::int64_t panel = 0; panel < panels; ++panel, packed += panel_floats(task)) {
       switch (vectors_of(task, panel)) {
         case 1:
@@ -113,7 +154,7 @@ struct LinearTiles {
           multiply_panel<2>(task, left, rest, first, full, last, panel, packed);
           break;
         default:
-          multiply_panel<3>(task, left, rest, first, full, last, panel, packed);
+          multiply_panel<kVectors>(task, left, rest, first, full, last, panel, packed);
       }
     }
   }
@@ -131,7 +172,7 @@ struct LinearTiles {
   }
 
   static bool reads_in_place(const Linear& task) {
-    return std::is_same_v<T, Factor> && !task.norm && task.inputs % kTerms == 0 &&
+    return std::is_same_v<T, Factor> && !task.norm && task.inputs % kWhole == 0 &&
            task.x_stride * static_cast<std::int64_t>(sizeof(T)) % kAliasing != 0;
   }
 
@@ -164,7 +205,7 @@ struct LinearTiles {
       const std::int64_t rows = std::min(kBlock, last - row), column = panel * kPanel;
       Vector sum[kBlock][N];
       prefetch<N>(task, row, rows, column);
-      multiply_block<N>(block.at, block.stride, packed, steps(task), sum);
+      Product::template multiply<N>(block.at, block.stride, packed, steps(task), rows, sum);
       if (task.gelu) {
         finish<N, true>(task, row, rows, column, sum);
       } else {
@@ -188,28 +229,7 @@ struct LinearTiles {
     }
   }
 
-  template <int N>
-  static TVT_INLINE void multiply_block(const Factor* a, std::int64_t stride, const float* b,
-                                        std::int64_t steps, Vector (&sum)[kBlock][N]) {
-#pragma GCC unroll 8
-    for (std::int64_t i = 0; i < kBlock; ++i) {
-#pragma GCC unroll 3
-      for (int n = 0; n < N; ++n) sum[i][n] = Isa::zero();
-    }
-    for (std::int64_t step = 0; step < steps; ++step) {
-      Vector right[N];
-#pragma GCC unroll 3
-      for (int n = 0; n < N; ++n) right[n] = Isa::load(b + (step * N + n) * kLanes);
-#pragma GCC unroll 8
-      for (std::int64_t i = 0; i < kBlock; ++i) {
-        const Vector factor = Operand::broadcast(a + i * stride + step * kTerms);
-#pragma GCC unroll 3
-        for (int n = 0; n < N; ++n) sum[i][n] = Operand::multiply_add(factor, right[n], sum[i][n]);
-      }
-    }
-  }
-
-  // Bias, activation and residual of a block of sums, which never leaves the registers before.
+  // Bias, activation and residual of a block of sums.
   template <int N, bool kGelu>
   static TVT_INLINE void finish(const Linear& task, std::int64_t first, std::int64_t rows,
                                 std::int64_t column, const Vector (&sum)[kBlock][N]) {
@@ -242,9 +262,9 @@ struct LinearTiles {
   }
 };
 
-template <typename Operand>
+template <typename Product>
 LinearKernel linear_kernel() {
-  using Tiles = LinearTiles<Operand>;
+  using Tiles = LinearTiles<Product>;
   return {Tiles::kPanel,      Tiles::panel_floats, Tiles::tile_rows,
           Tiles::tile_floats, Tiles::pack,         Tiles::multiply};
 }
@@ -253,13 +273,13 @@ template <typename Isa>
 LinearKernel linear_kernel_of(DType dtype) {
   switch (dtype) {
     case DType::f32:
-      return linear_kernel<Single<Isa, float>>();
+      return linear_kernel<InVectors<Single<Isa, float>>>();
     case DType::f16:
-      return linear_kernel<Single<Isa, Half>>();
+      return linear_kernel<InVectors<Single<Isa, Half>>>();
     case DType::bf16:
       break;
   }
-  return linear_kernel<Single<Isa, BFloat16>>();
+  return linear_kernel<InVectors<Single<Isa, BFloat16>>>();
 }
 
 }  // namespace

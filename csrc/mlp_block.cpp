@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 19;        // multiplications per thread
 constexpr std::int64_t kHiddenBytes = 1 << 18;  // of the hidden layer, at once and per thread
-constexpr std::int64_t kRowBlock = 16;          // rows that kernels compute together, or a multiple of them
+constexpr std::int64_t kRowBlock = 32;          // rows that kernels compute together, or a multiple of them
 
 Linear first_layer(const MLPBlock& task, std::int64_t hidden_stride) {
   Linear layer{};

@@ -26,8 +26,8 @@ struct MLPBlock {
 };
 
 // To the bit what linear() makes of the two layers one after the other, but the hidden layer never leaves the
-// second-level cache. A row of the result depends neither on the other rows nor on `threads`. `set` must not come before
-// vector_set().
+// second-level cache. A row of the result depends neither on the other rows nor on `threads`. The CPU must run `set`
+// (vector_set.h).
 Status mlp_block(const MLPBlock& task, VectorSet set, int threads);
 
 }  // namespace tvt

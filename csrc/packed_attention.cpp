@@ -39,27 +39,17 @@ AttentionHead head_of(const PackedAttention& task, std::int64_t item, std::int64
 
 }  // namespace
 
-AttentionKernel attention_kernel_for([[maybe_unused]] VectorSet set,
-                                     [[maybe_unused]] DType dtype) {
-#if TVT_HAS_CLONES
-  if (set == VectorSet::avx512_bf16 && dtype == DType::bf16) return attention_avx512_bf16;
-  if (set == VectorSet::avx512_bf16 || set == VectorSet::avx512) return attention_avx512;
-  if (set == VectorSet::avx2) return attention_avx2;
-#endif
-  return nullptr;
-}
-
 Status packed_attention(const PackedAttention& task, VectorSet set, int threads) try {
-  const AttentionKernel run = attention_kernel_for(set, task.dtype);
+  const AttentionKernel kernel = attention_kernel_for(set, task.dtype);
   const std::int64_t heads = task.images * task.heads;
   const std::int64_t work = heads * task.tokens * task.tokens * task.dim;
   if (work == 0) return Status::ok;
   const int workers = worth_threads(work, kGrain, threads);
-  const std::int64_t tiles = divide_up(task.tokens, kTileVectors * kMaxLanes);
+  const std::int64_t tiles = divide_up(task.tokens, kernel.tile);
   const std::int64_t parts =
       workers == 1 ? 1 : std::clamp(divide_up(kItems * workers, heads), std::int64_t{1}, tiles);
 
-  const std::int64_t scratch = AttentionScratch(task.tokens, task.dim).floats;
+  const std::int64_t scratch = kernel.scratch_floats(task.tokens, task.dim);
   const AlignedFloats memory(scratch * workers);
 
   const std::int64_t items = heads * parts;
@@ -69,7 +59,7 @@ Status packed_attention(const PackedAttention& task, VectorSet set, int threads)
     for (std::int64_t item = next++; item < items; item = next++) {
       AttentionHead head = head_of(task, item, parts);
       head.scratch = memory.data() + worker * scratch;
-      run(head);
+      kernel.run(head);
     }
   }
   return Status::ok;

@@ -19,7 +19,7 @@ struct PackedAttention {
 };
 
 // out = softmax(scale q k^T) v per image and head. What is computed for a query depends on nothing but its row,
-// the keys and the values: the result does not depend on `threads`. `set` must not come before vector_set().
+// the keys and the values: the result does not depend on `threads`. The CPU must run `set` (vector_set.h).
 Status packed_attention(const PackedAttention& task, VectorSet set, int threads);
 
 }  // namespace tvt

@@ -3,10 +3,11 @@
 
 namespace tvt {
 
-// The fastest first.
-enum class VectorSet : int { avx512_bf16 = 0, avx512 = 1, avx2 = 2, none = 3 };
+// The fastest first. amx_bf16 multiplies bf16 in tiles, and is avx512_bf16 everywhere else.
+enum class VectorSet : int { amx_bf16 = 0, avx512_bf16 = 1, avx512 = 2, avx2 = 3, none = 4 };
 
-// The fastest that this build holds kernels for and this CPU runs; it runs those behind it too.
-VectorSet vector_set();
+// The fastest, `fastest` or one behind it, that this build holds kernels for and this CPU runs; it runs those behind it
+// too. Only a call that may return amx_bf16 asks the operating system for the state of tiles.
+VectorSet vector_set(VectorSet fastest);
 
 }  // namespace tvt

@@ -40,6 +40,7 @@ struct Avx512 {
   }
 
   static TVT_INLINE float sum(Vector a) { return _mm512_reduce_add_ps(a); }
+  static TVT_INLINE float largest(Vector a) { return _mm512_reduce_max_ps(a); }
 
   // The first `count` lanes, then zeros.
   static TVT_INLINE Vector keep(Vector a, std::int64_t count) {

@@ -25,6 +25,17 @@ struct BFloat16Pair {
     const __mmask32 first = count >= 32 ? ~0u : (1u << count) - 1u;
     return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(first, values));
   }
+  // Pairs along one or two rows.
+  static TVT_INLINE Vector load_columns(const BFloat16* row, std::int64_t stride,
+                                        std::int64_t rows, std::int64_t count) {
+    const Vector high = rows == 2 ? Isa::load(row + stride, count) : Isa::zero();
+    const __m512i low = _mm512_srli_epi32(_mm512_castps_si512(Isa::load(row, count)), 16);
+    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_castps_si512(high)));
+  }
+  // 32 bf16 values in their order.
+  static TVT_INLINE Vector round(Vector first, Vector second) {
+    return _mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(second, first));
+  }
   static TVT_INLINE Vector multiply_add(Vector left, Vector right, Vector sum) {
     return _mm512_dpbf16_ps(sum, (__m512bh)left, (__m512bh)right);
   }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 from typing import Any
 
 # torch comes first: its OpenMP runtime then serves the extension too.
@@ -21,8 +22,12 @@ NAME = "native"
 READABLE = (torch.float32, torch.float16, torch.bfloat16)
 DTYPE_CODES = {dtype: SUPPORTED_DTYPES.index(dtype) for dtype in READABLE}
 """Codes of ``tvt::DType`` in ``csrc/dtype.h``."""
-INSTRUCTION_SETS = ("avx512_bf16", "avx512", "avx2")
+INSTRUCTION_SETS = ("amx_bf16", "avx512_bf16", "avx512", "avx2")
 """Of kernels written in vectors, in the order of ``tvt::VectorSet`` in ``csrc/vector_set.h``."""
+TILES = INSTRUCTION_SETS[0]
+"""Multiplies bf16 in tiles; all else as the next."""
+
+INSTRUCTION_SET_VARIABLE = "TVTFAST_INSTRUCTION_SET"
 
 
 @functools.cache
@@ -47,8 +52,28 @@ def missing() -> tuple[str, ...]:
 
 
 def instruction_sets() -> tuple[str, ...]:
-    """Those that the extension holds kernels for and this CPU runs, the fastest first."""
-    return INSTRUCTION_SETS[extension().vector_set() :]
+    """Those that the extension holds kernels for and this CPU runs, the fastest first.
+
+    ``TVTFAST_INSTRUCTION_SET`` leaves out those before the one that it names; where the CPU does
+    not run that one, it is an error.
+    """
+    named = os.environ.get(INSTRUCTION_SET_VARIABLE)
+    if named is None:
+        return INSTRUCTION_SETS[extension().vector_set(0) :]
+    if named not in INSTRUCTION_SETS:
+        raise ValueError(
+            f"{INSTRUCTION_SET_VARIABLE}: instruction set {named!r} is unknown; known are"
+            f" {', '.join(INSTRUCTION_SETS)}"
+        )
+    first = INSTRUCTION_SETS.index(named)
+    found = INSTRUCTION_SETS[extension().vector_set(first) :]
+    if named not in found:
+        raise ValueError(
+            f"{INSTRUCTION_SET_VARIABLE}: this CPU, its operating system or the build of tvtfast._C"
+            f" has no {named} (allowed: {', '.join(found) or 'none'}). Unset the variable, or name"
+            " one of these."
+        )
+    return found
 
 
 def vector_reasons() -> tuple[str, ...]:
@@ -71,11 +96,19 @@ def tensor_reasons(name: str, tensor: Tensor) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def product_reasons(x: Tensor) -> tuple[str, ...]:
-    """Why no product with these rows should be made here."""
-    found = vector_reasons() + tensor_reasons("x", x)
-    if x.dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported():
-        found += ("this CPU multiplies bf16 in tiles (AMX), which PyTorch's kernels use",)
+def product_reasons(name: str, tensor: Tensor) -> tuple[str, ...]:
+    """Why no product of what ``tensor`` holds should be made here."""
+    found = vector_reasons() + tensor_reasons(name, tensor)
+    if (
+        tensor.dtype == torch.bfloat16
+        and torch.cpu._is_amx_tile_supported()
+        and not found
+        and TILES not in instruction_sets()
+    ):
+        found += (
+            "this CPU multiplies bf16 in tiles (AMX), which PyTorch uses and tvtfast._C does not:"
+            f" {INSTRUCTION_SET_VARIABLE} leaves them out, or the operating system refused them",
+        )
     return found
 
 
@@ -85,6 +118,11 @@ def adjacent(rows: Tensor) -> Tensor:
 
 
 def build_info() -> dict[str, str | int] | None:
-    """Compiler, instruction set and threads of the extension; None where it is not installed."""
-    info: dict[str, str | int] | None = None if missing() else extension().build_info()
-    return info
+    """Compiler, instruction sets and threads of the extension; None where it is not installed.
+
+    ``instruction_set`` is that of plain loops, ``vectors`` that of kernels written in vectors.
+    """
+    if missing():
+        return None
+    info: dict[str, str | int] = extension().build_info()
+    return info | {"vectors": next(iter(instruction_sets()), "none")}

@@ -18,7 +18,7 @@ from .definition import Arguments
 def reasons(call: Arguments) -> tuple[str, ...]:
     """Why the extension cannot, or should not, serve this call."""
     out = call.out
-    found = product_reasons(call.x)
+    found = product_reasons("x", call.x)
     if out.shape[1] > 1 and out.stride(1) != 1:
         found += ("elements of a row of out are not adjacent (allowed: adjacent)",)
     return found

@@ -17,7 +17,7 @@ from .definition import Arguments
 
 def reasons(call: Arguments) -> tuple[str, ...]:
     """Why the extension cannot, or should not, serve this call."""
-    return product_reasons(call.x)
+    return product_reasons("x", call.x)
 
 
 def run(call: Arguments, *, instruction_set: str | None = None) -> None:

@@ -10,15 +10,14 @@ from ..backend.native import (
     INSTRUCTION_SETS,
     extension,
     instruction_sets,
-    tensor_reasons,
-    vector_reasons,
+    product_reasons,
 )
 from .definition import Arguments
 
 
 def reasons(call: Arguments) -> tuple[str, ...]:
-    """Why the extension cannot serve this call."""
-    return vector_reasons() + tensor_reasons("qkv", call.qkv)
+    """Why the extension cannot, or should not, serve this call."""
+    return product_reasons("qkv", call.qkv)
 
 
 def run(call: Arguments, *, instruction_set: str | None = None) -> Tensor:

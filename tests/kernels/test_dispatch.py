@@ -8,6 +8,7 @@ import torch
 from tvtfast import kernels
 from tvtfast.kernels import dispatch
 from tvtfast.kernels.backend import native as _extension
+from tvtfast.kernels.backend.native import INSTRUCTION_SETS, extension, instruction_sets
 from tvtfast.kernels.dispatch import OPERATORS
 
 
@@ -131,7 +132,53 @@ def test_explain(native: str) -> None:
         kernels.explain("softmax")
 
 
+def test_instruction_sets_are_left_out_by_name(
+    native: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = instruction_sets()
+    for place, name in enumerate(every):
+        monkeypatch.setenv("TVTFAST_INSTRUCTION_SET", name)
+        assert instruction_sets() == every[place:]
+        info = kernels.native_build_info()
+        assert info is not None and info["vectors"] == name
+    monkeypatch.setenv("TVTFAST_INSTRUCTION_SET", "sse")
+    with pytest.raises(ValueError, match="'sse' is unknown; known are amx_bf16, avx512_bf16"):
+        instruction_sets()
+
+
+def test_an_instruction_set_that_the_cpu_lacks_is_an_error(
+    native: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def vector_set(fastest: int) -> int:
+        asked.append(fastest)
+        return max(fastest, INSTRUCTION_SETS.index("avx512"))
+
+    monkeypatch.setattr(extension(), "vector_set", vector_set)
+    monkeypatch.setenv("TVTFAST_INSTRUCTION_SET", "amx_bf16")
+    with pytest.raises(ValueError, match="has no amx_bf16 .allowed: avx512, avx2"):
+        kernels.layer_norm(torch.ones(2, 3))
+    monkeypatch.setenv("TVTFAST_INSTRUCTION_SET", "avx2")
+    assert instruction_sets() == ("avx2",)
+    assert asked[-1] == INSTRUCTION_SETS.index("avx2")  # nothing asks for tiles
+
+
+def test_bf16_goes_to_pytorch_where_it_alone_uses_tiles(
+    native: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    x = torch.ones(2, 4, 12)
+    for sets, served in ((INSTRUCTION_SETS, "native"), (INSTRUCTION_SETS[1:], "reference")):
+        monkeypatch.setattr(
+            "tvtfast.kernels.backend.native.instruction_sets", lambda sets=sets: sets
+        )
+        assert kernels.serving("packed_attention", x.bfloat16(), 2, 0.5) == served
+        assert kernels.serving("packed_attention", x, 2, 0.5) == "native"
+        assert kernels.serving("layer_norm", x[0].bfloat16(), 1e-5) == "native"
+
+
 def test_native_build_info(native: str) -> None:
     info = kernels.native_build_info()
     assert info is not None
-    assert set(info) == {"instruction_set", "openmp", "threads", "compiler"}
+    assert set(info) == {"instruction_set", "vectors", "openmp", "threads", "compiler"}
