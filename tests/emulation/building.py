@@ -67,7 +67,7 @@ def build(sanitizer: str = "none", edit: Edit = lambda name, text: text) -> Path
             for name, text in sources.items()
             if name.endswith(".cu")
         }
-        | {"bindings.cpp": _bindings(sources)},
+        | {"bindings.cpp": bindings(sources, "cuda_bindings.cpp")},
         {name: rewrite(text) for name, text in sources.items() if name.endswith((".h", ".cuh"))},
         sanitizer,
     )
@@ -79,15 +79,17 @@ def link(units: dict[str, str], headers: dict[str, str], sanitizer: str) -> Path
     folder.mkdir(parents=True, exist_ok=True)
     shared = {path.name: path.read_text() for path in SOURCES.glob("*.h")}
     shared |= {path.name: path.read_text() for path in (HERE / "include").iterdir()}
-    common = repr((sys.version, _version(), sorted((headers | shared).items()), OPTIONS))
+    common = repr((sys.version, compiler_version(), sorted((headers | shared).items()), OPTIONS))
     with tempfile.TemporaryDirectory(dir=folder) as work:
         for name, text in (headers | units).items():
             Path(work, name).write_text(text)
 
+        call = command(Path(work), HERE / "include", SOURCES)
+
         def compiled(name: str, text: str, source: Path, options: tuple[str, ...]) -> Path:
-            made = folder / f"{name}-{_digest(common, text, *options)}.o"
+            made = folder / f"{name}-{digest(common, text, *options)}.o"
             if not made.is_file():
-                _run([*_command(Path(work)), *options, "-c", str(source)], made)
+                run_compiler([*call, *options, "-c", str(source)], made)
             return made
 
         scheduler = HERE / "scheduler.cpp"
@@ -102,25 +104,25 @@ def link(units: dict[str, str], headers: dict[str, str], sanitizer: str) -> Path
             jobs.append((name, text, Path(work, name), options))
         with ThreadPoolExecutor(JOBS) as pool:
             objects = list(pool.map(lambda job: compiled(*job), jobs))
-    library = folder / f"{_digest(*map(str, objects), sanitizer)}.so"
+    library = folder / f"{digest(*map(str, objects), sanitizer)}.so"
     if not library.is_file():
-        _run(["g++", "-shared", *SANITIZERS[sanitizer], *map(str, objects)], library)
+        run_compiler(["g++", "-shared", *SANITIZERS[sanitizer], *map(str, objects)], library)
     return library
 
 
-def _bindings(sources: dict[str, str]) -> str:
-    """All bindings in one unit, which reads their headers once."""
+def bindings(sources: dict[str, str], module: str) -> str:
+    """All bindings in one unit, which reads their headers once, and the file of the module."""
     names = [name for name in sources if name.endswith("_binding.cpp")]
     parts = [
         f"#define registrar registrar_of_{name.removesuffix('.cpp')}\n{sources[name]}"
         "\n#undef registrar\n"
         for name in names
     ]
-    return "".join(parts) + sources["cuda_bindings.cpp"]
+    return "".join(parts) + sources[module]
 
 
-def _command(work: Path) -> list[str]:
-    folders = (work, HERE / "include", SOURCES)
+def command(*folders: Path) -> list[str]:
+    """The compiler, with headers of these folders, of Python and of pybind11."""
     foreign = (Path(torch.__file__).parent / "include", sysconfig.get_path("include"))
     return [
         "g++",
@@ -130,7 +132,7 @@ def _command(work: Path) -> list[str]:
     ]
 
 
-def _run(command: list[str], made: Path) -> None:
+def run_compiler(command: list[str], made: Path) -> None:
     """Run a compiler; what it makes appears under its name when it is whole."""
     handle, part = tempfile.mkstemp(suffix=made.suffix, dir=made.parent)
     os.close(handle)
@@ -141,9 +143,11 @@ def _run(command: list[str], made: Path) -> None:
     os.replace(part, made)
 
 
-def _version() -> str:
+def compiler_version() -> str:
+    """What g++ says of itself."""
     return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
 
 
-def _digest(*texts: str) -> str:
+def digest(*texts: str) -> str:
+    """A short name for what texts hold."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
