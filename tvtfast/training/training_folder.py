@@ -153,7 +153,8 @@ class TrainingFolder:
         Raises:
             TrainingError: They cannot be written; those of the epoch before are still there.
         """
-        known = {"version": _VERSION, "command": self._identity.command, "settings": self.settings}
+        identity = self._identity
+        known = {"version": _VERSION, "command": identity.command, "settings": identity.settings}
         full = {**known, **state}
         with self.writing(state["epoch"] - 1):
             write_durably(self.path / LAST, lambda path: save_sealed(full, path))
