@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from tvtfast.cli import main
@@ -15,19 +14,6 @@ from tvtfast.pipeline import defaults_for
 from tvtfast.training.recipes import recipe_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def archive(small, tmp_path_factory):
-    """64 and 20 digits as .npz."""
-    path = tmp_path_factory.mktemp("data") / "mine.npz"
-    arrays = {}
-    for split, count in (("train", 64), ("test", 20)):
-        part = small.part(split, count)
-        arrays[f"x_{split}"] = np.stack([np.asarray(part.images[i]) for i in range(count)])
-        arrays[f"y_{split}"] = part.labels.numpy()
-    np.savez(path, **arrays)
-    return path
 
 
 def test_a_run_prints_its_results_and_is_repeated_from_its_configuration(

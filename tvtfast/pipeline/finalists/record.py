@@ -100,6 +100,21 @@ class Record:
             },
         )
 
+    def curves(self) -> dict[str, Any]:
+        """Accuracies at the ends of rungs, as the page of a tournament shows them."""
+        rungs, courses = self.rungs, dict(self.courses)
+        if rungs is None:
+            return {}
+        return {
+            name: {
+                "x": list(rungs.epochs[: len(one.accuracies)]),
+                "y": list(one.accuracies),
+                "x_axis": "epoch",
+                "y_axis": "held-out accuracy, %",
+            }
+            for name, one in courses.items()
+        }
+
     def course(self, finalist: Finalist) -> Course:
         """How far a finalist has come."""
         return self.courses.get(finalist.name, Course())

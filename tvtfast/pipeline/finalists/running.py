@@ -176,6 +176,7 @@ def tournament(
     )
     with folder.claimed() as claimed, at_work(executor) as crew:
         record = Record(folder.path)
+        claimed.board.offer("curves", record.curves)
         trainings = Trainings(training, record, crew, progress)
         played = Contest(candidates, record, trainings, finalists, train_hours, compare)
         played.plan()

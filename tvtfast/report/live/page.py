@@ -103,8 +103,12 @@ def _content(folder: Path, record: Mapping[str, Any], shown: Mapping[str, Any]) 
         "cost": record["cost"],
         "report": f"../{reports[0]}" if reports else None,
         "parts": [
-            {"name": path.parent.parent.name, "page": f"../{path.relative_to(folder).as_posix()}"}
-            for path in sorted(folder.glob(f"*/{FOLDER}/{PAGE}"))
+            {
+                "name": path.parents[1].relative_to(folder).as_posix(),
+                "page": f"../{path.relative_to(folder).as_posix()}",
+            }
+            for depth in ("*", "*/*")
+            for path in sorted(folder.glob(f"{depth}/{LIVE_PAGE}"))
         ],
         **shown,
     }
