@@ -154,7 +154,9 @@ def test_runs(folder, space, capsys):
     for path, trials in zip(made, ("3", "4"), strict=True):
         assert main([*run, "--trials", trials, "--output-dir", str(path)]) == 0
     assert len(printed(["runs", "list", str(folder / "runs")], capsys)["runs"]) == 2
-    assert printed(["runs", "compare", *map(str, made)], capsys)["settings"]["trials"] == ["3", "4"]
+    page = str(folder / "both.html")
+    both = printed(["runs", "compare", *map(str, made), "--html", page], capsys)
+    assert both["settings"]["trials"] == ["3", "4"] and both["page"] == page
     top = printed(["runs", "top", str(made[0]), "--proxy", "weight_norm"], capsys)
     assert len(top["contexts"][0]["best"]) == 3
     target = str(folder / "merged.sqlite")

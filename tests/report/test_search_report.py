@@ -197,6 +197,20 @@ def test_any_size(make_report: MakeReport, tmp_path: Path, n: int, proxies: int)
     assert page.count('class="n rank"') == min(n, 10)
 
 
+def test_a_search_by_counts_alone(make_report: MakeReport, tmp_path: Path) -> None:
+    """Without proxies there is no distribution to draw."""
+    report = make_report(n=5)
+    frame = report.frame[["arch", "params", "flops", "macs"]]
+    changed = dataclasses.replace(
+        report,
+        frame=frame,
+        status=report.status[[]],
+        score=frame["params"].astype(float),
+        higher_is_better={},
+    )
+    assert "Distribution of every proxy" not in written(changed, tmp_path)
+
+
 def test_constant_columns(make_report: MakeReport, tmp_path: Path) -> None:
     report = make_report(n=5)
     report.frame["proxy_1"] = 1e20

@@ -43,9 +43,12 @@ class Picture:
 
 
 def picture(figure: Figure) -> Picture:
-    """Render ``figure`` once, for its own file and for the page, where it can be zoomed into."""
+    """Render ``figure`` once, for its own file and for the page, where it can be zoomed into.
+
+    A figure without panels has nothing to zoom into.
+    """
     drawn = photo(figure)
-    return replace(drawn, chart=chart(figure))
+    return replace(drawn, chart=chart(figure) if figure.axes else None)
 
 
 def photo(figure: Figure) -> Picture:

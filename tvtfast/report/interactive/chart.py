@@ -28,8 +28,8 @@ def chart(figure: Figure) -> dict[str, Any]:
     """What a page gives to Plotly, ready for JSON.
 
     Args:
-        figure: Drawn before, so that its layout is settled. Panels are made of lines, points, bars,
-            areas, spans and text.
+        figure: Drawn before, so that its layout is settled. It has panels, which are made of lines,
+            points, bars, areas, spans and text.
 
     Returns:
         ``data`` and ``layout`` as `Plotly's reference <https://plotly.com/javascript/reference/>`_
