@@ -34,6 +34,7 @@ USES = {
     "safetensors": "weights and batches on disk",
     "matplotlib": "figures of reports",
     "jinja2": "pages of reports",
+    "plotly": "its script, by which figures of pages zoom",
     "jsonargparse": "the command line",
     "tqdm": "progress",
     "psutil": "memory, processes",

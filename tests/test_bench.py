@@ -78,6 +78,11 @@ def test_cuda_timer(timing: ModuleType, cold: bool) -> None:
     assert 0 < device.slept <= 2 * times.host * timing.CudaTimer.CYCLES_PER_SECOND
 
 
+def test_the_use_of_every_dependency_is_named() -> None:
+    dependencies = importlib.import_module("bench.dependencies")
+    assert set(dependencies.named()) == dependencies.USES.keys()
+
+
 def test_medians(timing: ModuleType) -> None:
     cpu = timing.median([timing.Times(3.0, 3.0), timing.Times(1.0, 1.0), timing.Times(2.0, 2.0)])
     assert cpu == timing.Times(2.0, 2.0) and cpu.work == 2.0
