@@ -29,8 +29,9 @@ def registered():
 @pytest.fixture
 def clock(monkeypatch):
     """Seconds and GPU allocations, which a test moves."""
-    state = {"seconds": 100.0, "allocations": 0, "processes": 1}
+    state = {"seconds": 100.0, "processor": 7.0, "allocations": 0, "processes": 1}
     monkeypatch.setattr(cost.time, "perf_counter", lambda: state["seconds"])
+    monkeypatch.setattr(cost.time, "process_time", lambda: state["processor"])
     monkeypatch.setattr(cost, "_gpu_allocations", lambda: state["allocations"])
     monkeypatch.setattr(cost, "_processes", lambda: state["processes"])
     monkeypatch.setattr(cost, "device_peak", lambda: 10**9)
@@ -41,14 +42,18 @@ def test_starts_add_up_by_core_and_gpu(clock):
     threads = torch.get_num_threads()
     meter = Meter()
     clock["seconds"] += 1800
+    clock["processor"] += 3000
     first = meter.read()
+    assert first.processor_seconds == 3000
     assert first.wall_seconds == 1800 and first.core_hours == 0.5 * threads
     assert (first.gpu_hours, first.gpu_memory, first.starts) == (0.0, None, 1)
     assert first.host_memory >= 0.9 * psutil.Process().memory_info().rss
     second = Meter(Cost.of(json.loads(json.dumps(first.to_dict()))))
     clock["seconds"] += 3600
+    clock["processor"] += 500
     clock["allocations"], clock["processes"] = 1, 4
     both = second.read()
+    assert both.processor_seconds == 3500
     assert both.wall_seconds == 5400 and both.core_hours == first.core_hours
     assert (both.gpu_hours, both.gpu_memory, both.starts) == (4.0, 10**9, 2)
     assert second.read() == both, "reading spends nothing"

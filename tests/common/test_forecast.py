@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from tvtfast.common.cost import Cost
 from tvtfast.common.forecast import FORECAST, Forecast, Part, outcome, read_forecast
 from tvtfast.common.foreign import BadFileError
 from tvtfast.common.identity import Identity
@@ -16,7 +17,11 @@ SAID = Forecast(
     command="search",
     unit="candidates",
     count=100,
-    parts=(Part("set-up", 5.0), Part("scoring", 1.0, 2.0, shared=True), Part("table", 0.0, 0.1)),
+    parts=(
+        Part("set-up", 5.0),
+        Part("scoring", 1.0, 2.0, shared=True, cores=2.0),
+        Part("table", 0.0, 0.1),
+    ),
     low=0.8,
     high=1.25,
     memory=10**9,
@@ -51,10 +56,31 @@ def test_a_file_keeps_it(tmp_path):
 
 def test_the_error_is_told_for_the_run_that_was_planned(tmp_path):
     SAID.write(tmp_path)
-    found = outcome(tmp_path, "search", 100, 180.0)
+    took = Cost(wall_seconds=180.0, processor_seconds=288.0)
+    found = outcome(tmp_path, "search", 100, took)
     assert found is not None and found["error"] == pytest.approx(0.2) and found["took"] == 180.0
-    assert outcome(tmp_path, "search", 101, 180.0) is None, "another size"
-    assert outcome(tmp_path, "distill", 100, 180.0) is None, "another command"
+    assert found["processor_seconds"] == pytest.approx(5 + 2 * 201 + 10)
+    assert found["processor_error"] == pytest.approx(417 / 288 - 1)
+    assert outcome(tmp_path, "search", 101, took) is None, "another size"
+    assert outcome(tmp_path, "distill", 100, took) is None, "another command"
+
+
+def test_the_number_of_candidates_of_a_growth_may_be_another(tmp_path):
+    replace(SAID, command="grow", exact=False).write(tmp_path)
+    found = outcome(tmp_path, "grow", 80, Cost(wall_seconds=216.0))
+    assert found is not None and found["error"] == pytest.approx(0.0)
+    assert found["processor_error"] is None, "of a version that did not measure it"
+
+
+def test_a_run_on_this_machine_says_nothing_of_another_device(tmp_path):
+    replace(SAID, assumed={"utilisation": "40 %"}).write(tmp_path)
+    assert outcome(tmp_path, "search", 100, Cost(wall_seconds=1.0)) is None
+
+
+def test_workers_share_what_is_divided():
+    run = replace(SAID, parts=(Part("search", 3.0, divided=40.0), Part("student", 1.0, 2.0)))
+    assert run.seconds() == pytest.approx(244.0) and run.seconds(4) == pytest.approx(214.0)
+    assert run.fitting(1.0, 4) == (3600 - 14) // 2
 
 
 @pytest.mark.parametrize(("candidates", "said"), [(100, True), (99, False)])

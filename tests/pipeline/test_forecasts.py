@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tvtfast.cli import main
 from tvtfast.data import Splits, VisionDataset
-from tvtfast.pipeline.forecasts import forecast_search, forecast_training, searches
+from tvtfast.distill import STUDENT_RECIPE, ProgressiveTokens
+from tvtfast.pipeline.forecasts import (
+    Asked,
+    forecast_growth,
+    forecast_run,
+    forecast_search,
+    forecast_training,
+    growth,
+    least_trials,
+    short,
+)
 
+TOPOLOGY = "8,2,3|4,1,2|4,1,4|4,1,6|32"
+FIVE = replace(STUDENT_RECIPE, epochs=5, batch_size=20)
 PIXELS = ["--img-size", "16", "--patch-size", "8"]
-
-
-@dataclass
-class Result:
-    timings: dict
 
 
 def images(count, split):
@@ -25,29 +33,39 @@ def images(count, split):
     return VisionDataset(pixels, np.arange(count) % 2, ("a", "b"), name="mine", split=split)
 
 
-def record(folder, seconds):
-    folder.mkdir(parents=True)
-    cost = {"wall_seconds": seconds, "host_memory": 123}
-    (folder / "run.json").write_text(json.dumps({"settings": {}, "cost": cost}))
+def record(folder, wall, processor=0.0, **known):
+    folder.mkdir(parents=True, exist_ok=True)
+    cost = {"wall_seconds": wall, "processor_seconds": processor, "host_memory": 123}
+    cost |= {"threads": 2}
+    (folder / "run.json").write_text(json.dumps({"settings": {}, "cost": cost, **known}))
 
 
-def test_a_search_is_a_line_through_two_small_ones(monkeypatch):
+def log(folder, *rows):
+    with open(folder / "log.csv", "w", newline="") as text:
+        table = csv.DictWriter(text, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+
+
+def test_a_search_is_a_line_through_two_small_ones():
     asked = []
 
     def search(trials, folder):
         asked.append(trials)
         imports = 4.0 if len(asked) == 1 else 0.0
-        record(folder, 0.0)
+        seconds = {"set-up": 3.0 + imports, "scoring": 1.0 + 0.5 * trials, "report": 2.0}
+        processor = sum(seconds.values()) + 0.25 * trials
+        record(folder, sum(seconds.values()), processor, seconds=seconds)
+        sizes.append((folder / "run.json").stat().st_size)
         (folder / "scores").write_bytes(bytes(1000 + 10 * trials))
-        return Result({"set-up": 3.0 + imports, "scoring": 1.0 + 0.5 * trials, "report": 2.0})
 
-    monkeypatch.setattr(searches.time, "perf_counter", lambda: 0.0)
-    found = forecast_search(search, 1000, seconds=10.0, raced=False)
+    sizes = []
+    found = forecast_search(search, 1000, seconds=10.0)
     assert asked == [8, 24], "ten seconds more at those of a candidate"
     assert found.seconds() == pytest.approx(7.0 + 1.0 + 500.0 + 2.0)
     assert found.seconds(10) == pytest.approx(7.0 + 1.0 + 50.0 + 2.0)
-    small = len(json.dumps({"settings": {}, "cost": {"wall_seconds": 0.0, "host_memory": 123}}))
-    assert found.disk == small + 1000 + 10 * 1000 and found.memory == 123
+    of_record = (sizes[1] - sizes[0]) / 16 * (1000 - 24) + sizes[1]
+    assert found.disk == round(of_record) + 1000 + 10 * 1000 and found.memory == 123
     low, high = found.interval()
     assert low < found.seconds() < high
 
@@ -62,9 +80,9 @@ def test_a_training_is_counted_by_images():
         seen.append(sizes)
         epoch = 0.1 * sizes[0] + 0.02 * sizes[1]
         record(folder, 7.0 + epoch + 0.02 * sizes[2])
-        (folder / "log.csv").write_text(f"epoch,seconds,images_per_second\n1,{epoch},10.0\n")
+        log(folder, {"epoch": 1, "seconds": epoch, "images_per_second": 10.0})
 
-    found = forecast_training("distill", train, splits, epochs=5, batch_size=20, seconds=20.0)
+    found = forecast_training("distill", train, splits, recipe=FIVE, seconds=20.0)
     assert seen == [(40, 4, 8), (80, 8, 16), (160, 16, 32)]
     assert found.seconds() == pytest.approx(7.0 + 5 * (100.0 + 2.0) + 4.0, rel=1e-6)
     assert found.seconds(2) == pytest.approx(7.0 + 5 * 51.0 + 4.0, rel=1e-6)
@@ -78,10 +96,108 @@ def test_all_images_are_the_most_that_is_trained_on():
         seen.append(len(some.train))
         assert some.held_out is None
         record(folder, 1.0)
-        (folder / "log.csv").write_text("epoch,seconds,images_per_second\n1,0.1,500\n")
+        log(folder, {"epoch": 1, "seconds": 0.1, "images_per_second": 500})
 
-    forecast_training("distill", train, splits, epochs=1, batch_size=16, seconds=60.0)
+    recipe = replace(FIVE, epochs=1, batch_size=16)
+    forecast_training("distill", train, splits, recipe=recipe, seconds=60.0)
     assert seen == [32, 50]
+
+
+def test_tokens_of_every_epoch_are_counted_on():
+    """Coarse tokens take a fifth: 3 of 10 epochs."""
+    tokens = ProgressiveTokens(((0.0, 2), (0.3, 1)))
+    recipe = replace(FIVE, epochs=10, batch_size=10, tokens=tokens)
+    assert short(recipe).epochs == 2 and short(FIVE).epochs == 1
+    splits = Splits(images(100, "train"), None, images(1, "test"), 0.0)
+
+    def train(some, folder):
+        coarse, fine = (len(some.train) * each for each in (0.02, 0.1))
+        record(folder, coarse + fine)
+        names = ("epoch", "seconds", "images_per_second", "dilation")
+        rows = [(1, coarse, 50.0, 2), (2, fine, 10.0, 1)]
+        log(folder, *(dict(zip(names, row, strict=True)) for row in rows))
+
+    found = forecast_training("distill", train, splits, recipe=recipe, seconds=1e-3)
+    assert found.parts[1].each * 10 == pytest.approx(3 * 2.0 + 7 * 10.0)
+
+
+def test_features_that_a_teacher_keeps_are_part_of_set_up():
+    """2 s of set-up, 3 s of imports that the first training meets, 0.05 s for an image's
+    features."""
+    splits = Splits(images(1000, "train"), None, images(1, "test"), 0.0)
+    seen = []
+
+    def train(some, folder):
+        count = len(some.train)
+        imports = 0.0 if seen else 3.0
+        seen.append(count)
+        record(folder, 2.0 + imports + 0.05 * count + 0.1 * count)
+        log(folder, {"epoch": 1, "seconds": 0.1 * count, "images_per_second": 10.0})
+
+    arguments = {"recipe": FIVE, "seconds": 1e-3}
+    found = forecast_training("distill", train, splits, offline=True, **arguments)
+    assert seen == [40, 80, 160], "two that met no imports make a line"
+    assert found.parts[0].fixed == pytest.approx(2 + 3 + 50, abs=0.1)
+
+
+def test_growth_is_counted_between_the_steps_that_were_scored():
+    """A candidate of step n takes n + 1 seconds; 4 s of set-up and files."""
+    clock = {"seconds": 0.0}
+    growths = [[[(step, one) for one in range(16)] for step in range(steps)] for steps in (9, 3, 5)]
+
+    def grow(folder):
+        record(folder, 4.0 + 16.0, 20.0)
+
+    def score(archs):
+        clock["seconds"] += sum(1.0 + step for step, _ in archs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("perf_counter", "process_time"):
+            patched.setattr(growth.time, name, lambda: clock["seconds"])
+        found = forecast_growth(grow, score, growths, seconds=0.0)
+    assert found.count == 5 * 16 and not found.exact
+    assert found.seconds() == pytest.approx(4.0 + 16 * (1 + 2 + 3 + 4 + 5))
+    low, high = found.interval()
+    assert low < found.seconds() * 3 / 5 and found.seconds() * 9 / 5 < high
+
+
+def test_a_small_search_is_as_large_as_its_populations():
+    assert least_trials(raced=False, population=0) == 8
+    assert least_trials(raced=True, population=0) >= 40, "no race is held among fewer"
+    assert least_trials(raced=False, population=50) == 100
+
+
+def test_a_run_is_the_sum_of_its_stages():
+    """A student of 0.1 s an image, a teacher of 0.02 s, scoring of 0.5 s a candidate, growth of
+    11 s, 2 s of set-up in every training and 3 s for the rest."""
+    splits = Splits(images(1000, "train"), None, images(1, "test"), 0.0)
+    recipes = {"teacher": replace(FIVE, epochs=7), "student": FIVE}
+    seen = []
+
+    def run(some, trials, folder):
+        grown = (folder / "growth").is_dir()
+        seen.append((len(some.train), trials, grown))
+        total = 3.0
+        for stage, each in (("teacher", 0.02), ("student", 0.1)):
+            seconds = each * len(some.train)
+            total += 2.0 + seconds
+            record(folder / stage, 2.0 + seconds)
+            log(folder / stage, {"epoch": 1, "seconds": seconds, "images_per_second": 1 / each})
+        scoring = {"set-up": 1.0, "scoring": 0.5 * trials}
+        record(folder / "search", sum(scoring.values()), seconds=scoring)
+        if not grown:
+            record(folder / "growth", 11.0)
+        total += sum(scoring.values()) + (0.0 if grown else 11.0)
+        record(folder, total)
+
+    asked = Asked(splits, 100, 8, recipes, by_held_out=False)
+    found = forecast_run(run, asked, seconds=20.0)
+    assert seen[0] == (40, 8, False) and seen[1][2], "growth is run once"
+    taken = {part.name: part.seconds(5) for part in found.parts}
+    expected = {"teacher": 2 + 140, "student": 2 + 500, "search": 51, "growth": 11, "the rest": 3}
+    assert taken == pytest.approx(expected, abs=0.1)
+    assert found.seconds(10) == pytest.approx(found.seconds() - 0.9 * 61, abs=0.1)
+    assert found.fitting(1.0) == (3600 - 144 - 51 - 11 - 3) // 100
 
 
 def test_the_command_line_plans_and_the_run_is_compared(tmp_path, capsys):
@@ -101,11 +217,15 @@ def test_the_command_line_plans_and_the_run_is_compared(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "say what to plan: search, distill, supernet"),
+        ([], "say what to plan: search, distill, supernet, grow, run"),
         (["serch"], "did you mean search?"),
         (["search", "--trails", "3"], "did you mean --trials"),
         (["search", "--seconds", "0"], "--seconds is 0"),
         (["distill", "--data-set", "digits"], "name the architecture"),
+        (["grow"], "name the topology"),
+        (["grow", "--arch", TOPOLOGY, "--target-params", "2e6", "--train", "true"], "plan distill"),
+        (["run", "--finalists", "4"], "plan the run without it"),
+        (["run", "--system", "as-vit", "--teacher-epochs", "3"], "has no use for it"),
     ],
 )
 def test_what_cannot_be_planned_is_said(arguments, said, capsys):

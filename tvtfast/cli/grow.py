@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from tvtfast.cli.costs import cost_data, cost_in, cost_line
+from tvtfast.cli.costs import cost_data, cost_in, cost_line, forecast_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import add_scoring_options, scoring_arguments
 from tvtfast.cli.output import Report
@@ -20,6 +20,7 @@ from tvtfast.cli.training import (
     progressive_tokens,
 )
 from tvtfast.common.foreign import BadFileError
+from tvtfast.common.run_folder import CommandFolder
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Distillation, Recipe, TrainedStudent
 from tvtfast.growing import Family, Grown, GrowthRules, Pick, grow
@@ -140,26 +141,10 @@ def _add_training_options(parser: Parser) -> None:
 
 def run(cfg: Namespace, parser: Parser) -> Report:
     """Grow, and print the family and where it lies."""
-    if not cfg.arch:
-        raise UsageError("name the topology: --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' or a best.json")
-    topology = _topology(cfg.arch)
-    rules = GrowthRules(
-        **{field.name: getattr(cfg, field.name) for field in fields(GrowthRules)},
-    )
-    rules.start(get_space(cfg.space).decode(topology))
-    rules.check_targets(cfg.target_params)
+    check_named(cfg)
     how, recipe = _training(cfg)
-    arguments = scoring_arguments(cfg, progress=not cfg.quiet)
-    default = Path("runs") / f"{cfg.space}-family-seed{cfg.seed}"
-    folder = command_folder(cfg, default, parser)
-    family = grow(
-        topology,
-        space=cfg.space,
-        rules=rules,
-        target_params=cfg.target_params,
-        output_dir=folder,
-        **arguments,
-    )
+    folder = command_folder(cfg, default_folder(cfg), parser)
+    family = grow(**asked(cfg, folder))
     trained: dict[float, TrainedStudent] = {}
     if cfg.train:
         trained = train_family(
@@ -191,6 +176,35 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     return Report(_summary(family, trained, folder.chosen), data)
 
 
+def check_named(cfg: Namespace) -> None:
+    """Refuse to grow nothing."""
+    if not cfg.arch:
+        raise UsageError("name the topology: --arch '8,2,3|4,1,2|4,1,4|4,1,6|32' or a best.json")
+
+
+def asked(cfg: Namespace, folder: CommandFolder) -> dict[str, Any]:
+    """Arguments of `tvtfast.grow` from the flags."""
+    topology = _topology(cfg.arch)
+    rules = GrowthRules(
+        **{field.name: getattr(cfg, field.name) for field in fields(GrowthRules)},
+    )
+    rules.start(get_space(cfg.space).decode(topology))
+    rules.check_targets(cfg.target_params)
+    return {
+        "topology": topology,
+        "space": cfg.space,
+        "rules": rules,
+        "target_params": cfg.target_params,
+        "output_dir": folder,
+        **scoring_arguments(cfg, progress=not cfg.quiet),
+    }
+
+
+def default_folder(cfg: Namespace) -> Path:
+    """Where the family goes unless it is said."""
+    return Path("runs") / f"{cfg.space}-family-seed{cfg.seed}"
+
+
 def _topology(given: str) -> Any:
     try:
         return read_architecture(given).arch
@@ -219,6 +233,7 @@ def _summary(family: Family, trained: dict[float, TrainedStudent], folder: Path)
         [
             *lines,
             *cost_line(cost_in(folder), _candidates(family)),
+            *forecast_line(folder),
             "",
             f"models        {folder / 'models'}",
             f"table         {folder / 'family.csv'}",

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import importlib
 from argparse import Namespace
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tvtfast.cli.output import Report, wrapped
 from tvtfast.cli.parsing import Parser, UsageError
+from tvtfast.cli.planned import PLANNED
 from tvtfast.common import checks
 from tvtfast.common.forecast import Forecast
 from tvtfast.common.names import unknown
-from tvtfast.common.run_folder import CommandFolder
-
-if TYPE_CHECKING:
-    from tvtfast.data import Splits
-
-PLANNED = ("search", "distill", "supernet")
 
 _EXAMPLES = (
     "tvtfast plan search --space pit --trials 5000",
     "tvtfast plan distill --arch best.json --data-set photos/ --budget-hours 2",
 )
 _COMMAND = "command"
-_PRIVATE = {"tensorboard": False, "wandb": None, "progress": False}
-"""Nothing tells others of the small runs."""
 
 
 class _Planner(Parser):
@@ -39,7 +31,7 @@ class _Planner(Parser):
         if cfg.planned not in PLANNED:
             if not cfg.planned:
                 raise UsageError(f"say what to plan: {', '.join(PLANNED)}; {_EXAMPLES[0]}")
-            raise UsageError(unknown("command", cfg.planned, PLANNED))
+            raise UsageError(unknown("command", cfg.planned, tuple(PLANNED)))
         module = importlib.import_module(f"tvtfast.cli.{cfg.planned}")
         command = module.parser()
         command.prog = f"tvtfast {cfg.planned}"
@@ -100,7 +92,7 @@ def parser() -> Parser:
         default=[1],
         help="numbers of workers, such as this machine, that share the candidates or images",
     )
-    parser.choices["planned"] = PLANNED
+    parser.choices["planned"] = tuple(PLANNED)
     return parser
 
 
@@ -112,7 +104,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     for workers in cfg.for_workers:
         checks.whole("for_workers", workers, least=1)
     given = getattr(cfg, _COMMAND)
-    forecast, folder = _FORECASTS[cfg.planned](given, cfg.seconds)
+    forecast, folder = PLANNED[cfg.planned](given, cfg.seconds)
     forecast.write(folder)
     data = {
         "command": forecast.command,
@@ -142,7 +134,8 @@ def _of(forecast: Forecast, workers: int, hours: float | None) -> dict[str, Any]
 def _text(forecast: Forecast, workers: Sequence[int], hours: float | None, folder: Path) -> str:
     from tvtfast.report import count_text, duration_text
 
-    lines = [f"{forecast.command} of {forecast.count:,} {forecast.unit}:"]
+    about = "" if forecast.exact else "about "
+    lines = [f"{forecast.command} of {about}{forecast.count:,} {forecast.unit}:"]
     for number in workers:
         low, high = map(duration_text, forecast.interval(number))
         name = "" if workers == [1] else f"{number} worker{'s' * (number > 1)}: "
@@ -159,73 +152,3 @@ def _text(forecast: Forecast, workers: Sequence[int], hours: float | None, folde
         lines.append(f"  disk {count_text(forecast.disk)}B in the run folder")
     lines.append(wrapped(f"  {forecast.basis}; kept in {folder}", indent="  "))
     return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
-
-
-def _search(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
-    from tvtfast.cli import search
-    from tvtfast.pipeline.forecasts import forecast_search
-    from tvtfast.searching import search as run_search
-
-    search.fill_in(cfg)
-    folder = Path(cfg.output_dir or search.default_folder(cfg))
-    arguments = search.asked(cfg, CommandFolder(folder, named=True))
-    if arguments["trials"] is None:
-        raise UsageError(
-            "--trials: the forecast needs a number of candidates, and this strategy takes none"
-        )
-
-    def small(trials: int, path: Path) -> Any:
-        return run_search(**arguments | _PRIVATE | {"trials": trials, "run_dir": path})
-
-    raced = arguments["racing"] is not False and arguments["strategy"] == "random"
-    trials = arguments["trials"]
-    return forecast_search(small, trials, seconds=seconds, raced=raced), folder
-
-
-def _training(name: str, call: Callable[..., Any], cfg: Namespace, seconds: float) -> Any:
-    from tvtfast.data import load_splits
-    from tvtfast.pipeline.forecasts import forecast_training
-
-    module = importlib.import_module(f"tvtfast.cli.{name}")
-    folder = Path(cfg.output_dir or module.default_folder(cfg))
-    arguments = module.asked(cfg, CommandFolder(folder, named=True))
-    recipe = arguments["recipe"]
-    splits = load_splits(cfg.data_set, cfg.data_path, search_split=cfg.search_split)
-
-    def small(some: Splits, path: Path) -> Any:
-        changes = {
-            "dataset": some.train,
-            "data_path": None,
-            "held_out": some.held_out,
-            "test": some.test,
-            "output_dir": path,
-            "recipe": replace(recipe, epochs=1, warmup_epochs=0),
-        }
-        return call(**arguments | _PRIVATE | changes)
-
-    forecast = forecast_training(
-        name,
-        small,
-        splits,
-        epochs=recipe.epochs,
-        batch_size=recipe.batch_size,
-        seconds=seconds,
-    )
-    return forecast, folder
-
-
-def _distill(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
-    from tvtfast.distill import distill
-
-    if not cfg.arch:
-        raise UsageError("name the architecture: --arch runs/x/best.json")
-    return _training("distill", distill, cfg, seconds)
-
-
-def _supernet(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
-    from tvtfast.supernet import train_superformer
-
-    return _training("supernet", train_superformer, cfg, seconds)
-
-
-_FORECASTS = {"search": _search, "distill": _distill, "supernet": _supernet}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tvtfast import spaces
-from tvtfast.cli.costs import cost_data, cost_in, cost_line
+from tvtfast.cli.costs import cost_data, cost_in, cost_line, forecast_line
 from tvtfast.cli.folders import command_folder
 from tvtfast.cli.options import add_workers_option
 from tvtfast.cli.output import Report, places, wrapped
@@ -16,6 +16,7 @@ from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.tables import counted
 from tvtfast.cli.teachers import add_teacher_options, given_teacher
 from tvtfast.cli.training import NONE, add_data_options, add_guidance_options, distillation
+from tvtfast.common.run_folder import CommandFolder
 from tvtfast.data.placed import AUGMENTATIONS
 from tvtfast.distill import Recipe, TrainedStudent
 from tvtfast.pipeline import SYSTEMS, RunResult, TournamentResult, defaults_for
@@ -171,40 +172,47 @@ def parser() -> Parser:
 
 def run(cfg: Namespace, parser: Parser) -> Report:
     """Run all stages, and print how the student does and where everything lies."""
-    _check_flags(cfg, parser)
-    known = defaults_for(cfg.data_set, cfg.system)
-    how = distillation(cfg) if _HOW in system_of(cfg.system).takes else None
-    options = {n: getattr(cfg, n) for n in ("img_size", "patch_size") if getattr(cfg, n)}
-    result = run_pipeline(
-        cfg.data_set,
-        output_dir=command_folder(cfg, _default_folder(cfg, known.budget), parser),
-        system=cfg.system,
-        budget=None if cfg.budget is None else cfg.budget * _MILLION,
-        space=cfg.space,
-        strategy=cfg.strategy,
-        trials=cfg.trials,
-        teacher=given_teacher(cfg),
-        teacher_arch=cfg.teacher_arch,
-        teacher_recipe=_changed(known.teacher_recipe, {"epochs": cfg.teacher_epochs}),
-        how=how,
-        superformer_recipe=_changed(known.superformer_recipe, {"epochs": cfg.superformer_epochs}),
-        recipe=_student_recipe(cfg, known.recipe),
-        finalists=cfg.finalists,
-        train_hours=cfg.train_hours,
-        compare=cfg.compare,
-        data_path=cfg.data_path,
-        search_split=cfg.search_split,
-        seed=cfg.seed,
-        device=cfg.device,
-        workers=cfg.loading_workers,
-        executor=cfg.workers,
-        progress=not cfg.quiet,
-        **options,
-    )
+    check_flags(cfg, parser)
+    result = run_pipeline(**asked(cfg, command_folder(cfg, default_folder(cfg), parser)))
     return Report(_summary(result), _data(result))
 
 
-def _check_flags(cfg: Namespace, parser: Parser) -> None:
+def asked(cfg: Namespace, folder: CommandFolder) -> dict[str, Any]:
+    """Arguments of `tvtfast.run` from the flags."""
+    known = defaults_for(cfg.data_set, cfg.system)
+    how = distillation(cfg) if _HOW in system_of(cfg.system).takes else None
+    options = {n: getattr(cfg, n) for n in ("img_size", "patch_size") if getattr(cfg, n)}
+    return {
+        "dataset": cfg.data_set,
+        "output_dir": folder,
+        "system": cfg.system,
+        "budget": None if cfg.budget is None else cfg.budget * _MILLION,
+        "space": cfg.space,
+        "strategy": cfg.strategy,
+        "trials": cfg.trials,
+        "teacher": given_teacher(cfg),
+        "teacher_arch": cfg.teacher_arch,
+        "teacher_recipe": _changed(known.teacher_recipe, {"epochs": cfg.teacher_epochs}),
+        "how": how,
+        "superformer_recipe": _changed(
+            known.superformer_recipe, {"epochs": cfg.superformer_epochs}
+        ),
+        "recipe": _student_recipe(cfg, known.recipe),
+        "finalists": cfg.finalists,
+        "train_hours": cfg.train_hours,
+        "compare": cfg.compare,
+        "data_path": cfg.data_path,
+        "search_split": cfg.search_split,
+        "seed": cfg.seed,
+        "device": cfg.device,
+        "workers": cfg.loading_workers,
+        "executor": cfg.workers,
+        "progress": not cfg.quiet,
+        **options,
+    }
+
+
+def check_flags(cfg: Namespace, parser: Parser) -> None:
     """Refuse flags that the system has no use for; ``--guidance none`` says what holds anyway."""
     system = system_of(cfg.system)
     for flag, argument in _OF_SYSTEM.items():
@@ -232,9 +240,10 @@ def _changed(recipe: Recipe, given: dict[str, Any]) -> Recipe | None:
     return replace(recipe, **changes) if changes else None
 
 
-def _default_folder(cfg: Namespace, budget: float) -> str:
+def default_folder(cfg: Namespace) -> str:
     """Named after the data set, the system where it is not the default, size and seed. Where only a
     space is given, which decides the size, it is named after that."""
+    budget = defaults_for(cfg.data_set, cfg.system).budget
     size = f"{budget / _MILLION if cfg.budget is None else cfg.budget:g}M"
     if cfg.budget is None and cfg.space is not None:
         size = cfg.space
@@ -264,6 +273,7 @@ def _summary(result: RunResult) -> str:
             counted(result.best),
             *(f"{name:<{width}}{value:.2f} %" for name, value in accuracies.items()),
             *cost_line(cost_in(result.folder)),
+            *forecast_line(result.folder),
             *([wrapped(result.warning)] if result.warning else []),
             "",
             places(

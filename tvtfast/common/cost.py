@@ -28,6 +28,8 @@ class Cost:
         threads: Threads of PyTorch in the last start.
         processes: Processes of the last start.
         starts: How often the run was started or continued.
+        processor_seconds: Processor time of the first process, all its threads; other work on the
+            machine makes it no longer.
     """
 
     wall_seconds: float = 0.0
@@ -38,6 +40,7 @@ class Cost:
     threads: int = 1
     processes: int = 1
     starts: int = 0
+    processor_seconds: float = 0.0
 
     @classmethod
     def of(cls, recorded: Mapping[str, Any] | None) -> Cost:
@@ -61,15 +64,20 @@ class Meter:
 
     Attributes:
         started: When this start began, of ``time.perf_counter``.
+        processor: The same of ``time.process_time``.
     """
 
     def __init__(self, before: Cost | None = None) -> None:
         import torch
 
-        self.started = time.perf_counter()
+        self.started, self.processor = time.perf_counter(), time.process_time()
         self._before = Cost() if before is None else before
         self._threads = torch.get_num_threads()  # another thread may be told another number
         self._allocations = _gpu_allocations()
+
+    def begin_with(self, other: Meter) -> None:
+        """Count from where another meter counts, which was made before."""
+        self.started, self.processor = other.started, other.processor
 
     def read(self) -> Cost:
         """What the run has cost up to now."""
@@ -85,6 +93,7 @@ class Meter:
             threads=self._threads,
             processes=processes,
             starts=before.starts + 1,
+            processor_seconds=before.processor_seconds + time.process_time() - self.processor,
         )
 
 

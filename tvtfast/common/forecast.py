@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tvtfast.common.cost import Cost
 from tvtfast.common.files import write_json
 from tvtfast.common.foreign import reading
 
@@ -19,23 +20,28 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a run: seconds are ``fixed + each * count``.
+    """One part of a run: seconds are ``fixed + divided + each * count``.
 
     Args:
         name: What is done.
         fixed: Seconds that do not depend on the size of the run.
         each: Seconds per candidate or epoch.
         shared: Whether workers share what ``each`` counts.
+        divided: Seconds that do not depend on the size of the run, and that workers share.
+        cores: Processor seconds per second.
     """
 
     name: str
     fixed: float = 0.0
     each: float = 0.0
     shared: bool = False
+    divided: float = 0.0
+    cores: float = 1.0
 
     def seconds(self, count: int, workers: int = 1) -> float:
         """Seconds of so many candidates or epochs."""
-        return self.fixed + self.each * count / (workers if self.shared else 1)
+        each = self.each * count / (workers if self.shared else 1)
+        return self.fixed + self.divided / workers + each
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,9 @@ class Forecast:
         memory: Bytes that the process will have resident; ``None`` where that is not known.
         disk: Bytes that the run folder will take; ``None`` likewise.
         basis: What it rests on, in a sentence.
+        exact: Whether ``count`` is known before the run; growth decides by its scores how many
+            candidates it has.
+        assumed: What was not measured, by name; empty where everything was.
     """
 
     command: str
@@ -63,10 +72,16 @@ class Forecast:
     memory: int | None
     disk: int | None
     basis: str
+    exact: bool = True
+    assumed: Mapping[str, str] = field(default_factory=dict)
 
     def seconds(self, workers: int = 1) -> float:
         """Wall time."""
         return sum(part.seconds(self.count, workers) for part in self.parts)
+
+    def processor(self) -> float:
+        """Processor seconds of one process."""
+        return sum(part.cores * part.seconds(self.count) for part in self.parts)
 
     def interval(self, workers: int = 1) -> tuple[float, float]:
         """The least and the most that it may take."""
@@ -80,8 +95,8 @@ class Forecast:
 
     def fitting(self, hours: float, workers: int = 1) -> int:
         """How many candidates or epochs fit into a time; 0 where not even what is fixed does."""
-        fixed = sum(part.fixed for part in self.parts)
-        each = sum(part.seconds(1, workers) - part.fixed for part in self.parts)
+        fixed = sum(part.seconds(0, workers) for part in self.parts)
+        each = sum(part.seconds(1, workers) for part in self.parts) - fixed
         left = hours * _HOUR - fixed
         return max(0, math.floor(left / each)) if each > 0 else 0
 
@@ -110,19 +125,22 @@ def read_forecast(folder: Path) -> Forecast | None:
         return replace(plain, parts=tuple(Part(**part) for part in found["parts"]))
 
 
-def outcome(folder: Path, command: str, count: int, seconds: float) -> Mapping[str, Any] | None:
+def outcome(folder: Path, command: str, count: int, cost: Cost) -> Mapping[str, Any] | None:
     """What a forecast said and what came of it, as plain values; ``None`` where nothing was said of
-    this run: of another command, or another size.
+    this run: of another command, of another size, or for a device that this machine lacks.
 
     Args:
         folder: Of the run.
         command: What ran.
         count: Candidates or epochs.
-        seconds: What it took.
+        cost: What it took.
     """
     said = read_forecast(folder)
-    if said is None or (said.command, said.count) != (command, count):
+    if said is None or said.command != command or said.assumed:
         return None
+    if said.exact and said.count != count:
+        return None
+    seconds, processor = cost.wall_seconds, cost.processor_seconds
     low, high = said.interval()
     return {
         "seconds": said.seconds(),
@@ -130,4 +148,7 @@ def outcome(folder: Path, command: str, count: int, seconds: float) -> Mapping[s
         "high": high,
         "took": seconds,
         "error": said.error(seconds),
+        "processor_seconds": said.processor(),
+        "processor_took": processor,
+        "processor_error": said.processor() / processor - 1 if processor else None,
     }

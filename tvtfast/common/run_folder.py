@@ -226,6 +226,7 @@ class RunRecord:
         results: Plain values that are in the record of a finished run.
         meter: What the run costs, over all its starts; the record has it under ``cost``.
         candidates: How many it compares, where that is what it does.
+        epochs: Of its longest training, where its settings have none of their own.
         board: What there is to see of the run while it works.
         content: What was written last.
     """
@@ -235,6 +236,7 @@ class RunRecord:
         self.results: dict[str, Any] = {}
         self.meter = Meter(cost_of(before))
         self.candidates: int | None = None
+        self.epochs: int | None = None
         self.board = Board()
         self.content: Recorded = {}
         self._lock = threading.Lock()
@@ -251,20 +253,21 @@ class RunRecord:
     def write(self, status: str, **more: Any) -> None:
         """Replace the record at once."""
         results = self.results if status == "finished" else {}
-        cost = self.meter.read().to_dict(self.candidates)
-        known = {**self._run, "status": status, "heartbeat": now(), "cost": cost}
+        cost = self.meter.read()
+        spent = cost.to_dict(self.candidates)
+        known = {**self._run, "status": status, "heartbeat": now(), "cost": spent}
         said = self._forecast(cost) if status == "finished" else None
         forecast = {} if said is None else {"forecast": said}
         self.content = {**known, **forecast, **results, **more}
         with self._lock:
             write_json(self.path, self.content)
 
-    def _forecast(self, cost: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def _forecast(self, cost: Cost) -> Mapping[str, Any] | None:
         """What was forecast of this run, beside what it took."""
-        count = self.candidates or self._run["settings"].get("epochs")
+        count = self.candidates or self.epochs or self._run["settings"].get("epochs")
         if count is None:
             return None
-        return outcome(self.path.parent, self._run["command"], count, cost["wall_seconds"])
+        return outcome(self.path.parent, self._run["command"], count, cost)
 
     def failed(self, error: BaseException) -> None:
         """The run was stopped by ``error``, which is what is told, whatever becomes of the

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tvtfast.common.cost import Meter
 from tvtfast.common.progress import note
 from tvtfast.data import SEARCH_SPLIT, VisionDataset
 from tvtfast.distill.offline import OfflineGuide
@@ -153,6 +154,7 @@ def distill(
         CheckpointError: ``last.pt`` is damaged.
         RunError: The folder holds another training, or another process trains in it.
     """
+    meter = Meter()
     check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
     if not (read_test or keep_state):
         raise ValueError(
@@ -223,7 +225,12 @@ def distill(
                 note(str(cost))
 
         folder = TrainingFolder(
-            output_dir, "distill", known, weights=WEIGHTS, leads=processes.leads
+            output_dir,
+            "distill",
+            known,
+            weights=WEIGHTS,
+            leads=processes.leads,
+            meter=meter,
         )
 
         def write(weights: nn.Module, kept: Kept) -> None:

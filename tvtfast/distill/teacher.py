@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tvtfast.common.cost import Meter
 from tvtfast.common.names import did_you_mean
 from tvtfast.common.torchvision import ensure_torchvision
 from tvtfast.data import SEARCH_SPLIT, VisionDataset
@@ -85,6 +86,7 @@ def train_teacher(
         CheckpointError: ``last.pt`` is damaged.
         RunError: The folder holds another training, or another process trains in it.
     """
+    meter = Meter()
     check_training(
         seed=seed, workers=workers, device=device, img_size=img_size, output_dir=output_dir
     )
@@ -110,6 +112,7 @@ def train_teacher(
             known | {"arch": arch, "img_size": side},
             weights=WEIGHTS,
             leads=processes.leads,
+            meter=meter,
         )
 
         def write(weights: nn.Module, kept: Kept) -> None:

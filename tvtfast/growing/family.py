@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from tvtfast.common import checks
+from tvtfast.common.cost import Meter
 from tvtfast.common.fallbacks import logger
 from tvtfast.common.files import check_folder, write_csv
 from tvtfast.common.identity import Identity
@@ -176,6 +177,7 @@ def grow(
         RunError: The folder holds another family, or another process grows one in it.
         StoreError: Scores cannot be written; those already there are kept.
     """
+    meter = Meter()
     resolved = get_space(space)
     start = resolved.decode(topology)
     resolved.validate(rules.start(start))
@@ -218,10 +220,11 @@ def grow(
     steps: list[GrowthStep] = []
     with ExitStack() as opened:
         record = None if run is None else opened.enter_context(run.claimed())
+        if record is not None:
+            record.meter.begin_with(meter)
+            record.board.offer("curves", lambda: _curves(steps))
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
         scorer.keep_in(store)
-        if record is not None:
-            record.board.offer("curves", lambda: _curves(steps))
         opened.callback(scorer.close)
         with track("growing", unit="step", show=given.progress) as bar:
             for step in grow_steps(

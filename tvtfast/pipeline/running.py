@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tvtfast.common import checks
+from tvtfast.common.cost import Meter
 from tvtfast.common.fallbacks import logger
 from tvtfast.common.identity import Identity
 from tvtfast.common.run_folder import RunError, RunFolder
@@ -181,6 +182,7 @@ def run(
         ValueError: Arguments that do not go together.
         TrainingError: The loss is no longer finite, or files cannot be written.
     """
+    meter = Meter()
     _check_alone()
     check_executor(executor)
     check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
@@ -268,9 +270,11 @@ def run(
     folder = RunFolder(output_dir, Identity("run", settings), holds=_holds, draw=draw_live)
     plan = replace(plan, folder=folder.path)
     with folder.claimed() as record:
+        record.meter.begin_with(meter)
         outcome = chosen_system.run(plan)
         seconds = seconds_of(plan, chosen_system, outcome)
         cost = record.meter.read()
+        record.epochs = chosen.recipe.epochs
         page = report_run(plan, chosen_system, outcome, settings, seconds, cost)
         record.results = {"seconds": seconds}
     return RunResult(

@@ -168,7 +168,8 @@ def search(
     with ExitStack() as opened:
         record = None if run is None else opened.enter_context(run.claimed())
         if record is not None:
-            record.meter.started, meter = meter.started, record.meter
+            record.meter.begin_with(meter)
+            meter = record.meter
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
         scorer.keep_in(store)
         opened.callback(scorer.close)

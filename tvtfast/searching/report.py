@@ -47,9 +47,7 @@ def report_search(
             timings=result.timings,
             machine=versions() | machine(),
             cost=cost_facts(result.cost, len(result.table))
-            | forecast_facts(
-                outcome(folder, "search", len(result.table), result.cost.wall_seconds)
-            ),
+            | forecast_facts(outcome(folder, "search", len(result.table), result.cost)),
             attention=_searched(result, scorer),
             command=_command(folder, settings),
             race=_race_table(result.table.race),

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tvtfast.common import checks
+from tvtfast.common.cost import Meter
 from tvtfast.data import SEARCH_SPLIT, VisionDataset
 from tvtfast.data.registry import address
 from tvtfast.models import Teacher, load_teacher
@@ -136,6 +137,7 @@ def train_superformer(
         CheckpointError: ``last.pt`` is damaged.
         RunError: The folder holds another training, or another process trains in it.
     """
+    meter = Meter()
     check_training(seed=seed, workers=workers, device=device, output_dir=output_dir)
     space = get_space(space)
     sharing = space.usual_sharing if sharing is None else sharing
@@ -203,7 +205,12 @@ def train_superformer(
         known = settings(splits, recipe, seed, processes, model)
         known |= _described(card, subnets, how, guide)
         folder = TrainingFolder(
-            output_dir, "supernet", known, weights=WEIGHTS, leads=processes.leads
+            output_dir,
+            "supernet",
+            known,
+            weights=WEIGHTS,
+            leads=processes.leads,
+            meter=meter,
         )
 
         def write(weights: nn.Module, kept: Kept) -> None:

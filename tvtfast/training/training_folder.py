@@ -7,10 +7,11 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tvtfast.common.cost import Meter
 from tvtfast.common.files import FullDiskError, write_durably
 from tvtfast.common.foreign import reading
 from tvtfast.common.identity import Identity
@@ -51,6 +52,7 @@ class TrainingFolder:
             not continued.
         weights: Name of the file of the weights that are kept.
         leads: Whether this process writes.
+        meter: What the training has cost before its folder is claimed.
 
     Attributes:
         path: The folder, see `tvtfast.common.run_folder.RunFolder`.
@@ -68,8 +70,9 @@ class TrainingFolder:
         *,
         weights: str,
         leads: bool = True,
+        meter: Meter | None = None,
     ) -> None:
-        self.settings = dict(settings)
+        self.settings, self._meter = dict(settings), meter
         longer = ("epochs",) if (Path(given) / LAST).exists() else ()
         self._identity = Identity(command, settings, growing=longer, moving=_SHARES)
         try:
@@ -124,9 +127,13 @@ class TrainingFolder:
         """Remove the state of a training that has ended."""
         (self.path / LAST).unlink(missing_ok=True)
 
-    def claimed(self) -> AbstractContextManager[RunRecord]:
+    @contextmanager
+    def claimed(self) -> Iterator[RunRecord]:
         """Train: nobody else does, see `tvtfast.common.run_folder.RunFolder.claimed`."""
-        return self._run.claimed()
+        with self._run.claimed() as record:
+            if self._meter is not None:
+                record.meter.begin_with(self._meter)
+            yield record
 
     def load(self) -> dict[str, Any] | None:
         """The state to continue from, on the CPU; ``None`` at the beginning.

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tvtfast.common.forecast import Forecast, Part
-from tvtfast.common.run_folder import cost_of, read_record
-from tvtfast.pipeline.forecasts.measuring import LEAST_DOUBT, load, size_of, small_run
-from tvtfast.searching import SearchResult
+from tvtfast.common.run_folder import read_record
+from tvtfast.pipeline.forecasts.measuring import Small, cores, interval, load, small_run
 from tvtfast.spaces import InfeasibleError
 
-Search = Callable[[int, Path], SearchResult]
+Search = Callable[[int, Path], object]
 """The search with another number of trials, in another folder."""
 
+SCORING = "scoring"
+REST = "the rest"
+_GROWING = ("proposing", SCORING, "ranking", "report")
+"""Parts that take longer with more candidates."""
 _FIRST = 8
 _RACED = 48
 """Candidates that a race is held among, as it is from 40 on."""
@@ -23,7 +25,87 @@ _MOST = 0.5
 """Share of the trials that a small run may have."""
 
 
-def forecast_search(search: Search, trials: int, *, seconds: float, raced: bool) -> Forecast:
+@dataclass(frozen=True)
+class SmallSearch:
+    """What one small search took.
+
+    Args:
+        trials: Its candidates.
+        seconds: By part.
+        small: What its record says.
+    """
+
+    trials: int
+    seconds: Mapping[str, float]
+    small: Small
+
+    @classmethod
+    def of(cls, folder: Path, trials: int) -> SmallSearch:
+        """Of the search in a folder."""
+        small = Small.of(folder)
+        known: Mapping[str, float] = (read_record(folder) or {}).get("seconds", {})
+        rest = max(0.0, small.cost.wall_seconds - sum(known.values()))
+        return cls(trials, {**known, REST: rest}, small)
+
+    @property
+    def each(self) -> float:
+        """Seconds that scoring one candidate took."""
+        return max(self.seconds[SCORING] / self.trials, 1e-6)
+
+    def next_trials(self, seconds: float, trials: int) -> int:
+        """Candidates of a second small search, which may score for so many seconds more; ``trials``
+        is what the whole search has."""
+        more = max(2 * self.trials, self.trials + seconds / self.each)
+        return int(min(more, max(self.trials + 1, trials * _MOST)))
+
+
+def first_trials(trials: int, *, least: int) -> int:
+    """Candidates of the first small search of a search of ``trials``."""
+    return min(least, max(2, trials // 4))
+
+
+def least_trials(*, raced: bool, population: int) -> int:
+    """Candidates from which on a small search is like a large one: where a race is held, and where
+    a strategy of several populations has had two."""
+    return max(_RACED if raced else _FIRST, 2 * population)
+
+
+def search_parts(low: SmallSearch, high: SmallSearch) -> tuple[Part, ...]:
+    """Every part as a line through two small searches.
+
+    What is fixed is the larger of both: the first search of a process imports what it needs, as the
+    whole search will.
+    """
+    steps = high.trials - low.trials
+    of_scoring, of_others = _cores(low, high)
+    parts = []
+    for name, taken in high.seconds.items():
+        before = low.seconds.get(name, 0.0)
+        grown = max(0.0, (taken - before) / steps) if name in _GROWING else 0.0
+        if name == SCORING and not grown:
+            grown = taken / high.trials
+        fixed = max(0.0, taken - grown * high.trials, before - grown * low.trials)
+        is_scoring = name == SCORING
+        parts.append(
+            Part(name, fixed, grown, is_scoring, cores=of_scoring if is_scoring else of_others)
+        )
+    return tuple(parts)
+
+
+def search_disk(low: SmallSearch, high: SmallSearch, trials: int) -> float:
+    """Bytes of the folder of a search of ``trials``."""
+    each = (high.small.disk - low.small.disk) / (high.trials - low.trials)
+    return high.small.disk + each * (trials - high.trials)
+
+
+def search_spread(low: SmallSearch, high: SmallSearch) -> float:
+    """How much the two differ by a candidate, as a share."""
+    return abs(high.each / low.each - 1) / 2
+
+
+def forecast_search(
+    search: Search, trials: int, *, seconds: float, least: int = _FIRST
+) -> Forecast:
     """Search twice, with few and with more candidates, and extrapolate every part by a line.
 
     Candidates that begin alike are computed once, and a race of many shows most of them fewer
@@ -33,57 +115,40 @@ def forecast_search(search: Search, trials: int, *, seconds: float, raced: bool)
         search: The search.
         trials: Of the whole search.
         seconds: What the second small search may take, about.
-        raced: Whether candidates are raced.
+        least: Candidates of the first small search, see `least_trials`.
     """
-    first = min(_RACED if raced else _FIRST, max(2, trials // 4))
+    first = first_trials(trials, least=least)
     with small_run() as folder:
         low = _run(search, first, folder / "first")
-        each = max(low.seconds["scoring"] / first, 1e-6)
-        second = int(min(max(2 * first, first + seconds / each), max(first + 1, trials * _MOST)))
-        high = _run(search, second, folder / "second")
-        steps = second - first
-        parts = []
-        for name, taken in high.seconds.items():
-            before = low.seconds.get(name, 0.0)
-            grown = max(0.0, (taken - before) / steps) if name in _GROWING else 0.0
-            if name == "scoring" and not grown:
-                grown = taken / second
-            # the first of a process imports what it needs, as the whole search will
-            fixed = max(0.0, taken - grown * second, before - grown * first)
-            parts.append(Part(name, fixed, grown, shared=name == "scoring"))
-        disk = high.disk + (high.disk - low.disk) / steps * (trials - second)
-    at_first, at_second = low.seconds["scoring"] / first, high.seconds["scoring"] / second
-    spread = max(LEAST_DOUBT, abs(at_second / at_first - 1) / 2)
+        high = _run(search, low.next_trials(seconds, trials), folder / "second")
+    shortest, longest = interval(search_spread(low, high))
     return Forecast(
         command="search",
         unit="candidates",
         count=trials,
-        parts=tuple(parts),
-        low=1 / (1 + spread),
-        high=1 + spread,
-        memory=high.memory,
-        disk=round(disk),
-        basis=f"searches of {first} and {second} candidates were run {load()}",
+        parts=search_parts(low, high),
+        low=shortest,
+        high=longest,
+        memory=high.small.cost.host_memory,
+        disk=round(search_disk(low, high, trials)),
+        basis=f"searches of {first} and {high.trials} candidates were run {load()}",
     )
 
 
-_GROWING = ("proposing", "scoring", "ranking", "report")
+def _cores(low: SmallSearch, high: SmallSearch) -> tuple[float, float]:
+    """Processor seconds per second of scoring, and of all else."""
+    before, after = low.small.cost, high.small.cost
+    more = high.seconds[SCORING] - low.seconds[SCORING]
+    of_scoring = cores(after.processor_seconds - before.processor_seconds, more)
+    of_scoring = min(of_scoring, float(after.threads)) if more > 0 else high.small.cores
+    others = after.wall_seconds - high.seconds[SCORING]
+    spent = after.processor_seconds - of_scoring * high.seconds[SCORING]
+    return of_scoring, cores(spent, others)
 
 
-class _Measured:
-    """What one small search took."""
-
-    def __init__(self, result: SearchResult, folder: Path, seconds: float) -> None:
-        self.seconds: dict[str, float] = dict(result.timings)
-        self.seconds["the rest"] = max(0.0, seconds - sum(self.seconds.values()))
-        self.memory = cost_of(read_record(folder)).host_memory
-        self.disk = size_of(folder)
-
-
-def _run(search: Search, trials: int, folder: Path) -> _Measured:
-    started = time.perf_counter()
+def _run(search: Search, trials: int, folder: Path) -> SmallSearch:
     try:
-        result: Any = search(trials, folder)
+        search(trials, folder)
     except InfeasibleError as error:
         raise InfeasibleError(f"{error} (among {trials} candidates of a small run)") from error
-    return _Measured(result, folder, time.perf_counter() - started)
+    return SmallSearch.of(folder, trials)

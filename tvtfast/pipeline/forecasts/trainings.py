@@ -4,75 +4,179 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tvtfast.common.forecast import Forecast, Part
-from tvtfast.common.run_folder import cost_of, read_record
 from tvtfast.data import Splits, VisionDataset
-from tvtfast.pipeline.forecasts.measuring import LEAST_DOUBT, load, size_of, small_run
+from tvtfast.pipeline.forecasts.measuring import Small, cores, interval, load, small_run
+from tvtfast.training.recipe import Recipe
+from tvtfast.training.tokens import ProgressiveTokens
 from tvtfast.training.training_folder import LOG
 
 Train = Callable[[Splits, Path], object]
-"""The training of one epoch on other images, in another folder."""
+"""The training of few epochs on other images, in another folder."""
 
+SET_UP, TRAINING, HELD_OUT, TEST = "set-up and files", "training", "held-out images", "test images"
 _STEPS = 2
 """Batches of the smallest training."""
+LOOKING = 1 / 3
+"""Time to look at an image over that to train on it, where no image is looked at."""
+
+
+def short(recipe: Recipe) -> Recipe:
+    """A recipe of as few epochs as it can have: one, or one per phase of progressive tokens."""
+    return replace(recipe, epochs=_least_epochs(recipe.tokens), warmup_epochs=0)
+
+
+def first_images(batch_size: int, splits: Splits) -> int:
+    """Images of the smallest training."""
+    return min(_STEPS * batch_size, len(splits.train))
+
+
+@dataclass(frozen=True)
+class SmallTraining:
+    """What one small training took.
+
+    Args:
+        epoch_images: Images that an epoch trained on.
+        held_out: Images that an epoch looked at.
+        test: Images that were looked at in the end.
+        seconds: Of every epoch.
+        trained: Seconds of every epoch without its held-out images.
+        dilations: Of the tokens in every epoch; 1 for all of them.
+        small: What its record says.
+    """
+
+    epoch_images: int
+    held_out: int
+    test: int
+    seconds: tuple[float, ...]
+    trained: tuple[float, ...]
+    dilations: tuple[int, ...]
+    small: Small
+
+    @classmethod
+    def of(cls, folder: Path, splits: Splits, batch_size: int) -> SmallTraining:
+        """Of the training in a folder."""
+        with open(folder / LOG, encoding="utf-8", newline="") as text:
+            rows = list(csv.DictReader(text))
+        images = len(splits.train) // batch_size * batch_size
+        return cls(
+            epoch_images=images,
+            held_out=0 if splits.held_out is None else len(splits.held_out),
+            test=len(splits.test),
+            seconds=tuple(float(row["seconds"]) for row in rows),
+            trained=tuple(images / float(row["images_per_second"]) for row in rows),
+            dilations=tuple(int(float(row.get("dilation") or 1)) for row in rows),
+            small=Small.of(folder),
+        )
+
+    def rate(self, recipe: Recipe) -> float:
+        """Seconds per image of an epoch, the mean over the epochs of a recipe."""
+        taken = dict(zip(self.dilations, self.trained, strict=True))
+        tokens, epochs = recipe.tokens, recipe.epochs
+        if tokens is None:
+            return self.trained[-1] / self.epoch_images
+        seen = [taken[tokens.dilation(epoch, epochs)] for epoch in range(epochs)]
+        return sum(seen) / epochs / self.epoch_images
+
+    @property
+    def looking(self) -> float:
+        """Seconds to look at an image."""
+        if not self.held_out:
+            return self.trained[-1] / self.epoch_images * LOOKING
+        return max(0.0, self.seconds[-1] - self.trained[-1]) / self.held_out
+
+    @property
+    def rest(self) -> float:
+        """Seconds beside the epochs and the test images."""
+        wall = self.small.cost.wall_seconds
+        return max(0.0, wall - sum(self.seconds) - self.looking * self.test)
+
+
+def training_parts(
+    small: list[SmallTraining], splits: Splits, recipe: Recipe, *, offline: bool = False
+) -> tuple[Part, ...]:
+    """Set-up as it is met first, and everything else by images.
+
+    Args:
+        small: Small trainings, smallest first.
+        splits: All images.
+        recipe: Of the whole training.
+        offline: Whether set-up looks at every training image, as for features of a teacher that are
+            kept.
+    """
+    first, last = small[0], small[-1]
+    rate = last.rate(recipe)
+    # the first epoch of a process imports and allocates, as that of the whole training will
+    late = max(0.0, sum(first.trained) - _of_last(first, last))
+    held_out = 0 if splits.held_out is None else len(splits.held_out)
+    busy, others = _cores(first, last)
+    set_up = first.rest + late
+    if offline:
+        warm = small[-2] if len(small) > 2 else first
+        grown = last.rest - warm.rest
+        each = max(0.0, grown) / max(1, last.epoch_images - warm.epoch_images)
+        set_up += each * (len(splits.train) - first.epoch_images)
+    images = len(splits.train) // recipe.batch_size * recipe.batch_size
+    return (
+        Part(SET_UP, fixed=set_up, cores=others),
+        Part(TRAINING, each=images * rate, shared=True, cores=busy),
+        Part(HELD_OUT, each=held_out * last.looking, shared=True, cores=busy),
+        Part(TEST, fixed=len(splits.test) * last.looking, cores=busy),
+    )
 
 
 def forecast_training(
-    command: str, train: Train, splits: Splits, *, epochs: int, batch_size: int, seconds: float
+    command: str,
+    train: Train,
+    splits: Splits,
+    *,
+    recipe: Recipe,
+    seconds: float,
+    offline: bool = False,
 ) -> Forecast:
     """Train an epoch on some of the images, on twice as many until that takes long enough, and
     count on from images per second.
 
     Args:
         command: What runs.
-        train: The training.
+        train: The training, by the recipe of `short`.
         splits: All images.
-        epochs: Of the whole training.
-        batch_size: Images per step.
+        recipe: Of the whole training.
         seconds: What the longest small training may take, about.
+        offline: See `training_parts`.
     """
-    images, rates = min(_STEPS * batch_size, len(splits.train)), []
+    images, found = first_images(recipe.batch_size, splits), []
     while True:
+        some = some_of(splits, images)
         with small_run() as made:
-            folder = made / "run"
-            some = _some(splits, images)
-            train(some, folder)
-            row = _row(folder)
-            cost = cost_of(read_record(folder))
-            disk = size_of(folder)
-        trained = len(some.train) // batch_size * batch_size / row["images_per_second"]
-        rates.append(1 / row["images_per_second"])
-        if row["seconds"] >= seconds / 2 or images == len(splits.train):
+            train(some, made / "run")
+            found.append(SmallTraining.of(made / "run", some, recipe.batch_size))
+        whole = images == len(splits.train)
+        enough = sum(found[-1].seconds) >= seconds / 2 and (len(found) > 2 or not offline)
+        if whole or enough:
             break
         images = min(2 * images, len(splits.train))
-    held_out = 0 if some.held_out is None else len(some.held_out)
-    looked_at = held_out + len(some.test)
-    # the last image that is looked at is one of the test; both are evaluated alike
-    each = max(0.0, row["seconds"] - trained) / held_out if held_out else rates[-1] / 3
-    rest = max(0.0, cost.wall_seconds - row["seconds"] - each * len(some.test))
-    all_held_out = 0 if splits.held_out is None else len(splits.held_out)
-    spread = max(LEAST_DOUBT, (max(rates[-2:]) / min(rates[-2:]) - 1) / 2)
+    last = found[-1]
+    rates = [one.rate(recipe) for one in found[-2:]]
+    low, high = interval((max(rates) / min(rates) - 1) / 2)
     return Forecast(
         command=command,
         unit="epochs",
-        count=epochs,
-        parts=(
-            Part("set-up and files", fixed=rest),
-            Part("training", each=len(splits.train) * rates[-1], shared=True),
-            Part("held-out images", each=all_held_out * each, shared=True),
-            Part("test images", fixed=len(splits.test) * each),
-        ),
-        low=1 / (1 + spread),
-        high=1 + spread,
-        memory=cost.host_memory,
-        disk=disk,
-        basis=f"{images:,} images were trained on and {looked_at:,} evaluated {load()}",
+        count=recipe.epochs,
+        parts=training_parts(found, splits, recipe, offline=offline),
+        low=low,
+        high=high,
+        memory=last.small.cost.host_memory,
+        disk=last.small.disk,
+        basis=f"{images:,} images were trained on and {last.held_out + last.test:,} evaluated "
+        f"{load()}",
     )
 
 
-def _some(splits: Splits, images: int) -> Splits:
+def some_of(splits: Splits, images: int) -> Splits:
     """A part of all three splits, training images evenly spread over the whole."""
     share = images / len(splits.train)
     held_out = splits.held_out
@@ -89,7 +193,30 @@ def _part(images: VisionDataset, count: int) -> VisionDataset:
     return images.chosen(rows, images.split)
 
 
-def _row(folder: Path) -> dict[str, float]:
-    with open(folder / LOG, encoding="utf-8", newline="") as text:
-        last = list(csv.DictReader(text))[-1]
-    return {name: float(last[name]) for name in ("seconds", "images_per_second")}
+def _least_epochs(tokens: ProgressiveTokens | None) -> int:
+    epochs = 1
+    while tokens is not None:
+        try:
+            tokens.lengths(epochs)
+            break
+        except ValueError:
+            epochs += 1
+    return epochs
+
+
+def _of_last(first: SmallTraining, last: SmallTraining) -> float:
+    """What the epochs of the first small training would have taken at the rate of the last."""
+    return sum(last.trained) * first.epoch_images / last.epoch_images
+
+
+def _cores(first: SmallTraining, last: SmallTraining) -> tuple[float, float]:
+    """Processor seconds per second of all that is done with images, and of the rest."""
+    if first is last:
+        return last.small.cores, last.small.cores
+    before, after = first.small.cost, last.small.cost
+    threads = float(after.threads)
+    set_up = min(after.processor_seconds, last.rest)  # one thread sets up
+    worked = after.wall_seconds - last.rest
+    busy = min(threads, cores(after.processor_seconds - set_up, worked))
+    begun = before.processor_seconds - busy * _of_last(first, last)
+    return busy, min(threads, cores(begun, before.wall_seconds - _of_last(first, last)))
