@@ -43,12 +43,12 @@ class Picture:
 
 
 def picture(figure: Figure) -> Picture:
-    """Render ``figure`` once, for its own file and for the page, where it can be zoomed into.
-
-    A figure without panels has nothing to zoom into.
-    """
+    """Render ``figure`` once, for its own file and for the page, where it can be zoomed into; one
+    without axes, which says that there is nothing to draw, stays a picture."""
     drawn = photo(figure)
-    return replace(drawn, chart=chart(figure) if figure.axes else None)
+    if not any(axes.axison for axes in figure.axes):
+        return drawn
+    return replace(drawn, chart=chart(figure))
 
 
 def photo(figure: Figure) -> Picture:
