@@ -77,7 +77,7 @@ def main() -> None:
     for package in named():
         module = IMPORTED.get(package, package)
         before = BEFORE if package in ("timm", "torchvision") else ""
-        taken = seconds(f"{before}import {module}") - nothing
+        taken = max(0.0, seconds(f"{before}import {module}") - nothing)
         print(f"| {package} | {USES[package]} | {size(package):.1f} | {taken:.2f} |", flush=True)
     print("\n| what | s |\n| --- | --- |")
     for what, code in {

@@ -199,10 +199,12 @@ def kills(
 def contents(folder: Path) -> dict[str, Any]:
     """What is to be equal of all files of a folder.
 
-    The page of the running work is none of them: it has times, and short runs have none.
+    The page of the running work and its script are none of them: it has times, and short runs have
+    none.
     """
     files = (path for path in folder.rglob("*") if path.is_file())
-    paths = sorted(path for path in files if path.parent.name != "live")
+    shown = (path for path in files if path.parent.name != "live")
+    paths = sorted(path for path in shown if path.name != "plotly.min.js")
     return {str(path.relative_to(folder)): content(path) for path in paths}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from argparse import Namespace
@@ -10,6 +11,7 @@ import pytest
 
 from tvtfast import proxies, spaces
 from tvtfast.cli import choices
+from tvtfast.cli.main import COMMANDS
 from tvtfast.cli.options import choose_proxies
 from tvtfast.models import RENAME_MAPS
 from tvtfast.scoring import default_proxies
@@ -27,6 +29,17 @@ def test_proxies_of_a_space_are_those_of_its_scores():
         choose_proxies(cfg)
         own = ["length_distortion", "ntk_condition"] if space == "asvit" else default_proxies(space)
         assert cfg.proxies == list(own), space
+
+
+def test_a_data_set_is_named_alike_by_every_command():
+    found = {}
+    for name in COMMANDS:
+        actions = importlib.import_module(f"tvtfast.cli.{name}").parser()._actions
+        for action in actions:
+            if "--data-set" in action.option_strings:
+                found[name] = action.option_strings
+    assert {"run", "search", "score", "distill", "evaluate"} <= found.keys()
+    assert set(map(tuple, found.values())) == {("--data-set", "--dataset")}
 
 
 def test_help_lists_what_there_is():

@@ -105,6 +105,8 @@ def test_a_page_is_served_on_this_machine_alone(served):
     status, found, headers = answer(served, "/live/data.js?123")
     assert status == 200 and found.startswith(b"tvtfastLive(")
     assert headers["Cache-Control"] == "no-store"
+    status, found, _ = answer(served, f"/{PLOTLY}")
+    assert status == 200 and len(found) > 1_000_000, "the script that its figures are drawn by"
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def add_scoring_options(parser: Parser, space: str = "autoformer-tiny") -> None:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data-set",
+        "--dataset",
         type=str | None,
         default=None,
         help="name of a data set, folder of images, .npz file, or saved batch (.safetensors); "

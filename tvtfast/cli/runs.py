@@ -50,7 +50,10 @@ def parser() -> Parser:
         "--output", "-o", type=str, default="", help="file that merge or export writes"
     )
     parser.add_argument(
-        "--html", type=str, default="", help="page that compare writes beside what it prints"
+        "--html",
+        type=str | None,
+        default=None,
+        help="page that compare writes beside what it prints",
     )
     parser.add_argument(
         "--keep",
@@ -123,7 +126,7 @@ def _compare(cfg: Namespace) -> Report:
 
     if len(cfg.paths) != 2:
         raise UsageError(f"compare takes two run folders, got {len(cfg.paths)}: {_EXAMPLES[1]}")
-    if cfg.html:
+    if cfg.html is not None:
         check_file("html", cfg.html)
     first, second = map(read_run, cfg.paths)
     found = compare(first, second)
@@ -152,7 +155,7 @@ def _compare(cfg: Namespace) -> Report:
         "best": {name: list(values) for name, values in found.best.items()},
         "curves": {name: [list(values) for values in pair] for name, pair in found.curves.items()},
     }
-    if cfg.html:
+    if cfg.html is not None:
         text += f"\npage  {_write_page(cfg.html, first, second, found)}"
         data["page"] = cfg.html
     return Report(text, data)
