@@ -116,6 +116,20 @@ def test_columns_sort(opened):
         assert script(browser, said) == ("ascending" if up else "descending")
 
 
+def test_the_keyboard_zooms_and_what_is_seen_whole_follows_its_data(opened):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    browser, _ = opened
+    place = browser.find_element(By.ID, "candidates")
+    follows = "return document.getElementById('candidates')._fullLayout.xaxis.autorange === true"
+    assert browser.execute_script(follows)
+    place.send_keys("+")
+    WebDriverWait(browser, 20).until(lambda driver: not driver.execute_script(follows))
+    place.send_keys("0")
+    WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(follows))
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 def test_nothing_sticks_out_sideways(opened, width, tmp_path):
     from selenium.webdriver.support.wait import WebDriverWait

@@ -121,6 +121,15 @@ def test_a_run_without_a_teacher_shows_its_stages_and_no_maps(tmp_path: Path) ->
     assert not (tmp_path / "attention_maps.png").exists()
 
 
+def test_a_figure_of_a_stage_zooms_and_its_png_does_not(tmp_path: Path) -> None:
+    drawn = superformer_figure([2.0, 1.5], [10.0, 40.0])
+    section = StageSection("Superformer", "", {"Loss": drawn, "A file": _PNG})
+    told = written(tmp_path, sections=(section,)).split("<h2>Superformer</h2>")[1]
+    told = told.split("</section>")[0]
+    assert told.count("<img") == 2 and told.count('<script type="application/json">') == 1
+    assert "Loss of the sampled subnets" in told
+
+
 def test_a_picture_of_a_stage_is_a_png(tmp_path: Path) -> None:
     section = StageSection("Search", "", {"Scores": b"GIF89a"})
     with pytest.raises(ValueError, match="6 bytes is no PNG"):

@@ -10,7 +10,6 @@ from tvtfast.pipeline.finalists.reporting import told
 from tvtfast.pipeline.plan import Plan
 from tvtfast.pipeline.stages import GROWTH, SEARCH, TOURNAMENT
 from tvtfast.report import StageSection, superformer_figure
-from tvtfast.report.figures.canvas import png
 
 _SEARCH_FIGURES = {
     "score_vs_params.png": "Score against parameters of the candidates",
@@ -52,7 +51,7 @@ def superformer_section(text: str, history: Sequence[Mapping[str, float]]) -> St
         history: Its epochs, with ``loss`` and ``accuracy``.
     """
     loss, accuracy = ([row[name] for row in history] for name in ("loss", "accuracy"))
-    drawn = png(superformer_figure(loss, accuracy))
+    drawn = superformer_figure(loss, accuracy)
     return StageSection("Superformer", text, {"Loss and accuracy against epochs": drawn})
 
 

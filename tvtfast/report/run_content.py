@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tvtfast.report.content import AttentionPanel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,13 @@ class StageSection:
     Attributes:
         title: Heading of the section.
         text: What was done, in a few sentences.
-        pictures: PNG files by what they show.
+        pictures: By what they show, figures, or PNG files that a stage left.
         report: Address of the stage's own report, relative to the page; ``None`` where it has none.
     """
 
     title: str
     text: str
-    pictures: Mapping[str, bytes]
+    pictures: Mapping[str, bytes | Figure]
     report: str | None = None
 
 

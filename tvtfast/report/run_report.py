@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tvtfast.report.architecture import arch_view
 from tvtfast.report.figures.attention import attention_maps_figure
 from tvtfast.report.figures.training import accuracy_figure
-from tvtfast.report.html import kept_picture, photo, picture, render
+from tvtfast.report.html import Picture, kept_picture, photo, picture, render
 from tvtfast.report.pages import write_page
 from tvtfast.report.run_content import RunReport, comparison
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_run_report(report: RunReport, folder: str | os.PathLike[str]) -> Path:
@@ -34,7 +38,7 @@ def write_run_report(report: RunReport, folder: str | os.PathLike[str]) -> Path:
         report=report,
         pictures=pictures,
         sections=[
-            (one, {alt: kept_picture(data) for alt, data in one.pictures.items()})
+            (one, {alt: _picture(given) for alt, given in one.pictures.items()})
             for one in report.sections
         ],
         arch=arch_view(report.arch),
@@ -42,3 +46,7 @@ def write_run_report(report: RunReport, folder: str | os.PathLike[str]) -> Path:
         total=sum(report.stages.values()),
     )
     return write_page(folder, "report.html", page, pictures)
+
+
+def _picture(given: bytes | Figure) -> Picture:
+    return kept_picture(given) if isinstance(given, bytes) else picture(given)
