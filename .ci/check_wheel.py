@@ -17,6 +17,8 @@ NEEDED = (
     "tvtfast/kernels/gram/triton_kernels.py",
     "tvtfast/_C.pyi",
     "tvtfast/_cuda.pyi",
+    "tvtfast/report/interactive/chart.py",
+    "tvtfast/report/templates/figures.html.j2",
     "tvtfast/report/templates/report.html.j2",
     "tvtfast/scoring/judged.csv",
     "tvtfast/cli/main.py",

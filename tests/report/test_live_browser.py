@@ -77,6 +77,11 @@ def test_what_is_under_way_is_told(opened):
     assert race == 2
 
 
+def test_times_are_readable(opened):
+    said = script(opened[0], "document.getElementById('status').textContent")
+    assert "begun 2026-01-01 00:00:00 UTC, last sign of life 2999-01-01 00:00:00 UTC" in said
+
+
 def test_a_click_shows_the_architecture(opened):
     browser, _ = opened
     assert script(browser, "document.getElementById('picked').hidden")
