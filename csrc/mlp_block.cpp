@@ -53,6 +53,21 @@ Linear second_layer(const MLPBlock& task, std::int64_t hidden_stride, std::int64
   return layer;
 }
 
+// One layer after the other: threads share the outputs of each, since there are few rows to share.
+Status few_rows(const MLPBlock& task, std::int64_t hidden_stride, VectorSet set, int threads) {
+  const std::int64_t size = element_size(task.dtype);
+  const AlignedFloats hidden(task.rows * hidden_stride * size / sizeof(float));
+  Linear up = first_layer(task, hidden_stride);
+  up.out = hidden.data();
+  Status status = linear(up, set, threads);
+  for (std::int64_t k = 0; k < task.widths && status == Status::ok; ++k) {
+    Linear down = second_layer(task, hidden_stride, k);
+    down.x = hidden.data();
+    status = linear(down, set, threads);
+  }
+  return status;
+}
+
 }  // namespace
 
 Status mlp_block(const MLPBlock& task, VectorSet set, int threads) try {
@@ -60,6 +75,7 @@ Status mlp_block(const MLPBlock& task, VectorSet set, int threads) try {
   const LinearKernel kernel = linear_kernel_for(set, task.dtype);
   const std::int64_t size = element_size(task.dtype), widest = task.hidden[task.widths - 1];
   const std::int64_t stride = odd_lines(widest * size) / size;
+  if (task.rows <= kFewRows) return few_rows(task, stride, set, threads);
   const int workers = worth_threads(task.rows * task.channels * widest, kGrain, threads);
   const std::int64_t group =
       std::max<std::int64_t>(1, kHiddenBytes / (stride * size) / kRowBlock) * kRowBlock;

@@ -22,6 +22,15 @@ NAME = "native"
 READABLE = (torch.float32, torch.float16, torch.bfloat16)
 DTYPE_CODES = {dtype: SUPPORTED_DTYPES.index(dtype) for dtype in READABLE}
 """Codes of ``tvt::DType`` in ``csrc/dtype.h``."""
+WORTH_PACKING = {
+    torch.float32: (2**15, 2**16, 2**19),
+    torch.float16: (2**17,),
+    torch.bfloat16: (2**19,) * 7 + (2**21,) * 17,
+}
+"""Values of a weight up to which packing it pays for one row, for two, and so on; for more rows it
+always does. ``python -m bench.dispatch`` holds it."""
+WORTH_FUSING = 4
+"""How many times as many they are where a norm or an activation is fused."""
 INSTRUCTION_SETS = ("amx_bf16", "avx512_bf16", "avx512", "avx2")
 """Of kernels written in vectors, in the order of ``tvt::VectorSet`` in ``csrc/vector_set.h``."""
 TILES = INSTRUCTION_SETS[0]
@@ -110,6 +119,24 @@ def product_reasons(name: str, tensor: Tensor) -> tuple[str, ...]:
             f" {INSTRUCTION_SET_VARIABLE} leaves them out, or the operating system refused them",
         )
     return found
+
+
+def packing_reasons(x: Tensor, weight: Tensor, fused: bool) -> tuple[str, ...]:
+    """Why the rows are too few to pack a weight for them: PyTorch reads it once and packs nothing.
+
+    ``fused``: a norm or an activation goes with the product, which PyTorch makes calls for.
+    """
+    rows = len(x)
+    limits = WORTH_PACKING.get(x.dtype, ())
+    if not 0 < rows <= len(limits):
+        return ()
+    limit = limits[rows - 1] * (WORTH_FUSING if fused else 1)
+    if weight.numel() <= limit:
+        return ()
+    return (
+        f"packing a weight of {weight.numel()} values takes longer than {rows} rows are worth"
+        f" (allowed: up to {limit} values, or more than {len(limits)} rows)",
+    )
 
 
 def adjacent(rows: Tensor) -> Tensor:

@@ -47,8 +47,9 @@ def linear(
     gradients are recorded or inside ``torch.func`` transforms it is PyTorch's own layer norm,
     linear layer and GELU. Autocast leaves it alone. Sums are fp32 (fp64 for fp64); where PyTorch
     rounds to the dtype between the parts, the native backend does so once, at the end, and for
-    bf16 on CPUs with AVX-512 BF16 also what it normalised. It computes a token alike whatever the
-    others and the number of threads. Error bound:
+    bf16 on CPUs with AVX-512 BF16 also what it normalised. That backend computes a token alike
+    whatever the others and the number of threads; it declines a few tokens with a large weight,
+    which PyTorch multiplies without packing it. Error bound:
     :func:`tvtfast.kernels.linear.definition.tolerance`.
 
     Raises:

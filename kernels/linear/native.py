@@ -10,6 +10,7 @@ from ..backend.native import (
     adjacent,
     extension,
     instruction_sets,
+    packing_reasons,
     product_reasons,
 )
 from .definition import Arguments
@@ -18,7 +19,8 @@ from .definition import Arguments
 def reasons(call: Arguments) -> tuple[str, ...]:
     """Why the extension cannot, or should not, serve this call."""
     out = call.out
-    found = product_reasons("x", call.x)
+    fused = call.norm_eps is not None or call.gelu
+    found = product_reasons("x", call.x) + packing_reasons(call.x, call.weight, fused)
     if out.shape[1] > 1 and out.stride(1) != 1:
         found += ("elements of a row of out are not adjacent (allowed: adjacent)",)
     return found

@@ -10,6 +10,7 @@ from ..backend.native import (
     adjacent,
     extension,
     instruction_sets,
+    packing_reasons,
     product_reasons,
 )
 from .definition import Arguments
@@ -17,7 +18,7 @@ from .definition import Arguments
 
 def reasons(call: Arguments) -> tuple[str, ...]:
     """Why the extension cannot, or should not, serve this call."""
-    return product_reasons("x", call.x)
+    return product_reasons("x", call.x) + packing_reasons(call.x, call.w1, True)
 
 
 def run(call: Arguments, *, instruction_set: str | None = None) -> None:

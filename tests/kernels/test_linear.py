@@ -12,6 +12,7 @@ from torch import Tensor
 from tvtfast.kernels import BackendError, linear
 from tvtfast.kernels.backend.native import (
     DTYPE_CODES,
+    WORTH_PACKING,
     instruction_sets,
     missing,
 )
@@ -347,3 +348,29 @@ def test_cpus_that_others_serve_better_are_declined(
     monkeypatch.setattr("tvtfast.kernels.backend.native.instruction_sets", lambda: ())
     with pytest.raises(BackendError, match="no kernel here.*AVX2"):
         linear(x.float(), weight.float(), backend="native")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_weight_is_not_packed_for_a_row(native: str, dtype: torch.dtype) -> None:
+    """One row and a large weight are PyTorch's; not more rows, nor a norm and a smaller weight."""
+    limit = WORTH_PACKING[dtype][0]
+    large = torch.zeros(limit // 64 + 1, 64, dtype=dtype)
+    one, many = torch.ones(1, 64, dtype=dtype), torch.ones(25, 64, dtype=dtype)
+    with pytest.raises(BackendError, match=f"packing a weight of {large.numel()} values"):
+        linear(one, large, backend="native")
+    assert torch.equal(linear(one, large), linear(one, large, backend="reference"))
+    linear(one, large[:-1], backend="native")
+    linear(one, large, norm_eps=EPS, backend="native")
+    linear(many, large, backend="native")
+    linear(many[:0], large, backend="native")
+
+
+def test_a_few_rows_are_those_of_many(instruction_set: str) -> None:
+    """However rows are shared, by panels of outputs or in tiles, a row has the same bits."""
+    for dtype in DTYPES:
+        x, weight, bias, residual = operands(200, 67, 150, dtype)
+        for rest in ((None, False), (EPS, True)):
+            together = run(instruction_set, x, weight, bias, residual, *rest)
+            for rows in (1, 5, 64, 65):
+                part = run(instruction_set, x[:rows], weight, bias, residual[:rows], *rest)
+                assert torch.equal(part, together[:rows])
