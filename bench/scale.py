@@ -8,7 +8,7 @@ shares everything and does the driver's work, too, over workers times makespan: 
 workers, which compute while the driver stores.
 
 Costs are those of real architectures; rates are measured (bench/results/population-cpu.md for a
-worker of two cores, `python -m bench.host` for the driver) or, where a table says so, assumed.
+worker of two cores, bench/results/driver-cpu.md for the driver) or, where a table says so, assumed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Rates:
         name: Of the machine.
         flops: Of one worker, on units of work.
         hand_over: Seconds that a worker waits between two units.
-        driver: Seconds that the driver takes for a candidate: keys, ledger, store, table.
+        driver: Seconds that the driver takes for a candidate: checks, units, ledger, store, table.
         start: Seconds until a worker is ready: imports, weights, teacher and images.
     """
 

@@ -133,6 +133,12 @@ def simulated(load_program: Callable[[Path], ModuleType]) -> Any:
     return load_program(Path(__file__).with_name("simulated.py")).Simulated
 
 
+@pytest.fixture(scope="session")
+def together(load_program: Callable[[Path], ModuleType]) -> Any:
+    """``simulated``, whose workers are all ready when they are asked."""
+    return load_program(Path(__file__).with_name("simulated.py")).Together
+
+
 def _start_program(
     program: ModuleType, *arguments: str | Path, launcher: Sequence[str] = ()
 ) -> subprocess.Popen[str]:

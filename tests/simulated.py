@@ -33,6 +33,13 @@ class Simulated(Executor):
         return [(worker, worker.event())]
 
 
+class Together(Simulated):
+    """Simulated workers that are all ready when they are asked."""
+
+    def events(self, workers):
+        return [(worker, worker.event()) for worker in workers]
+
+
 class SimulatedWorker:
     def __init__(self, executor):
         self.executor, self.begun, self.context, self.ended = executor, False, None, False

@@ -24,6 +24,7 @@ from tvtfast.population.tree import prefix_tree
 from tvtfast.proxies import Proxy
 from tvtfast.scoring.executors import ExecutorError, Processes
 from tvtfast.scoring.executors.parcel import versions
+from tvtfast.scoring.store_file import ScoreFile
 
 TINY = spaces.get("autoformer-tiny")
 PROXIES = ("teacher_aware", "weight_norm", "relation_cc", "az_expressivity", "params")
@@ -194,6 +195,37 @@ def test_parts_are_subtrees():
 
 def tree_macs(tree):
     return sum(tree.steps[step].macs for step in tree.step if step >= 0)
+
+
+def test_results_that_are_ready_together_are_one_commit(
+    together, settings, archs, expected, tmp_path, monkeypatch
+):
+    commits = []
+    put = ScoreFile.put
+    monkeypatch.setattr(
+        ScoreFile, "put", lambda self, scores: commits.append(put(self, list(scores)))
+    )
+    given = {"proxies": PROXIES, "store": tmp_path / "scores.sqlite", **settings}
+    executor = together(3)
+    table = tvtfast.score(archs, executor=executor, **given).to_pandas()
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    assert executor.given == len(archs) and len(commits) == -(-len(archs) // 3)
+
+
+def test_a_unit_that_fails_costs_no_result_of_others(together, units):
+    """Those that were ready with it come first; no further unit is handed out."""
+    executor, found = together(2), []
+    with pytest.raises(ValueError, match="no such thing"):
+        for outcome in executor.run({"factor": 10}, [units.Tell(3), units.Fail(), units.Tell(4)]):
+            found.append(outcome.result[:2])
+    assert found == [(3, 30)] and executor.given == 2
+
+
+def test_nobody_waits_until_results_are_seen_to(together, units):
+    executor = together(1)
+    outcomes = executor.run({"factor": 10}, [units.Tell(number) for number in range(3)])
+    assert next(outcomes).result[:2] == (0, 0) and executor.given == 2
+    outcomes.close()
 
 
 def test_a_process(units):

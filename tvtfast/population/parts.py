@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -46,10 +47,33 @@ def parts(paths: Paths, rows: Sequence[int], count: int, most: float) -> list[Pa
 def _costs(tree: PrefixTree) -> tuple[Numbers, Numbers]:
     """Multiply-adds of every node, and of every node with all behind it."""
     own = np.array([*(step.macs for step in tree.steps), 0])[tree.step]
+    return own, _with_descendants(tree, own)
+
+
+def _with_descendants(tree: PrefixTree, own: Numbers) -> Numbers:
+    """A number of every node, summed over the node and all behind it."""
     below = own.copy()
-    for node in range(len(tree) - 1, 0, -1):
-        below[tree.parent[node]] += below[node]
-    return own, below
+    for begin, end in reversed(list(itertools.pairwise(tree.levels.tolist()))[1:]):
+        np.add.at(below, tree.parent[begin:end], below[begin:end])
+    return below
+
+
+def _side_by_side(tree: PrefixTree) -> tuple[list[int], list[int], list[int]]:
+    """All candidates, such that those of a node and of all behind it stand side by side; by node
+    the place of the first, and the place after the last."""
+    own = tree.candidates.sizes
+    count = _with_descendants(tree, own)
+    begin = np.zeros(len(tree), np.int64)
+    for first, end in itertools.pairwise(tree.levels.tolist()[1:]):
+        level = slice(first, end)
+        parent = tree.parent[level]
+        before = np.cumsum(count[level]) - count[level]  # of the level
+        eldest = before[tree.first[parent] - first]
+        begin[level] = begin[parent] + own[parent] + before - eldest
+    rows = np.empty(len(tree.candidates.rows), np.int64)
+    place = np.arange(len(rows)) - np.repeat(tree.candidates.first[:-1], own)
+    rows[np.repeat(begin, own) + place] = tree.candidates.rows
+    return rows.tolist(), begin.tolist(), (begin + count).tolist()
 
 
 class _Cut:
@@ -65,6 +89,7 @@ class _Cut:
         self._tree = tree
         self._own, self._below = own.tolist(), below.tolist()
         self._first: list[int] = tree.first.tolist()
+        self._rows, self._begin, self._end = _side_by_side(tree)
 
     def parts(self, count: int, most: float) -> Iterator[tuple[list[int], int]]:
         """Candidates and multiply-adds of parts as `tvtfast.population.parts.parts` wants them."""
@@ -90,10 +115,7 @@ class _Cut:
             yield gathered, macs
 
     def _candidates(self, node: int) -> list[int]:
-        found = list(self._tree.candidates[node])
-        for child in self._children(node):
-            found += self._candidates(child)
-        return found
+        return self._rows[self._begin[node] : self._end[node]]
 
     def _children(self, node: int) -> range:
         return range(self._first[node], self._first[node + 1])

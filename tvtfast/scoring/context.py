@@ -15,7 +15,7 @@ from tvtfast.common.fallbacks import Fallback, FallbackWarning
 from tvtfast.common.memory import available_memory
 from tvtfast.kernels.dispatch import requested
 from tvtfast.proxies import Proxy
-from tvtfast.scoring.candidates import ArchCandidate, Candidate
+from tvtfast.scoring.candidates import Candidate
 from tvtfast.scoring.cells import Cell
 from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.joint import PerImage
@@ -53,6 +53,13 @@ class ScoringContext:
         bare = replace(setup, store=ScoreStore())
         return cls(bare, memory, on_error, workers, precision, requested(None))
 
+    def candidates(self, given: Sequence[Candidate | str]) -> list[Candidate]:
+        """Candidates of a unit, where architectures are canonical JSON: objects are some hundred
+        bytes each, and take the process that sends them ten times as long."""
+        texts = [one for one in given if isinstance(one, str)]
+        archs = iter(self.setup.candidates(texts) if texts else ())
+        return [next(archs) if isinstance(one, str) else one for one in given]
+
     def evaluator(self) -> Evaluator:
         """Computes scores in this process."""
         memory, device = self.memory, self.setup.conditions.device
@@ -86,23 +93,25 @@ class ScoreUnit:
     """Some candidates, to be scored in full.
 
     Args:
-        candidates: The candidates, no two of them equal.
-        wanted: Places of candidates, names of proxies and seeds of the weights.
+        given: The candidates, no two of them equal; architectures of the space as canonical JSON.
+        wanted: Names of proxies, seeds of the weights and places of candidates.
     """
 
-    candidates: Sequence[Candidate]
-    wanted: frozenset[tuple[int, str, int]]
+    given: Sequence[Candidate | str]
+    wanted: Sequence[tuple[str, int, Sequence[int]]]
 
     def run(self, context: ScoringContext) -> Scored:
         """Their cells."""
         setup = context.setup
-        names = {name for _, name, _ in self.wanted}
+        wanted = {(name, seed): frozenset(places) for name, seed, places in self.wanted}
+        names = {name for name, _ in wanted}
         proxies = [proxy for proxy in setup.single if proxy.name in names]
-        ledger = Ledger(self.candidates, proxies, setup.seeds_of, _around, ScoreStore())
+        candidates = context.candidates(self.given)
+        ledger = Ledger(candidates, proxies, setup.seeds_of, _around, ScoreStore())
         known = [
             (row, proxy, seed)
             for row, proxy, seed in ledger.missing()
-            if (row, proxy.name, seed) not in self.wanted
+            if row not in wanted.get((proxy.name, seed), ())
         ]
         ledger.put((task, _KNOWN) for task in known)
         with context.holding():
@@ -111,10 +120,10 @@ class ScoreUnit:
         for proxy in proxies:
             draws = zip(setup.seeds_of(proxy), ledger.cells(proxy), strict=True)
             for seed, found in draws:
-                for row, cell in enumerate(found):
-                    if (row, proxy.name, seed) in self.wanted:
-                        whole = cell if isinstance(cell, Cell) else Cell(cell)
-                        cells.append((row, proxy.name, seed, whole))
+                for row in sorted(wanted.get((proxy.name, seed), ())):
+                    cell = found[row]
+                    whole = cell if isinstance(cell, Cell) else Cell(cell)
+                    cells.append((row, proxy.name, seed, whole))
         return Scored(cells, ledger.fallbacks)
 
 
@@ -123,13 +132,13 @@ class ImagesUnit:
     """Some candidates, to be scored on some images.
 
     Args:
-        candidates: Architectures that are computed together.
+        given: Architectures that are computed together, as canonical JSON.
         proxies: Names of proxies with ``per_image``.
         seed: Of the weights.
         images: Which images of the batch.
     """
 
-    candidates: Sequence[ArchCandidate]
+    given: Sequence[str]
     proxies: Sequence[str]
     seed: int
     images: Sequence[int]
@@ -137,8 +146,9 @@ class ImagesUnit:
     def run(self, context: ScoringContext) -> list[tuple[tuple[tuple[int, ...], ...], PerImage]]:
         """As `tvtfast.scoring.joint.JointScorer.per_image` gives them."""
         proxies = [proxy for proxy in context.setup.single if proxy.name in self.proxies]
+        candidates = context.candidates(self.given)
         with context.holding():
-            joint = context.evaluator().joint(self.candidates, self.seed)
+            joint = context.evaluator().joint(candidates, self.seed)
             return list(joint.per_image(proxies, images=self.images))
 
 

@@ -20,7 +20,7 @@ from tvtfast.scoring.evaluator import Evaluator
 from tvtfast.scoring.executors import Executor
 from tvtfast.scoring.failures import ScoringError
 from tvtfast.scoring.joint import PerImage, joint_candidates
-from tvtfast.scoring.ledger import Ledger, Task
+from tvtfast.scoring.ledger import Ledger
 from tvtfast.scoring.setup import Setup
 
 _UNITS = 64
@@ -58,10 +58,9 @@ class Distribution:
         if not setup.conditions.paper:
             sums = [proxy for proxy in setup.single if proxy.per_step is not None]
             self.evaluator.score_jointly(ledger, sums)
-        tasks = _open_tasks(ledger)
-        groups = self._groups(ledger.population, list(tasks))
-        lost = self._score(ledger, tasks, groups, last=False)
-        self._score(ledger, tasks, [[row] for row in lost], last=True)
+        groups = self._groups(ledger.population, ledger.open_rows())
+        lost = self._score(ledger, groups, last=False)
+        self._score(ledger, [[row] for row in lost], last=True)
 
     def joint(self, population: Sequence[Candidate], seed: int) -> SpreadImages:
         """Scores of single images of a population with the weights of one draw."""
@@ -80,39 +79,42 @@ class Distribution:
     def _score(
         self,
         ledger: Ledger,
-        tasks: dict[int, list[Task]],
         groups: Sequence[Sequence[int]],
         *,
         last: bool,
     ) -> list[int]:
         """Score groups of candidates; returns those of lost units, which have status ``error``
         where they are the ``last`` to be tried."""
-        units = [_unit(ledger.population, tasks, rows) for rows in groups]
+        columns = ledger.open_columns()
+        units = [_unit(ledger.population, columns, rows) for rows in groups]
         proxies = {proxy.name: proxy for proxy in self.context.setup.single}
         lost: list[int] = []
-        with closing(self.executor.run(self.context, units)) as outcomes:
-            for outcome in outcomes:
-                rows = groups[outcome.unit]
-                if not outcome.lost:
-                    scored: Scored = outcome.result
-                    for fallback in scored.fallbacks:
-                        ledger.repeat(fallback)
-                    ledger.put(
-                        ((rows[place], proxies[name], seed), cell)
-                        for place, name, seed, cell in scored.cells
-                    )
-                elif last or len(rows) == 1:
-                    given_up = [task for row in rows for task in tasks[row]]
-                    self._give_up(ledger, given_up, outcome.lost)
-                else:
-                    lost += rows
+        with closing(self.executor.batches(self.context, units)) as batches:
+            for outcomes in batches:
+                ledger.put(
+                    ((groups[outcome.unit][place], proxies[name], seed), cell)
+                    for outcome in outcomes
+                    if not outcome.lost
+                    for place, name, seed, cell in outcome.result.cells
+                )
+                for outcome in outcomes:
+                    rows = groups[outcome.unit]
+                    if not outcome.lost:
+                        scored: Scored = outcome.result
+                        for fallback in scored.fallbacks:
+                            ledger.repeat(fallback)
+                    elif last or len(rows) == 1:
+                        self._give_up(ledger, rows, outcome.lost)
+                    else:
+                        lost += rows
         return lost
 
-    def _give_up(self, ledger: Ledger, tasks: Sequence[Task], how: str) -> None:
+    def _give_up(self, ledger: Ledger, rows: Sequence[int], how: str) -> None:
         reason = f"it ended two workers: {how}"
         if self.context.on_error == "raise":
-            raise ScoringError(f"{ledger.population[tasks[0][0]].label}: {reason}")
-        ledger.put((task, Cell(math.nan, "error", reason)) for task in tasks)
+            raise ScoringError(f"{ledger.population[rows[0]].label}: {reason}")
+        given_up = list(ledger.missing(rows))
+        ledger.put((task, Cell(math.nan, "error", reason)) for task in given_up)
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class SpreadImages:
         names = [proxy.name for proxy in proxies]
         groups = _subtrees(self.context.setup, self.population, rows, len(images))
         units = [
-            ImagesUnit(_architectures(self.population, group), names, self.seed, images)
+            ImagesUnit([self.population[row].label for row in group], names, self.seed, images)
             for group in groups
         ]
         with closing(self.executor.run(self.context, units)) as outcomes:
@@ -156,24 +158,22 @@ class SpreadImages:
                     yield tuple(tuple(group[place] for place in one) for one in entries), found
 
 
-def _open_tasks(ledger: Ledger) -> dict[int, list[Task]]:
-    """What is missing, by candidate; of equal ones of the first."""
-    tasks: dict[int, list[Task]] = {}
-    first: dict[str, int] = {}
-    for task in ledger.missing():
-        row, identity = task[0], ledger.population[task[0]].identity
-        if identity is None or first.setdefault(identity, row) == row:
-            tasks.setdefault(row, []).append(task)
-    return tasks
-
-
 def _unit(
-    population: Sequence[Candidate], tasks: dict[int, list[Task]], rows: Sequence[int]
+    population: Sequence[Candidate],
+    columns: Sequence[tuple[Proxy, int, frozenset[int]]],
+    rows: Sequence[int],
 ) -> ScoreUnit:
-    wanted = {
-        (place, proxy.name, seed) for place, row in enumerate(rows) for _, proxy, seed in tasks[row]
-    }
-    return ScoreUnit([population[row] for row in rows], frozenset(wanted))
+    wanted = []
+    for proxy, seed, missing in columns:
+        places: Sequence[int] = [place for place, row in enumerate(rows) if row in missing]
+        if places:
+            wanted.append((proxy.name, seed, places))
+    return ScoreUnit([_sendable(population[row]) for row in rows], wanted)
+
+
+def _sendable(candidate: Candidate) -> Candidate | str:
+    """See `ScoringContext.candidates`."""
+    return candidate.label if isinstance(candidate, ArchCandidate) else candidate
 
 
 def _subtrees(

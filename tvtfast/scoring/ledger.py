@@ -160,6 +160,21 @@ class Ledger:
                     if column.cells[first] is None:
                         yield row, column.proxy, column.seed
 
+    def open_rows(self) -> list[int]:
+        """Candidates with a score that is not known; of equal ones the first."""
+        return [row for row, count in enumerate(self._open) if count]
+
+    def open_columns(self) -> list[tuple[Proxy, int, frozenset[int]]]:
+        """What is to be computed, by proxy and weight draw: some of `open_rows`."""
+        rows = self.open_rows()
+        found = []
+        for column in self._columns.values():
+            cells = column.cells
+            missing = frozenset(row for row in rows if cells[row] is None)
+            if missing:
+                found.append((column.proxy, column.seed, missing))
+        return found
+
     def missing_rows(self, proxy: Proxy, seed: int) -> list[int]:
         """Candidates whose score with one proxy and one weight draw is to be computed."""
         cells = self._columns[proxy.name, seed].cells

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tvtfast.scoring.executors.parcel import ExecutorError, pack, unpack, versions
@@ -149,13 +150,26 @@ class Executor(ABC):
             ExecutorError: No worker begins, or something cannot be pickled.
             Exception: What a unit raised.
         """
+        with closing(self.batches(context, units)) as batches:
+            for outcomes in batches:
+                yield from outcomes
+
+    def batches(self, context: Any, units: Sequence[Unit]) -> Generator[list[Outcome], None, None]:
+        """`run`, where outcomes that are ready at the same time come together: there are the more
+        of them, the longer the last took."""
         if self._context.value is not context:
             self._context = Context(context)
         shift = _Shift(self, self._crew, self._context, units)
         try:
+            shift.hand_out()
             while shift.unfinished:
-                shift.hand_out()
-                yield from shift.listen()
+                outcomes = shift.listen()
+                if shift.error is None:
+                    shift.hand_out()  # nobody waits until outcomes are seen to
+                if outcomes:
+                    yield outcomes
+                if shift.error is not None:
+                    raise shift.error
         finally:
             shift.end()
 
@@ -179,6 +193,9 @@ class _Shift:
         crew: Its workers, all idle; those that begin or end are entered.
         context: Of the units.
         units: What is to be run.
+
+    Attributes:
+        error: What a unit has raised.
     """
 
     def __init__(
@@ -190,6 +207,7 @@ class _Shift:
         self._idle, self._starting = list(crew), list[Worker]()
         self._busy: dict[Worker, int] = {}
         self._failed_starts = 0
+        self.error: Exception | None = None
 
     @property
     def unfinished(self) -> bool:
@@ -222,7 +240,7 @@ class _Shift:
                     outcomes.append(Outcome(self._busy.pop(worker), unpack(result)))
                     self._idle.append(worker)
                 case Raised(error):
-                    raise error
+                    self.error = self.error or error
                 case Ended(how):
                     self._crew.remove(worker)
                     outcomes += self._lost(worker, how)
