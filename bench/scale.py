@@ -47,7 +47,7 @@ class Rates:
     name: str
     flops: float
     hand_over: float = 0.02
-    driver: float = 0.136e-3
+    driver: float = 64e-6
     start: float = 10.0
 
 

@@ -49,10 +49,14 @@ GROWTH = tvtfast.growing.family._PUBLISHED
             {"proxies", "target_params"},
         ),
         ("grow", vars(GrowthRules()), set()),
-        ("teacher", signature(train_teacher) | vars(TEACHER_RECIPE), {"recipe"}),
-        ("distill", signature(distill) | vars(STUDENT_RECIPE), {"recipe"}),
+        ("teacher", signature(train_teacher) | vars(TEACHER_RECIPE), {"recipe", "workers"}),
+        ("distill", signature(distill) | vars(STUDENT_RECIPE), {"recipe", "workers"}),
         ("distill", vars(Distillation()), {"logits"}),
-        ("supernet", signature(train_superformer) | vars(SUPERFORMER_RECIPE), {"recipe"}),
+        (
+            "supernet",
+            signature(train_superformer) | vars(SUPERFORMER_RECIPE),
+            {"recipe", "workers"},
+        ),
         ("run", signature(tvtfast.run), {"workers"}),
         ("predict", signature(predict), set()),
         ("evaluate", signature(tvtfast.evaluate), set()),
@@ -69,7 +73,9 @@ def test_differences_that_are_said_another_way():
     assert list(flags("grow")["proxies"]) == list(GROWTH.proxies)
     assert flags("search")["objectives"] == [] and signature(tvtfast.search)["objectives"] is None
     assert flags("distill")["logits"] == "none" and Distillation().logits is None
-    assert flags("run")["loading_workers"] == signature(tvtfast.run)["workers"]
+    loads = {"run": tvtfast.run, "teacher": train_teacher, "distill": distill}
+    for command, function in loads.items():
+        assert flags(command)["loading_workers"] == signature(function)["workers"]
     assert flags("correlate")["resamples"] == signature(tvtfast.correlate)["n_resamples"]
 
 

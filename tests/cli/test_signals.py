@@ -131,7 +131,7 @@ run_program(program)
 
 @pytest.mark.slow
 def test_workers_end_with_a_terminated_training(tmp_path):
-    arguments = ["teacher", "--arch", "resnet8", "--epochs", "50", "--workers", "2"]
+    arguments = ["teacher", "--arch", "resnet8", "--epochs", "50", "--loading-workers", "2"]
     process = start(*arguments, "--output-dir", "teacher", "--device", "cpu", cwd=tmp_path)
     wait_for((tmp_path / "teacher" / "last.pt").exists, process)
     children = psutil.Process(process.pid).children(recursive=True)

@@ -73,7 +73,7 @@ def error_of(arguments, capsys):
         (["grow", "--arch", "8,2,3|4,1,2|4,1,4|4,1,6|32", "--stop-params", "-5"],
          "^--stop-params is -5.0"),
         (["teacher", "--epochs", "0"], "^--epochs is 0; give"),
-        (["teacher", "--workers", "-1"], "^--workers is -1; give"),
+        (["teacher", "--loading-workers", "-1"], "^--loading-workers is -1; give"),
         (["teacher", "--arch", "resnt18"], "unknown teacher 'resnt18'.*did you mean resnet18"),
         (["teacher", "--augmentation", "strng"], "^--augmentation is 'strng'.*did you mean strong"),
         (["distill", "--arch", "nowhere.json"], "is neither an existing file nor an"),

@@ -10,6 +10,7 @@ from typing import Any
 from tvtfast import spaces
 from tvtfast.cli.costs import cost_data, cost_in, cost_line, forecast_line
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.launching import add_training_workers_option, is_shared
 from tvtfast.cli.output import Report
 from tvtfast.cli.parsing import Parser, UsageError
 from tvtfast.cli.teachers import add_teacher_options
@@ -50,6 +51,7 @@ def parser() -> Parser:
         _EXAMPLES,
     )
     add_data_options(parser)
+    add_training_workers_option(parser)
     model = parser.add_argument_group("student")
     model.add_argument(
         "--arch",
@@ -83,6 +85,8 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
         return recipe_report(cfg, STUDENT_RECIPE)
     if not cfg.arch:
         raise UsageError("name the architecture: --arch runs/x/best.json")
+    if is_shared(cfg, parser):
+        return None
     trained = distill(**asked(cfg, command_folder(cfg, default_folder(cfg))))
     if not announces():
         return None

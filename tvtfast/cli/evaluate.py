@@ -54,7 +54,10 @@ def parser() -> Parser:
     )
     parser.add_argument("--batch-size", type=int, default=64, help="images per pass")
     parser.add_argument(
-        "--workers", type=int, default=0, help="processes that load images; changes no result"
+        "--loading-workers",
+        type=int,
+        default=0,
+        help="processes that load images; changes no result",
     )
     parser.add_argument("--dtype", type=str, default="float32", help=", ".join(TRAINING_DTYPES))
     parser.choices["dtype"] = TRAINING_DTYPES
@@ -83,7 +86,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         data_path=cfg.data_path,
         split=cfg.split,
         batch_size=cfg.batch_size,
-        workers=cfg.workers,
+        workers=cfg.loading_workers,
         device=cfg.device,
         dtype=cfg.dtype,
         progress=not cfg.quiet,

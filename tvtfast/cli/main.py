@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import TypeAlias
 
 from tvtfast.cli.logs import log_shown
 from tvtfast.cli.output import CLOSED, Report, give_up_on, is_closed, show, wrapped
@@ -37,6 +38,8 @@ COMMANDS = {
 }
 
 
+Tell: TypeAlias = Callable[[str, Exception], object]
+
 _COMPLETE = "--print-completion"
 _OPTIONS = {
     "--help": "print this",
@@ -45,12 +48,17 @@ _OPTIONS = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, tell: Tell | None = None) -> int:
     """Run ``tvtfast``; returns the exit status: 0, 2 for bad input, 130 when interrupted, 143 when
-    terminated, 141 when nobody reads the output any more."""
+    terminated, 141 when nobody reads the output any more.
+
+    Args:
+        argv: The command and its flags; default those of the program.
+        tell: Takes the line that says what went wrong, and the error; default shows it.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments)
+        return _run(arguments, _tell if tell is None else tell)
     except BrokenPipeError:
         closed = [stream for stream in (sys.stdout, sys.stderr) if is_closed(stream)]
         if not closed:
@@ -59,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return CLOSED
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], tell: Tell) -> int:
     parser: Parser | None = None
     try:
         with ExitStack() as opened:
@@ -83,25 +91,31 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return int(end.code or 0)
     except KeyboardInterrupt as error:
-        print(
-            "\ntvtfast: interrupted; every score and every finished epoch is kept, run the same "
-            "command to continue",
-            file=sys.stderr,
-        )
+        if _speaks():
+            print(
+                "\ntvtfast: interrupted; every score and every finished epoch is kept, run the "
+                "same command to continue",
+                file=sys.stderr,
+            )
         return exit_status(error)
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, OSError, RuntimeError, ImportError) as error:
         message = str(error) if parser is None else parser.in_flags(str(error))
-        _tell(message, error)
+        tell(message, error)
         return 2
     return 0
+
+
+def _speaks() -> bool:
+    """Whether this process speaks for all that work together."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _tell(message: str, error: Exception) -> None:
     """One line; of several processes the first prints it, and the others hand theirs to
     ``torchrun``, which shows the error of the process that failed first."""
-    if os.environ.get("RANK", "0") == "0":
+    if _speaks():
         print(f"tvtfast: error: {message}", file=sys.stderr)
         return
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler

@@ -43,6 +43,7 @@ class Parser(ArgumentParser):
     Attributes:
         choices: By name of a flag's value the names that it takes; a shell completes them.
         preset: From the flags to other defaults, which single flags override.
+        given: The arguments that were parsed last.
     """
 
     def __init__(self, description: str, examples: Sequence[str] = ()) -> None:
@@ -55,6 +56,7 @@ class Parser(ArgumentParser):
         self.examples = tuple(examples)
         self.choices: dict[str, Sequence[str]] = {}
         self.preset: Callable[[Any], Mapping[str, Any]] | None = None
+        self.given: list[str] = []
 
     def add_import_flag(self) -> None:
         """What a user registers in Python, for the command."""
@@ -83,6 +85,7 @@ class Parser(ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, **options: Any) -> Any:  # type: ignore[override]
         """The values of flags; with those of `preset` in place of the defaults."""
+        self.given = [] if args is None else list(args)
         cfg = super().parse_args(args, **options)
         if self.preset is None or not (defaults := self.preset(cfg)):
             return cfg

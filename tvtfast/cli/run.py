@@ -78,7 +78,7 @@ def parser() -> Parser:
     )
     parser.add_argument("--system", type=str, default=TVT.name, help=", ".join(SYSTEMS))
     parser.choices["system"] = tuple(SYSTEMS)
-    add_data_options(parser, "--loading-workers")
+    add_data_options(parser)
     add_workers_option(parser, "score candidates and train finalists")
     model = parser.add_argument_group("student")
     model.add_argument(

@@ -9,6 +9,7 @@ from typing import Any
 
 from tvtfast.cli.costs import cost_data, cost_in, cost_line, forecast_line
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.launching import add_training_workers_option, is_shared
 from tvtfast.cli.next_steps import search_superformer
 from tvtfast.cli.options import add_flops_limits, flops_windows
 from tvtfast.cli.output import Report, places
@@ -50,6 +51,7 @@ def parser() -> Parser:
         _EXAMPLES,
     )
     add_data_options(parser)
+    add_training_workers_option(parser)
     model = parser.add_argument_group("superformer")
     model.add_argument(
         "--space",
@@ -109,6 +111,8 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and say where the superformer lies and what to do with it."""
     if cfg.print_recipe:
         return recipe_report(cfg, SUPERFORMER_RECIPE)
+    if is_shared(cfg, parser):
+        return None
     finished = train_superformer(**asked(cfg, command_folder(cfg, default_folder(cfg))))
     if not announces():
         return None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tvtfast.cli.costs import cost_data, cost_in, cost_line
 from tvtfast.cli.folders import command_folder
+from tvtfast.cli.launching import add_training_workers_option, is_shared
 from tvtfast.cli.output import Report, places
 from tvtfast.cli.parsing import Parser
 from tvtfast.cli.training import (
@@ -35,6 +36,7 @@ def parser() -> Parser:
         _EXAMPLES,
     )
     add_data_options(parser)
+    add_training_workers_option(parser)
     parser.add_argument(
         "--arch",
         type=str,
@@ -55,6 +57,8 @@ def run(cfg: Namespace, parser: Parser) -> Report | None:
     """Train, and tell how good the teacher is and where it lies."""
     if cfg.print_recipe:
         return recipe_report(cfg, TEACHER_RECIPE)
+    if is_shared(cfg, parser):
+        return None
     folder = command_folder(cfg, Path("runs") / f"{Path(cfg.data_set).stem}-{cfg.arch}")
     arguments = training_arguments(cfg, TEACHER_RECIPE, folder)
     train_teacher(cfg.arch, cfg.data_set, img_size=cfg.img_size, **arguments)

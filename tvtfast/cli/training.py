@@ -36,13 +36,8 @@ _FLAGS = tuple(
 """Fields of a recipe that are flags."""
 
 
-def add_data_options(parser: Parser, loading_workers: str = "--workers") -> None:
-    """Configuration file, data set and output folder.
-
-    Args:
-        parser: The command's.
-        loading_workers: The flag of processes that load images.
-    """
+def add_data_options(parser: Parser) -> None:
+    """Configuration file, data set and output folder."""
     parser.add_argument("--cfg", action="config", help="YAML file of these options")
     parser.add_argument(
         "--output-dir",
@@ -62,7 +57,10 @@ def add_data_options(parser: Parser, loading_workers: str = "--workers") -> None
     data.add_argument("--data-path", type=str | None, default=None, help="folder of the data set")
     add_search_split_option(data)
     data.add_argument(
-        loading_workers, type=int, default=0, help="processes that load images; changes no result"
+        "--loading-workers",
+        type=int,
+        default=0,
+        help="processes that load images; changes no result",
     )
 
 
@@ -298,7 +296,7 @@ def training_arguments(cfg: Namespace, recipe: Recipe, folder: CommandFolder) ->
         "output_dir": folder,
         "data_path": cfg.data_path,
         "search_split": cfg.search_split,
-        "workers": cfg.workers,
+        "workers": cfg.loading_workers,
         "seed": cfg.seed,
         "device": cfg.device,
         "tensorboard": cfg.tensorboard,
