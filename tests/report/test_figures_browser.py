@@ -163,7 +163,8 @@ def test_nothing_sticks_out_sideways(browser, make_report, tmp_path, width):
 
 def test_two_runs_side_by_side(browser, tmp_path):
     rng = np.random.default_rng(0)
-    curves = {name: (rng.random(9).tolist(), rng.random(12).tolist()) for name in ("best", "mean")}
+    names = ("epoch", "best", "mean")
+    curves = {name: (rng.random(9).tolist(), rng.random(12).tolist()) for name in names}
     page = write_comparison_report(
         ComparisonReport(
             folders=("runs/a", "runs/<b>"),
@@ -179,7 +180,7 @@ def test_two_runs_side_by_side(browser, tmp_path):
     text = browser.execute_script("return document.body.innerText")
     assert "runs/<b>" in text and "0.2500" in text and "5.00\N{NO-BREAK SPACE}M" in text
     lines = f"return document.querySelectorAll('{FIGURE} .scatterlayer .trace').length"
-    assert browser.execute_script(lines) == 4
+    assert browser.execute_script(lines) == 4, "two of each; epochs only count"
     code = (
         "const table = document.querySelectorAll('table')[1];"
         "table.querySelector('th button').click();"

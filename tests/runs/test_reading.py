@@ -85,6 +85,14 @@ def test_settings_that_differ_are_named_with_their_parts(two):
     assert not compare(*[read_run(two[0])] * 2).settings
 
 
+def test_a_setting_without_parts_is_no_difference_of_its_own(tmp_path):
+    runs = [
+        read_run(finished(tmp_path / name, limits=limits))
+        for name, limits in (("a", {"params": 5}), ("b", {}))
+    ]
+    assert compare(*runs).settings == {"limits.params": ("5", MISSING)}
+
+
 def test_the_terminal_shows_lists_and_comparisons(two, capsys):
     assert main(["runs", "list", str(two[0].parent)]) == 0
     out = capsys.readouterr().out

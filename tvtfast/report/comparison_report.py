@@ -14,6 +14,8 @@ from tvtfast.report.html import picture, render
 from tvtfast.report.pages import write_page
 
 _NAMES = ("first", "second")
+_COUNTERS = ("generation", "evaluations", "epoch", "step")
+"""Columns that count the lines, and show nothing as a curve."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,18 @@ def write_comparison_report(report: ComparisonReport, path: str | os.PathLike[st
         ``path``.
     """
     path = Path(path)
-    curves = {name: pair for name, pair in report.curves.items() if all(map(len, pair))}
+    curves = {
+        name: pair
+        for name, pair in report.curves.items()
+        if name not in _COUNTERS and all(map(len, pair))
+    }
     drawn = picture(comparison_figure(curves, _NAMES)) if curves else None
     page = render(
         "comparison.html.j2",
         report=report,
         names=_NAMES,
         curves=drawn,
+        curve_names=list(curves),
         best=[
             (name, *(_shown(name, value) for value in (*pair, _more(*pair))))
             for name, pair in report.best.items()

@@ -54,7 +54,7 @@ def compare(first: Run, second: Run) -> Comparison:
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):  # one without parts differs from one with parts by these
             found |= _flat(value, f"{above}{name}.")
         else:
             found[f"{above}{name}"] = value
