@@ -39,10 +39,10 @@ struct TileState {
   TileState& operator=(const TileState&) = delete;
 };
 
-// out[i, j] = sum_k a[i, k] b[j, k] over pairs k: kTall (2 or 1) tiles of rows of bf16 values, from each kTileWords
-// `steps` pairs, by N (2 or 1) tiles of columns, packed as pairs b[k][j]. Strides are in elements of their rows. The
-// sums over even and over odd values of a tile are added, then added to those of the tiles before.
-template <int kTall, int N>
+// out[i, j] = sum_k a[i, k] b[j, k] for M (1 or 2) tiles of rows by N (1 or 2) tiles of columns, over `steps` pairs k,
+// a multiple of kTileWords. Rows of `a` hold bf16 values; `b` is packed as pairs b[k][j]. Strides are in elements. In
+// fp32, even and odd products of a tile are summed apart, then added, then added to the tiles before.
+template <int M, int N>
 TVT_INLINE void multiply_tiles(const BFloat16* a, std::int64_t a_stride, const float* b,
                                std::int64_t steps, float* out, std::int64_t out_stride) {
   const std::int64_t a_bytes = a_stride * sizeof(BFloat16);
@@ -51,8 +51,8 @@ TVT_INLINE void multiply_tiles(const BFloat16* a, std::int64_t a_stride, const f
   const BFloat16* const lower = a + kTileRows * a_stride;
   _tile_zero(0);
   if constexpr (N == 2) _tile_zero(1);
-  if constexpr (kTall == 2) _tile_zero(2);
-  if constexpr (kTall == 2 && N == 2) _tile_zero(3);
+  if constexpr (M == 2) _tile_zero(2);
+  if constexpr (M == 2 && N == 2) _tile_zero(3);
   // GCC does not know that tiles are loaded from memory, and may write there later.
   std::atomic_signal_fence(std::memory_order_seq_cst);
   for (std::int64_t step = 0; step < steps; step += kTileWords, b += N * kTileWords * kTileRows) {
@@ -63,17 +63,17 @@ TVT_INLINE void multiply_tiles(const BFloat16* a, std::int64_t a_stride, const f
       _tile_loadd(7, b + kTileWords, b_bytes);
       _tile_dpbf16ps(1, 4, 7);
     }
-    if constexpr (kTall == 2) {
+    if constexpr (M == 2) {
       _tile_loadd(5, lower + 2 * step, a_bytes);
       _tile_dpbf16ps(2, 5, 6);
     }
-    if constexpr (kTall == 2 && N == 2) _tile_dpbf16ps(3, 5, 7);
+    if constexpr (M == 2 && N == 2) _tile_dpbf16ps(3, 5, 7);
   }
   float* const below = out + kTileRows * out_stride;
   _tile_stored(0, out, out_bytes);
   if constexpr (N == 2) _tile_stored(1, out + kTileWords, out_bytes);
-  if constexpr (kTall == 2) _tile_stored(2, below, out_bytes);
-  if constexpr (kTall == 2 && N == 2) _tile_stored(3, below + kTileWords, out_bytes);
+  if constexpr (M == 2) _tile_stored(2, below, out_bytes);
+  if constexpr (M == 2 && N == 2) _tile_stored(3, below + kTileWords, out_bytes);
 }
 
 }  // namespace

@@ -132,13 +132,13 @@ struct AttentionInTiles {
   }
 
   // Outputs of some queries: probabilities times a panel of values, over the sums of probabilities.
-  template <int kTall, int N>
+  template <int M, int N>
   static void mix(const AttentionHead& head, const Scratch& at, std::int64_t first,
                   std::int64_t rows, std::int64_t column, const float (&sums)[kTile]) {
-    Vector mixed[kTall * kTileRows][N];
-    multiply_tiles<kTall, N>(reinterpret_cast<const BFloat16*>(head.scratch + at.scores),
-                             2 * at.score_stride, head.scratch + at.values + column * at.key_steps,
-                             at.key_steps, reinterpret_cast<float*>(mixed), N * kTileWords);
+    Vector mixed[M * kTileRows][N];
+    multiply_tiles<M, N>(reinterpret_cast<const BFloat16*>(head.scratch + at.scores),
+                         2 * at.score_stride, head.scratch + at.values + column * at.key_steps,
+                         at.key_steps, reinterpret_cast<float*>(mixed), N * kTileWords);
     BFloat16* out = static_cast<BFloat16*>(head.out) + first * head.out_stride + column;
     for (std::int64_t row = 0; row < rows; ++row, out += head.out_stride) {
       const Vector inverse = Isa::set(1 / sums[row]);
@@ -149,8 +149,8 @@ struct AttentionInTiles {
     }
   }
 
-  // Queries [first, first + rows), at most kTall tiles of them.
-  template <int kTall>
+  // Queries [first, first + rows), at most M tiles of rows.
+  template <int M>
   static void tile(const AttentionHead& head, const Scratch& at, std::int64_t first,
                    std::int64_t rows) {
     BFloat16* const queries = reinterpret_cast<BFloat16*>(head.scratch + at.queries);
@@ -160,11 +160,11 @@ struct AttentionInTiles {
     for (std::int64_t key = 0; key < head.tokens; key += kPanel) {
       const float* const keys = head.scratch + at.keys + key * at.channel_steps;
       if (tiles_from(key, head.tokens) == 2) {
-        multiply_tiles<kTall, 2>(queries, width, keys, at.channel_steps, scores + key,
-                                 at.score_stride);
+        multiply_tiles<M, 2>(queries, width, keys, at.channel_steps, scores + key,
+                             at.score_stride);
       } else {
-        multiply_tiles<kTall, 1>(queries, width, keys, at.channel_steps, scores + key,
-                                 at.score_stride);
+        multiply_tiles<M, 1>(queries, width, keys, at.channel_steps, scores + key,
+                             at.score_stride);
       }
     }
     const Vector factor = Isa::set(static_cast<float>(head.scale * kLog2E));
@@ -174,9 +174,9 @@ struct AttentionInTiles {
     }
     for (std::int64_t column = 0; column < head.dim; column += kPanel) {
       if (tiles_from(column, head.dim) == 2) {
-        mix<kTall, 2>(head, at, first, rows, column, sums);
+        mix<M, 2>(head, at, first, rows, column, sums);
       } else {
-        mix<kTall, 1>(head, at, first, rows, column, sums);
+        mix<M, 1>(head, at, first, rows, column, sums);
       }
     }
   }

@@ -27,7 +27,8 @@ struct Linear {
 // Up to so many rows a packed panel of the weight is multiplied at once, while it lies in the cache.
 constexpr std::int64_t kFewRows = 64;
 
-// fp32 sums over k in its order, rounded once; with bf16 instructions the normalised rows are rounded to bf16 first.
+// fp32 sums over k in an order that the instruction set fixes, rounded once; with bf16 instructions the normalised rows
+// are rounded to bf16 first.
 // A row of the result depends neither on the other rows nor on `threads`. The CPU must run `set` (vector_set.h).
 Status linear(const Linear& task, VectorSet set, int threads);
 

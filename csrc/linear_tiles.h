@@ -3,8 +3,8 @@
 //
 // Outputs lie along the lanes of vectors. The weight is packed in panels b[k][n] of kVectors vectors of outputs, and a
 // block of kBlock rows is multiplied with a panel in registers: a panel is read once per block and a block once per
-// panel, both from the second-level cache. An Operand says what one step k multiplies: one fp32 value, or a pair of bf16
-// values. A Product says how a block is multiplied, kSteps steps at once.
+// panel, both from the second-level cache. An Operand says what one step k multiplies: one fp32 value, or a pair of
+// bf16 values. A Product says how a block is multiplied, kSteps steps at once.
 #pragma once
 
 #include <algorithm>
