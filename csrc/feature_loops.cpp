@@ -10,7 +10,6 @@ namespace {
 constexpr std::int64_t kRun = 512;    // adjacent channels summed in float before the sum becomes double
 constexpr std::int64_t kPlanes = 16;  // planes summed in float before the sum becomes double
 constexpr std::int64_t kTile = 512;   // positions of a plane walked together
-constexpr std::int64_t kAhead = 4096;  // bytes that rows are fetched ahead: prefetchers of a CPU stop at the next page
 
 template <typename T>
 TVT_INLINE void add_squares_channels_of(const T* x, std::int64_t count, std::int64_t stride,
@@ -19,9 +18,6 @@ TVT_INLINE void add_squares_channels_of(const T* x, std::int64_t count, std::int
     for (std::int64_t begin = 0; begin < channels; begin += kRun) {
       const T* row = x + p * stride + begin;
       const std::int64_t run = std::min(kRun, channels - begin);
-      for (std::int64_t byte = 0; byte < run * static_cast<std::int64_t>(sizeof(T)); byte += kCacheLine) {
-        TVT_PREFETCH(reinterpret_cast<const char*>(row) + kAhead + byte);
-      }
       float sum = 0;
 #pragma omp simd reduction(+ : sum)
       for (std::int64_t c = 0; c < run; ++c) {

@@ -84,7 +84,7 @@ def folded(function: str, name: str, tensor: Tensor, leading: tuple[int, ...], k
     shape, last = tensor.shape[:-kept], tensor.shape[-kept:]
     check_broadcast(function, name, shape, "x", leading)
     if shape == leading:
-        return tensor.reshape(math.prod(leading), *last)
+        return tensor if len(leading) == 1 else tensor.reshape(math.prod(leading), *last)
     while len(shape) and shape[0] == 1:
         tensor, shape = tensor.squeeze(0), shape[1:]
     tail = leading[len(leading) - len(shape) :]

@@ -61,4 +61,4 @@ def attention_map_distance(
         distance, _, _ = reference.run(call)
     else:
         distance, _, _ = execute("attention_map_distance", call, backend, x, teacher_map)
-    return distance.reshape(leading)
+    return distance if len(leading) == 1 else distance.reshape(leading)
