@@ -47,8 +47,8 @@ def commands(arch: str) -> dict[str, str]:
         "search": f"{search} --trials 250 --racing false",
         "race": f"{search} --trials 1500",
         "evolution": f"{search} --strategy evolution --trials 300",
-        "distill": f"distill --arch {arch} --epochs 8 --batch-size 32",
-        "supernet": "supernet --space vitas-deit --epochs 10 --batch-size 32",
+        "distill": f"distill --arch {arch} --epochs 6 --batch-size 32",
+        "supernet": "supernet --space vitas-deit --epochs 3 --batch-size 32",
         "grow": f"grow --arch {shlex.quote(TOPOLOGY)} --target-params 8e6 30e6",
         "run": "run --space pit --budget 3 --trials 100 --teacher-epochs 3 --epochs 2",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from tvtfast.pipeline.forecasts import (
     least_trials,
     short,
 )
+from tvtfast.spaces import get as get_space
 
 TOPOLOGY = "8,2,3|4,1,2|4,1,4|4,1,6|32"
 FIVE = replace(STUDENT_RECIPE, epochs=5, batch_size=20)
@@ -54,8 +56,9 @@ def test_a_search_is_a_line_through_two_small_ones():
         asked.append(trials)
         imports = 4.0 if len(asked) == 1 else 0.0
         seconds = {"set-up": 3.0 + imports, "scoring": 1.0 + 0.5 * trials, "report": 2.0}
-        processor = sum(seconds.values()) + 0.25 * trials
-        record(folder, sum(seconds.values()), processor, seconds=seconds)
+        processor = sum(seconds.values()) + 0.5 * seconds["scoring"]
+        busy = {**seconds, "scoring": 1.5 * seconds["scoring"]}
+        record(folder, sum(seconds.values()), processor, seconds=seconds, processor_seconds=busy)
         sizes.append((folder / "run.json").stat().st_size)
         (folder / "scores").write_bytes(bytes(1000 + 10 * trials))
 
@@ -63,6 +66,7 @@ def test_a_search_is_a_line_through_two_small_ones():
     found = forecast_search(search, 1000, seconds=10.0)
     assert asked == [8, 24], "ten seconds more at those of a candidate"
     assert found.seconds() == pytest.approx(7.0 + 1.0 + 500.0 + 2.0)
+    assert found.processor() == pytest.approx(7.0 + 1.5 * 501.0 + 2.0)
     assert found.seconds(10) == pytest.approx(7.0 + 1.0 + 50.0 + 2.0)
     of_record = (sizes[1] - sizes[0]) / 16 * (1000 - 24) + sizes[1]
     assert found.disk == round(of_record) + 1000 + 10 * 1000 and found.memory == 123
@@ -71,7 +75,8 @@ def test_a_search_is_a_line_through_two_small_ones():
 
 
 def test_a_training_is_counted_by_images():
-    """0.1 s to train an image, 0.02 s to look at one, 7 s of set-up."""
+    """0.1 s to train an image, 0.02 s to look at one, 7 s of set-up, 3 s of files in every
+    epoch."""
     splits = Splits(images(1000, "train"), images(100, "val"), images(200, "test"), 0.1)
     seen = []
 
@@ -79,13 +84,13 @@ def test_a_training_is_counted_by_images():
         sizes = len(some.train), len(some.held_out), len(some.test)
         seen.append(sizes)
         epoch = 0.1 * sizes[0] + 0.02 * sizes[1]
-        record(folder, 7.0 + epoch + 0.02 * sizes[2])
+        record(folder, 7.0 + epoch + 3.0 + 0.02 * sizes[2], file_seconds=3.0)
         log(folder, {"epoch": 1, "seconds": epoch, "images_per_second": 10.0})
 
     found = forecast_training("distill", train, splits, recipe=FIVE, seconds=20.0)
     assert seen == [(40, 4, 8), (80, 8, 16), (160, 16, 32)]
-    assert found.seconds() == pytest.approx(7.0 + 5 * (100.0 + 2.0) + 4.0, rel=1e-6)
-    assert found.seconds(2) == pytest.approx(7.0 + 5 * 51.0 + 4.0, rel=1e-6)
+    assert found.seconds() == pytest.approx(7.0 + 5 * (100.0 + 2.0 + 3.0) + 4.0, rel=1e-6)
+    assert found.seconds(2) == pytest.approx(7.0 + 5 * (51.0 + 3.0) + 4.0, rel=1e-6)
 
 
 def test_all_images_are_the_most_that_is_trained_on():
@@ -147,6 +152,13 @@ def test_growth_is_counted_between_the_steps_that_were_scored():
 
     def grow(folder):
         record(folder, 4.0 + 16.0, 20.0)
+        return SimpleNamespace(seconds=16.0, steps=[step, refined])
+
+    def on_paper(like):
+        assert like == (step,), "steps for a target choose by size"
+        return growths
+
+    step, refined = SimpleNamespace(number=1, target=None), SimpleNamespace(number=1, target=1e6)
 
     def score(archs):
         clock["seconds"] += sum(1.0 + step for step, _ in archs)
@@ -154,7 +166,7 @@ def test_growth_is_counted_between_the_steps_that_were_scored():
     with pytest.MonkeyPatch.context() as patched:
         for name in ("perf_counter", "process_time"):
             patched.setattr(growth.time, name, lambda: clock["seconds"])
-        found = forecast_growth(grow, score, growths, seconds=0.0)
+        found = forecast_growth(grow, score, on_paper, seconds=0.0)
     assert found.count == 5 * 16 and not found.exact
     assert found.seconds() == pytest.approx(4.0 + 16 * (1 + 2 + 3 + 4 + 5))
     low, high = found.interval()
@@ -184,7 +196,8 @@ def test_a_run_is_the_sum_of_its_stages():
             record(folder / stage, 2.0 + seconds)
             log(folder / stage, {"epoch": 1, "seconds": seconds, "images_per_second": 1 / each})
         scoring = {"set-up": 1.0, "scoring": 0.5 * trials}
-        record(folder / "search", sum(scoring.values()), seconds=scoring)
+        both = {"seconds": scoring, "processor_seconds": scoring}
+        record(folder / "search", sum(scoring.values()), **both)
         if not grown:
             record(folder / "growth", 11.0)
         total += sum(scoring.values()) + (0.0 if grown else 11.0)
@@ -212,6 +225,36 @@ def test_the_command_line_plans_and_the_run_is_compared(tmp_path, capsys):
     assert "forecast" in out and "of what it took" in out
     assert "error" in json.loads((tmp_path / "run" / "run.json").read_text())["forecast"]
     assert "of what it took" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+STUDENT = ["--arch", "STUDENT", "--guidance", "none", "--epochs", "2", "--batch-size", "64"]
+LONG = {
+    "search": ["--space", "autoformer-tiny", "--proxies", "naswot", "--trials", "120", *PIXELS],
+    "distill": STUDENT,
+    "supernet": ["--space", "vitas-deit", "--epochs", "1", "--batch-size", "64"],
+    "grow": ["--arch", TOPOLOGY, "--target-params", "2e6", "--init-seeds", "1"],
+    "run": ["--system", "as-vit", "--trials", "12", "--budget", "1", "--epochs", "2"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", sorted(LONG))
+def test_every_command_is_planned_and_compared(command, tmp_path, capsys):
+    """Another order of magnitude would be a wrong model, on however busy a machine."""
+    arch = tmp_path / "arch.json"
+    space = get_space("autoformer-tiny")
+    (first,) = space.sample(1, 0)
+    arch.write_text(json.dumps({"space": space.name, "arch": space.to_dict(first)}))
+    given = [str(arch) if word == "STUDENT" else word for word in LONG[command]]
+    given = [*given, "--data-set", "digits", "--output-dir", str(tmp_path / "run")]
+    assert main(["plan", command, *given, "--seconds", "1", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["command"] == command and said["for_workers"][0]["seconds"] > 0
+    assert sum(said["for_workers"][0]["shares"].values()) == pytest.approx(1.0)
+    assert main([command, *given]) == 0
+    found = json.loads((tmp_path / "run" / "run.json").read_text())["forecast"]
+    assert 0.1 < found["seconds"] / found["took"] < 10
+    assert 0.1 < found["processor_seconds"] / found["processor_took"] < 10
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 from tvtfast.cli.output import Report, wrapped
 from tvtfast.cli.parsing import Parser, UsageError
-from tvtfast.cli.planned import PLANNED
+from tvtfast.cli.planned import PLANNED, assumed_device
 from tvtfast.common import checks
 from tvtfast.common.forecast import Forecast
 from tvtfast.common.names import unknown
@@ -104,7 +104,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
     for workers in cfg.for_workers:
         checks.whole("for_workers", workers, least=1)
     given = getattr(cfg, _COMMAND)
-    forecast, folder = PLANNED[cfg.planned](given, cfg.seconds)
+    forecast, folder = PLANNED[cfg.planned](given, cfg.seconds, assumed_device(given))
     forecast.write(folder)
     data = {
         "command": forecast.command,
@@ -114,6 +114,7 @@ def run(cfg: Namespace, parser: Parser) -> Report:
         "memory": forecast.memory,
         "disk": forecast.disk,
         "basis": forecast.basis,
+        "assumed": dict(forecast.assumed),
         "run_dir": folder,
     }
     return Report(_text(forecast, cfg.for_workers, cfg.budget_hours, folder), data)
@@ -150,5 +151,7 @@ def _text(forecast: Forecast, workers: Sequence[int], hours: float | None, folde
         lines.append(f"  memory {count_text(forecast.memory)}B of the process")
     if forecast.disk is not None:
         lines.append(f"  disk {count_text(forecast.disk)}B in the run folder")
+    for name, text in forecast.assumed.items():
+        lines.append(wrapped(f"  assumed, {name}: {text}", indent="    "))
     lines.append(wrapped(f"  {forecast.basis}; kept in {folder}", indent="  "))
     return "\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")

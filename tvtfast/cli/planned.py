@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,34 @@ from tvtfast.common.run_folder import CommandFolder
 
 if TYPE_CHECKING:
     from tvtfast.data import Splits
+    from tvtfast.pipeline.forecasts.devices import Device
 
 _PRIVATE = {"tensorboard": False, "wandb": None, "progress": False}
 """Nothing tells others of the small runs."""
 _GROWTHS = 41
 """Growths on paper."""
+_TIMES = 6
+"""Parameters that a small growth ends with, over those that it begins with."""
 
 
-def _search(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
+Planned = tuple[Forecast, Path]
+"""A forecast, and the folder of the run that it is of."""
+
+
+def assumed_device(cfg: Namespace) -> Device | None:
+    """The device of a published table that ``--device`` names; the flags then say ``cpu``, where
+    the small runs are."""
+    from tvtfast.pipeline.forecasts.devices import DEVICES
+
+    found = DEVICES.get(str(cfg.device).lower())
+    if found is not None:
+        cfg.device = "cpu"
+    return found
+
+
+def _search(cfg: Namespace, seconds: float, device: Device | None) -> Planned:
     from tvtfast.cli import search
-    from tvtfast.pipeline.forecasts import forecast_search, least_trials
+    from tvtfast.pipeline.forecasts import forecast_search, least_trials, search_on
     from tvtfast.searching import search as run_search
 
     search.fill_in(cfg)
@@ -40,23 +58,32 @@ def _search(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
         return run_search(**arguments | _PRIVATE | {"trials": trials, "run_dir": path})
 
     raced = arguments["racing"] is not False and _is_raced(strategy)
-    forecast = forecast_search(
-        small,
-        trials,
-        seconds=seconds,
-        least=least_trials(raced=raced, population=_population(strategy)),
-    )
+    least = least_trials(raced=raced, population=_population(strategy))
+    forecast = forecast_search(small, trials, seconds=seconds, least=least)
+    if device is not None:
+        forecast = search_on(device, cfg.dtype, forecast, small)
     return forecast, folder
 
 
-def _training(name: str, call: Callable[..., Any], cfg: Namespace, seconds: float) -> Any:
+def _training(
+    name: str,
+    call: Callable[..., Any],
+    cfg: Namespace,
+    seconds: float,
+    device: Device | None,
+) -> Planned:
     from tvtfast.data import load_splits
-    from tvtfast.pipeline.forecasts import forecast_training, short
+    from tvtfast.pipeline.forecasts import forecast_training, short, training_on
 
     module = importlib.import_module(f"tvtfast.cli.{name}")
     folder = Path(cfg.output_dir or module.default_folder(cfg))
     arguments = module.asked(cfg, CommandFolder(folder, named=True))
-    recipe = arguments["recipe"]
+    recipe, offline = arguments["recipe"], arguments["how"].offline
+    if device is not None and offline:
+        raise UsageError(
+            "--offline: what a device takes for features that are kept is not counted; plan the "
+            "training without it"
+        )
     splits = load_splits(cfg.data_set, cfg.data_path, search_split=cfg.search_split)
 
     def small(some: Splits, path: Path) -> Any:
@@ -69,26 +96,28 @@ def _training(name: str, call: Callable[..., Any], cfg: Namespace, seconds: floa
         splits,
         recipe=recipe,
         seconds=seconds,
-        offline=arguments["how"].offline,
+        offline=offline,
     )
+    if device is not None:
+        forecast = training_on(device, recipe, forecast, small, splits)
     return forecast, folder
 
 
-def _distill(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
+def _distill(cfg: Namespace, seconds: float, device: Device | None) -> Planned:
     from tvtfast.distill import distill
 
     if not cfg.arch:
         raise UsageError("name the architecture: --arch runs/x/best.json")
-    return _training("distill", distill, cfg, seconds)
+    return _training("distill", distill, cfg, seconds, device)
 
 
-def _supernet(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
+def _supernet(cfg: Namespace, seconds: float, device: Device | None) -> Planned:
     from tvtfast.supernet import train_superformer
 
-    return _training("supernet", train_superformer, cfg, seconds)
+    return _training("supernet", train_superformer, cfg, seconds, device)
 
 
-def _grow(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
+def _grow(cfg: Namespace, seconds: float, device: Device | None) -> Planned:
     from tvtfast import growing
     from tvtfast.cli import grow
     from tvtfast.pipeline.forecasts import forecast_growth
@@ -96,6 +125,7 @@ def _grow(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
     from tvtfast.spaces import get as get_space
 
     grow.check_named(cfg)
+    _check_here(device)
     if cfg.train:
         raise UsageError("--train: plan growth without it, and every training by plan distill")
     folder = Path(cfg.output_dir or grow.default_folder(cfg))
@@ -104,27 +134,30 @@ def _grow(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
     of_growth = ("topology", "space", "rules", "target_params", "output_dir")
     scoring = {name: value for name, value in arguments.items() if name not in of_growth}
 
-    def small(path: Path) -> Any:
-        changes = {
-            "output_dir": path,
-            "rules": replace(rules, stop_params=1.0),
-            "target_params": (),
-            "progress": False,
-        }
-        return growing.grow(**arguments | changes)
-
-    with Scorer(space=space, **scoring | {"progress": False}) as scorer:
-        options = asdict(scorer.setup.options)
+    def on_paper(like: Sequence[growing.GrowthStep]) -> list[list[list[Any]]]:
         growths = [
-            growing.on_paper(topology, space, rules, cfg.target_params, seed=seed, **options)
+            growing.on_paper(
+                topology, space, rules, cfg.target_params, like=like, seed=seed, **options
+            )
             for seed in range(_GROWTHS)
         ]
         if not all(growths):
             raise UsageError("--max-params: no model of the first step has as few; raise it")
-        return forecast_growth(small, scorer, growths, seconds=seconds), folder
+        return growths
+
+    with Scorer(space=space, **scoring | {"progress": False}) as scorer:
+        options = asdict(scorer.setup.options)
+        least = space.params(rules.model(rules.start(space.decode(topology))), **options)
+        stop = min(_TIMES * least, rules.stops_at(cfg.target_params))
+
+        def small(path: Path) -> growing.Family:
+            changes = {"rules": replace(rules, stop_params=stop), "target_params": ()}
+            return growing.grow(**arguments | changes | {"output_dir": path, "progress": False})
+
+        return forecast_growth(small, scorer, on_paper, seconds=seconds), folder
 
 
-def _run(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
+def _run(cfg: Namespace, seconds: float, device: Device | None) -> Planned:
     from tvtfast import strategies
     from tvtfast.cli import run
     from tvtfast.data import load_splits
@@ -136,6 +169,7 @@ def _run(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
     from tvtfast.spaces import get as get_space
 
     run.check_flags(cfg, run.parser())
+    _check_here(device)
     if cfg.finalists is not None:
         raise UsageError(
             "--finalists: the trainings of a tournament take --train-hours; plan the run without it"
@@ -181,6 +215,14 @@ def _run(cfg: Namespace, seconds: float) -> tuple[Forecast, Path]:
     return forecast_run(small, asked, seconds=seconds), folder
 
 
+def _check_here(device: Device | None) -> None:
+    if device is not None:
+        raise UsageError(
+            f"--device: what growth and whole runs take on {device.name} is not counted; plan a "
+            "search and trainings for it, or growth and runs for this machine"
+        )
+
+
 def _of(some: Splits) -> dict[str, Any]:
     """Arguments that stand for images."""
     images = {"dataset": some.train, "data_path": None}
@@ -202,11 +244,12 @@ def _population(strategy: Any) -> int:
     return int(getattr(named, "population", 0))
 
 
-PLANNED: Mapping[str, Callable[[Namespace, float], tuple[Forecast, Path]]] = {
+PLANNED: Mapping[str, Callable[[Namespace, float, Device | None], Planned]] = {
     "search": _search,
     "distill": _distill,
     "supernet": _supernet,
     "grow": _grow,
     "run": _run,
 }
-"""The forecast of a command from its flags and the seconds that it may measure."""
+"""The forecast of a command from its flags, the seconds that it may measure, and the device that
+is assumed."""

@@ -150,7 +150,8 @@ def search(
     of_scores = parse_windows(constraints)
     windows = parse_constraints({name: of_scores.pop(name) for name in COUNTS if name in of_scores})
     timings: dict[str, float] = {}
-    with _timed(timings, "set-up"):
+    processor: dict[str, float] = {}
+    with _timed(timings, processor, "set-up"):
         scorer = Scorer(given, progress=given.progress and one_population, constraints=of_scores)
     score = _population_score(scorer, strategy, racing, method, top_k)
     setup = scorer.setup
@@ -204,8 +205,8 @@ def search(
                     tell(trackers, trace)
                 bar.update(len(archive) - bar.n)
 
-            table, answer = _explore(proposals, archive, score, notes, keep, timings)
-        with _timed(timings, "ranking"):
+            table, answer = _explore(proposals, archive, score, notes, keep, timings, processor)
+        with _timed(timings, processor, "ranking"):
             scores = rank_population(table, method)
         result = SearchResult(
             space=resolved_space,
@@ -229,10 +230,11 @@ def search(
         )
         if folder is not None:
             write_result(folder, result)
-            with _timed(timings, "report"):
+            with _timed(timings, processor, "report"):
                 report_search(result, scorer, asked, folder)
         if record is not None:
-            record.results, record.candidates = summary(result), len(table)
+            record.results = summary(result) | {"processor_seconds": processor}
+            record.candidates = len(table)
     return result
 
 
@@ -267,20 +269,21 @@ def _explore(
     notes: dict[str, float],
     keep: Callable[[], None],
     timings: dict[str, float],
+    processor: dict[str, float],
 ) -> tuple[ScoreTable, Any]:
     """Run a strategy to its end: the table of all it proposed, and the answer it returned; every
     population is recorded."""
     table, feedback, answer = None, None, None
     while True:
         try:
-            with _timed(timings, "proposing"):
+            with _timed(timings, processor, "proposing"):
                 # the first send starts the generator, and has nothing to tell
                 population = proposals.send(feedback)  # type: ignore[arg-type]
         except StopIteration as end:
             answer = end.value
             break
         population = archive.admit(population)
-        with _timed(timings, "scoring"):
+        with _timed(timings, processor, "scoring"):
             table = score(population)
         feedback = archive.add(population, table, notes)
         notes.clear()
@@ -312,9 +315,11 @@ def _check_constraints(table: ScoreTable, answer: Any) -> None:
 
 
 @contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    started = time.perf_counter()
+def _timed(timings: dict[str, float], processor: dict[str, float], stage: str) -> Iterator[None]:
+    """Add what a stage takes to seconds and to processor seconds."""
+    started, computed = time.perf_counter(), time.process_time()
     try:
         yield
     finally:
         timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - started
+        processor[stage] = processor.get(stage, 0.0) + time.process_time() - computed

@@ -34,6 +34,8 @@ from tvtfast.training.summary import EpochLog, curves
 from tvtfast.training.training_folder import DivergedError, TrainingFolder
 
 _TOP = 5
+FILE_SECONDS = "file_seconds"
+"""In the record of a training: seconds that its files took, all epochs of the last start."""
 _CHECK_STEPS = 16
 """Steps between two looks at the loss, each of which waits for the device."""
 
@@ -130,7 +132,8 @@ class Trainer:
                 if team.leads:
                     self.splits.say()
                 if state.epoch < recipe.epochs:
-                    self._train(state, batches, sampler)
+                    seconds = self._train(state, batches, sampler)
+                    record.results[FILE_SECONDS] = round(seconds, 3)
                 if self.read_test:
                     self._test(state)
                 if team.leads and not self.keep_state:
@@ -146,8 +149,13 @@ class Trainer:
             team=self.team,
         )
 
-    def _train(self, state: _State, batches: DataLoader[Any], sampler: EpochSampler) -> None:
-        """The epochs that are left."""
+    def _train(self, state: _State, batches: DataLoader[Any], sampler: EpochSampler) -> float:
+        """The epochs that are left.
+
+        Returns:
+            Seconds that files of weights and state took.
+        """
+        files = 0.0
         recipe, team, held_out = self.recipe, self.team, self.splits.held_out
         evaluated = None if held_out is None else self._evaluated(held_out)
         wrapped = team.wrap(self.objective, partial=self.objective.partial)
@@ -188,8 +196,11 @@ class Trainer:
                 }
                 state.finish_epoch(row)
                 if team.leads:
+                    begin = time.perf_counter()
                     self._keep(state)
+                    files += time.perf_counter() - begin
                 log.epoch(row)
+        return files
 
     def _tokens(self, epoch: int) -> AbstractContextManager[None]:
         tokens, model = self.recipe.tokens, self.objective.model

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tvtfast.common.forecast import Forecast, Part
+from tvtfast.growing import Family, GrowthStep
 from tvtfast.pipeline.forecasts.measuring import Small, cores, interval, load, small_run
 
-Grow = Callable[[Path], object]
-"""The growth that ends with its first model, in another folder."""
+Grow = Callable[[Path], Family]
+"""The growth that ends after few steps, in another folder."""
+OnPaper = Callable[[Sequence[GrowthStep]], Sequence[Sequence[Sequence[Any]]]]
+"""Candidates of every step of some growths on paper that choose as some steps have, see
+`tvtfast.growing.on_paper`."""
 Score = Callable[[list[Any]], object]
 """Scores candidates of one step, as growth does."""
 
@@ -31,10 +35,8 @@ class _Timed:
     processor: float
 
 
-def forecast_growth(
-    grow: Grow, score: Score, growths: Sequence[Sequence[Sequence[Any]]], *, seconds: float
-) -> Forecast:
-    """Grow one step, score candidates of steps that are spread over a growth on paper, and count
+def forecast_growth(grow: Grow, score: Score, on_paper: OnPaper, *, seconds: float) -> Forecast:
+    """Grow a few steps, score candidates of steps that are spread over a growth on paper, and count
     on.
 
     Scores decide which model grows on, so the number of candidates is not known before; it is the
@@ -44,15 +46,15 @@ def forecast_growth(
     Args:
         grow: The growth.
         score: Scores candidates.
-        growths: Candidates of every step of some growths on paper, see
-            `tvtfast.growing.on_paper`.
+        on_paper: Makes growths on paper.
         seconds: What scoring may take, about.
     """
-    ordered = sorted(growths, key=_candidates)
-    steps = ordered[len(ordered) // 2]
     with small_run() as made:
-        grow(made / "run")
+        family = grow(made / "run")
         small = Small.of(made / "run")
+    begun_with = tuple(step for step in family.steps if step.number and step.target is None)
+    ordered = sorted(on_paper(begun_with), key=_candidates)
+    steps = ordered[len(ordered) // 2]
     _timed(score, steps, 0)  # the first computation is not like those after it
     begun = time.perf_counter()
     found: list[_Timed] = []
@@ -64,8 +66,7 @@ def forecast_growth(
     candidates = _candidates(steps)
     scoring = _sum(steps, {one.step: one.seconds for one in found})
     processor = _sum(steps, {one.step: one.processor for one in found})
-    first = found[0].seconds * len(steps[0])
-    fixed = max(0.0, small.cost.wall_seconds - first)
+    fixed = max(0.0, small.cost.wall_seconds - family.seconds)
     low, high = interval(_doubt(found))
     fewest, most = (_candidates(ordered[round(end * (len(ordered) - 1))]) for end in _ENDS)
     return Forecast(
@@ -76,7 +77,7 @@ def forecast_growth(
             Part(
                 "set-up and files",
                 fixed,
-                cores=cores(small.cost.processor_seconds - found[0].processor, fixed),
+                cores=small.cores,
             ),
             Part(
                 "scoring",
@@ -88,7 +89,7 @@ def forecast_growth(
         low=low * fewest / candidates,
         high=high * most / candidates,
         memory=small.cost.host_memory,
-        disk=round(small.disk * (1 + (len(steps) - 1) / 4)),
+        disk=round(small.disk * max(1.0, len(steps) / len(family.steps))),
         basis=f"{len(ordered)} growths on paper have {fewest} to {most} candidates; of "
         f"{len(found)} of {len(steps)} steps some were scored {load()}",
         exact=False,

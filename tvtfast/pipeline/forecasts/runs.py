@@ -130,7 +130,9 @@ def _run(
     if asked.by_held_out and some.held_out is not None and asked.splits.held_out is not None:
         times = len(asked.splits.held_out) / len(some.held_out)
         search = replace(
-            search, seconds={**search.seconds, SCORING: times * search.seconds[SCORING]}
+            search,
+            seconds={**search.seconds, SCORING: times * search.seconds[SCORING]},
+            processor={**search.processor, SCORING: times * search.processor[SCORING]},
         )
     is_grown = (folder / GROWTH).is_dir() and not done_before
     return _SmallRun(

@@ -32,20 +32,24 @@ class SmallSearch:
     Args:
         trials: Its candidates.
         seconds: By part.
+        processor: Processor seconds by part.
         small: What its record says.
     """
 
     trials: int
     seconds: Mapping[str, float]
+    processor: Mapping[str, float]
     small: Small
 
     @classmethod
     def of(cls, folder: Path, trials: int) -> SmallSearch:
         """Of the search in a folder."""
         small = Small.of(folder)
-        known: Mapping[str, float] = (read_record(folder) or {}).get("seconds", {})
-        rest = max(0.0, small.cost.wall_seconds - sum(known.values()))
-        return cls(trials, {**known, REST: rest}, small)
+        record = read_record(folder) or {}
+        seconds, processor = record["seconds"], record["processor_seconds"]
+        rest = max(0.0, small.cost.wall_seconds - sum(seconds.values()))
+        idle = max(0.0, small.cost.processor_seconds - sum(processor.values()))
+        return cls(trials, {**seconds, REST: rest}, {**processor, REST: idle}, small)
 
     @property
     def each(self) -> float:
@@ -76,8 +80,7 @@ def search_parts(low: SmallSearch, high: SmallSearch) -> tuple[Part, ...]:
     What is fixed is the larger of both: the first search of a process imports what it needs, as the
     whole search will.
     """
-    steps = high.trials - low.trials
-    of_scoring, of_others = _cores(low, high)
+    steps = max(1, high.trials - low.trials)
     parts = []
     for name, taken in high.seconds.items():
         before = low.seconds.get(name, 0.0)
@@ -85,16 +88,16 @@ def search_parts(low: SmallSearch, high: SmallSearch) -> tuple[Part, ...]:
         if name == SCORING and not grown:
             grown = taken / high.trials
         fixed = max(0.0, taken - grown * high.trials, before - grown * low.trials)
-        is_scoring = name == SCORING
-        parts.append(
-            Part(name, fixed, grown, is_scoring, cores=of_scoring if is_scoring else of_others)
-        )
+        # the search in which a part took longer is the one that tells how busy it was
+        longer = high if taken >= before else low
+        busy = cores(longer.processor.get(name, 0.0), longer.seconds[name])
+        parts.append(Part(name, fixed, grown, shared=name == SCORING, cores=busy))
     return tuple(parts)
 
 
 def search_disk(low: SmallSearch, high: SmallSearch, trials: int) -> float:
     """Bytes of the folder of a search of ``trials``."""
-    each = (high.small.disk - low.small.disk) / (high.trials - low.trials)
+    each = (high.small.disk - low.small.disk) / max(1, high.trials - low.trials)
     return high.small.disk + each * (trials - high.trials)
 
 
@@ -106,7 +109,8 @@ def search_spread(low: SmallSearch, high: SmallSearch) -> float:
 def forecast_search(
     search: Search, trials: int, *, seconds: float, least: int = _FIRST
 ) -> Forecast:
-    """Search twice, with few and with more candidates, and extrapolate every part by a line.
+    """Search twice, with few and with more candidates, and extrapolate every part by a line. Where
+    that was too fast, search a third time, with more.
 
     Candidates that begin alike are computed once, and a race of many shows most of them fewer
     images, so a candidate of a large search costs less than the line says where both happen.
@@ -121,6 +125,9 @@ def forecast_search(
     with small_run() as folder:
         low = _run(search, first, folder / "first")
         high = _run(search, low.next_trials(seconds, trials), folder / "second")
+        if high.seconds[SCORING] < seconds / 2 and high.trials < trials * _MOST:
+            # of a race, candidates of the first search tell little about those of more
+            high = _run(search, high.next_trials(seconds, trials), folder / "third")
     shortest, longest = interval(search_spread(low, high))
     return Forecast(
         command="search",
@@ -133,17 +140,6 @@ def forecast_search(
         disk=round(search_disk(low, high, trials)),
         basis=f"searches of {first} and {high.trials} candidates were run {load()}",
     )
-
-
-def _cores(low: SmallSearch, high: SmallSearch) -> tuple[float, float]:
-    """Processor seconds per second of scoring, and of all else."""
-    before, after = low.small.cost, high.small.cost
-    more = high.seconds[SCORING] - low.seconds[SCORING]
-    of_scoring = cores(after.processor_seconds - before.processor_seconds, more)
-    of_scoring = min(of_scoring, float(after.threads)) if more > 0 else high.small.cores
-    others = after.wall_seconds - high.seconds[SCORING]
-    spent = after.processor_seconds - of_scoring * high.seconds[SCORING]
-    return of_scoring, cores(spent, others)
 
 
 def _run(search: Search, trials: int, folder: Path) -> SmallSearch:

@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tvtfast.common.forecast import Forecast, Part
+from tvtfast.common.run_folder import read_record
 from tvtfast.data import Splits, VisionDataset
 from tvtfast.pipeline.forecasts.measuring import Small, cores, interval, load, small_run
 from tvtfast.training.recipe import Recipe
 from tvtfast.training.tokens import ProgressiveTokens
+from tvtfast.training.trainer import FILE_SECONDS
 from tvtfast.training.training_folder import LOG
 
 Train = Callable[[Splits, Path], object]
 """The training of few epochs on other images, in another folder."""
 
-SET_UP, TRAINING, HELD_OUT, TEST = "set-up and files", "training", "held-out images", "test images"
+SET_UP, TRAINING, FILES = "set-up", "training", "files"
+HELD_OUT, TEST = "held-out images", "test images"
 _STEPS = 2
 """Batches of the smallest training."""
 LOOKING = 1 / 3
@@ -45,6 +48,7 @@ class SmallTraining:
         seconds: Of every epoch.
         trained: Seconds of every epoch without its held-out images.
         dilations: Of the tokens in every epoch; 1 for all of them.
+        files: Seconds that files took, all epochs.
         small: What its record says.
     """
 
@@ -54,6 +58,7 @@ class SmallTraining:
     seconds: tuple[float, ...]
     trained: tuple[float, ...]
     dilations: tuple[int, ...]
+    files: float
     small: Small
 
     @classmethod
@@ -69,6 +74,7 @@ class SmallTraining:
             seconds=tuple(float(row["seconds"]) for row in rows),
             trained=tuple(images / float(row["images_per_second"]) for row in rows),
             dilations=tuple(int(float(row.get("dilation") or 1)) for row in rows),
+            files=float((read_record(folder) or {}).get(FILE_SECONDS, 0.0)),
             small=Small.of(folder),
         )
 
@@ -90,9 +96,9 @@ class SmallTraining:
 
     @property
     def rest(self) -> float:
-        """Seconds beside the epochs and the test images."""
+        """Seconds beside the epochs, their files, and the test images."""
         wall = self.small.cost.wall_seconds
-        return max(0.0, wall - sum(self.seconds) - self.looking * self.test)
+        return max(0.0, wall - sum(self.seconds) - self.files - self.looking * self.test)
 
 
 def training_parts(
@@ -124,6 +130,7 @@ def training_parts(
         Part(SET_UP, fixed=set_up, cores=others),
         Part(TRAINING, each=images * rate, shared=True, cores=busy),
         Part(HELD_OUT, each=held_out * last.looking, shared=True, cores=busy),
+        Part(FILES, each=last.files / len(last.seconds)),
         Part(TEST, fixed=len(splits.test) * last.looking, cores=busy),
     )
 
@@ -215,8 +222,8 @@ def _cores(first: SmallTraining, last: SmallTraining) -> tuple[float, float]:
         return last.small.cores, last.small.cores
     before, after = first.small.cost, last.small.cost
     threads = float(after.threads)
-    set_up = min(after.processor_seconds, last.rest)  # one thread sets up
-    worked = after.wall_seconds - last.rest
-    busy = min(threads, cores(after.processor_seconds - set_up, worked))
+    alone = last.rest + last.files  # one thread sets up and writes
+    worked = after.wall_seconds - alone
+    busy = min(threads, cores(after.processor_seconds - alone, worked))
     begun = before.processor_seconds - busy * _of_last(first, last)
     return busy, min(threads, cores(begun, before.wall_seconds - _of_last(first, last)))
