@@ -1,6 +1,6 @@
 """Whether ``auto`` takes the fastest backend: ``python -m bench.dispatch``.
 
-Every operator is called with every shape of :mod:`bench.dispatch_calls`, in every dtype and with
+Every operator is called with every shape of :mod:`bench.calls`, in every dtype and with
 one thread and all, by ``auto`` and by every backend that serves the call. All results are held
 against fp64 first. A row is wrong where ``auto`` has less than 0.95 of the speed of the fastest
 backend that it did not take and is more than a microsecond behind it; the one that it took differs
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.dispatch_calls import SHAPES, calls
+from bench.calls import SHAPES, calls
 from bench.machine import machine
 from bench.timing import CpuTimer, measure
 from tvtfast.kernels import dispatch
@@ -64,7 +64,7 @@ class Row:
 
     Attributes:
         operator: Its operator.
-        call: What :func:`bench.dispatch_calls.label` makes of its shape.
+        call: What :func:`bench.calls.label` makes of its shape.
         dtype: Of its tensors.
         threads: Of PyTorch and of ours.
         taken: The backend that ``auto`` takes.

@@ -72,7 +72,7 @@ def test_no_central_file_names_an_operator() -> None:
     operators = {path.name for path in registry.folders()} - {*HELPERS} | set(OPERATORS)
     central = list(home.glob("*.py"))
     central += [path for helper in HELPERS for path in (home / helper).glob("*.py")]
-    central += [*(ROOT / "bench").glob("*.py"), *(ROOT / "bench/cases").glob("__init__.py")]
+    central += [*(ROOT / "bench").glob("*.py"), *(ROOT / "bench").glob("*/__init__.py")]
     pattern = re.compile(rf"\b({'|'.join(sorted(operators))})\b")
     found = {path: set(pattern.findall(path.read_text())) for path in central}
     named = {str(path): some for path, names in found.items() if (some := _operators(path, names))}
