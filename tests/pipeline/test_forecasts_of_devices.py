@@ -21,6 +21,7 @@ from tvtfast.pipeline.forecasts.devices import (
     Device,
     on_device,
 )
+from tvtfast.spaces import get as get_space
 
 ROOT = Path(__file__).parents[2]
 ROUND = Device("round", single=1e12, half=1e13, bandwidth=1e11, memory=1e10, source="made up")
@@ -122,6 +123,23 @@ def test_a_search_for_a_device_says_what_it_assumes(tmp_path, capsys):
     one = found["for_workers"][0]
     assert one["low"] < one["seconds"] < one["high"]
     assert json.loads((tmp_path / "run" / "forecast.json").read_text())["assumed"]
+
+
+def test_a_training_for_a_device_counts_whole_epochs(tmp_path, capsys):
+    """A linear count: an epoch of the digits is three passes over 1,154 images, in batches."""
+    space = get_space("autoformer-tiny")
+    (first,) = space.sample(1, 0)
+    arch = tmp_path / "arch.json"
+    arch.write_text(json.dumps({"space": space.name, "arch": space.to_dict(first)}))
+    given = ["plan", "distill", "--arch", str(arch), "--guidance", "none", "--data-set", "digits"]
+    sizes = ["--epochs", "1", "--batch-size", "64", "--img-size", "16", "--patch-size", "8"]
+    own = ["--seconds", "0.1", "--device", "l4", "--output-dir", str(tmp_path / "run"), "--json"]
+    assert main([*given, *sizes, *own]) == 0
+    work = json.loads(capsys.readouterr().out)["assumed"]["work"]
+    found = float(work.split("training: ")[1].split(" GFLOP")[0]) * 1e9
+    options = {"img_size": 16, "patch_size": 8, "num_classes": 10}
+    forward = space.flops(first, **options) * (1154 // 64 * 64)
+    assert found == pytest.approx(3 * forward, rel=0.1)
 
 
 @pytest.mark.parametrize(

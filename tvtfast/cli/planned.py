@@ -224,9 +224,10 @@ def _check_here(device: Device | None) -> None:
 
 
 def _of(some: Splits) -> dict[str, Any]:
-    """Arguments that stand for images."""
-    images = {"dataset": some.train, "data_path": None}
-    return images | {"held_out": some.held_out, "test": some.test}
+    """Arguments that stand for images; no further ones are held out."""
+    images = {"dataset": some.train, "held_out": some.held_out, "test": some.test}
+    split = {"search_split": 0.0} if some.held_out is None else {}
+    return images | {"data_path": None} | split
 
 
 def _is_raced(strategy: Any) -> bool:
