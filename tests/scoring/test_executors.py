@@ -6,10 +6,8 @@ import importlib
 import os
 import pickle
 import random
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -288,26 +286,13 @@ def test_processes_score(units, settings, archs, expected, tmp_path, monkeypatch
     assert "No space left on device" in table.reasons["full_disk"][row]
 
 
-PROGRAM = """
-import sys
-sys.path.insert(0, {folder!r})
-import tvtfast
-import worker_units
-
-if __name__ == "__main__":
-    tvtfast.search(
-        "autoformer-tiny", strategy="random", trials=40, proxies=[worker_units.slow, "params"],
-        method="rank_sum", run_dir=sys.argv[1], executor=int(sys.argv[2]), images="digits",
-        batch_size=2,
-    )
-"""
-
-
 @pytest.mark.slow
-def test_a_killed_driver_leaves_nobody_behind_and_is_resumed(tmp_path, kill_once, monkeypatch):
+def test_a_killed_driver_leaves_nobody_behind_and_is_resumed(
+    units, tmp_path, kill_once, monkeypatch
+):
     monkeypatch.setenv("SLOW_WORKER", str(tmp_path / "slow"))
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM.format(folder=str(Path(__file__).parent)))
+    scored = importlib.import_module("driver_program").scored
+    program = Path(__file__).with_name("driver_program.py")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, program, tmp_path / "run", "2"], env=environment)
     workers = []
@@ -325,15 +310,3 @@ def test_a_killed_driver_leaves_nobody_behind_and_is_resumed(tmp_path, kill_once
         subprocess.run(command, env=environment, check=True)
     for name in ("scores.csv", "best.json"):
         assert (tmp_path / "run" / name).read_text() == (tmp_path / "whole" / name).read_text()
-
-
-def scored(folder):
-    path = folder / "scores.sqlite"
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(path)) as connection:
-        query = "SELECT COUNT(*) FROM scores WHERE fields LIKE '%\"slow\"%'"
-        try:
-            return connection.execute(query).fetchone()[0]
-        except sqlite3.OperationalError:  # the table is not there yet, or is being written
-            return 0

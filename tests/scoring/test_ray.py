@@ -6,9 +6,12 @@ import importlib
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 import tvtfast
@@ -113,3 +116,42 @@ def test_no_cluster_at_an_address():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert finished.stdout.startswith("there is no cluster of Ray at ray://localhost:1")
+
+
+@pytest.mark.parametrize("whose", ["ray", "a cluster that stays"])
+def test_a_killed_driver_leaves_nobody_behind_and_is_resumed(
+    cluster, tmp_path, kill_once, monkeypatch, whose
+):
+    """Whether the cluster is the driver's own and ends with it, or goes on without it."""
+    monkeypatch.setenv("SLOW_WORKER", str(tmp_path / "slow"))
+    scored = importlib.import_module("driver_program").scored
+    address = "ray" if whose == "ray" else ray.get_runtime_context().gcs_address
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # names of sockets have a limit
+        if whose == "ray":
+            monkeypatch.setenv("RAY_TMPDIR", short)
+        command = [sys.executable, str(HERE / "driver_program.py")]
+        process = subprocess.Popen([*command, str(tmp_path / "run"), address])
+        begun = []
+
+        def reached():
+            begun[:] = psutil.Process(process.pid).children(recursive=True)
+            return scored(tmp_path / "run") >= 4
+
+        kill_once(process, reached)
+        assert not psutil.wait_procs(begun, timeout=180)[1]
+        assert bool(begun) == (whose == "ray")
+        assert_idle()
+        assert 4 <= scored(tmp_path / "run") < 40
+        subprocess.run([*command, str(tmp_path / "run"), address], check=True)
+    subprocess.run([*command, str(tmp_path / "whole"), "1"], check=True)
+    for name in ("scores.csv", "best.json"):
+        assert (tmp_path / "run" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    assert_idle()
+
+
+def assert_idle(seconds=60.0):
+    """The cluster of the tests has all its cores back."""
+    deadline = time.monotonic() + seconds
+    while ray.available_resources().get("CPU") != 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
