@@ -22,9 +22,9 @@ from tvtfast.scoring.store_schema import context_of, prepare, row_of
 _LOOKUP_BATCH = 500
 _CACHE = 64 * 2**20
 """Bytes of the file that a connection keeps in memory; most of the index of a million scores."""
-_LOG = 16384
+_LOG = 65536
 """Pages that the write-ahead log has before they go into the file: pages of the index that many
-commits change are then written once. The log takes 64 MiB on disk at most, and some more."""
+commits change are then written once. The log takes 256 MiB on disk at most, and some more."""
 _INDEX, _VALUE = "<i4", "<f8"
 _PUT = (
     "INSERT INTO cells VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
