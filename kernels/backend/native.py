@@ -66,16 +66,20 @@ def instruction_sets() -> tuple[str, ...]:
     ``TVTFAST_INSTRUCTION_SET`` leaves out those before the one that it names; where the CPU does
     not run that one, it is an error.
     """
-    named = os.environ.get(INSTRUCTION_SET_VARIABLE)
+    return _instruction_sets(extension(), os.environ.get(INSTRUCTION_SET_VARIABLE))
+
+
+@functools.cache
+def _instruction_sets(extension: Any, named: str | None) -> tuple[str, ...]:
     if named is None:
-        return INSTRUCTION_SETS[extension().vector_set(0) :]
+        return INSTRUCTION_SETS[extension.vector_set(0) :]
     if named not in INSTRUCTION_SETS:
         raise ValueError(
             f"{INSTRUCTION_SET_VARIABLE}: instruction set {named!r} is unknown; known are"
             f" {', '.join(INSTRUCTION_SETS)}"
         )
     first = INSTRUCTION_SETS.index(named)
-    found = INSTRUCTION_SETS[extension().vector_set(first) :]
+    found = INSTRUCTION_SETS[extension.vector_set(first) :]
     if named not in found:
         raise ValueError(
             f"{INSTRUCTION_SET_VARIABLE}: this CPU, its operating system or the build of tvtfast._C"

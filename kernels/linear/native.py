@@ -34,7 +34,13 @@ def run(call: Arguments, *, instruction_set: str | None = None) -> None:
     bias = None if bias is None else bias.contiguous()
     residual = None if residual is None else adjacent(residual)
     extension().linear(
-        tuple(0 if t is None else t.data_ptr() for t in (x, weight, bias, residual, out)),
+        (
+            x.data_ptr(),
+            weight.data_ptr(),
+            0 if bias is None else bias.data_ptr(),
+            0 if residual is None else residual.data_ptr(),
+            out.data_ptr(),
+        ),
         DTYPE_CODES[x.dtype],
         (*x.shape, weight.shape[0]),
         (

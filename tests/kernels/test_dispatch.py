@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 
 from tvtfast import kernels
 from tvtfast.kernels import dispatch
 from tvtfast.kernels.backend import native as _extension
+from tvtfast.kernels.backend import native as native_module
 from tvtfast.kernels.backend.native import INSTRUCTION_SETS, extension, instruction_sets
 from tvtfast.kernels.dispatch import OPERATORS
 
@@ -156,6 +159,8 @@ def test_an_instruction_set_that_the_cpu_lacks_is_an_error(
         return max(fastest, INSTRUCTION_SETS.index("avx512"))
 
     monkeypatch.setattr(extension(), "vector_set", vector_set)
+    fresh = functools.cache(native_module._instruction_sets.__wrapped__)
+    monkeypatch.setattr(native_module, "_instruction_sets", fresh)
     monkeypatch.setenv("TVTFAST_INSTRUCTION_SET", "amx_bf16")
     with pytest.raises(ValueError, match="has no amx_bf16 .allowed: avx512, avx2"):
         kernels.layer_norm(torch.ones(2, 3))
