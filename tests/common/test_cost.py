@@ -60,6 +60,28 @@ def test_starts_add_up_by_core_and_gpu(clock):
     assert both.to_dict(100)["seconds_per_candidate"] == 54
 
 
+def test_workers_count_by_their_number_and_threads(clock):
+    meter = Meter()
+    meter.shared(8, 3)
+    clock["seconds"] += 1800
+    spent = meter.read()
+    assert (spent.core_hours, spent.processes, spent.threads) == (12.0, 8, 3)
+
+
+def test_a_search_by_workers_costs_their_cores(tmp_path, simulated):
+    found = tvtfast.search(
+        SPACE,
+        trials=4,
+        proxies=["weight_norm"],
+        executor=simulated(3),
+        run_dir=tmp_path / "run",
+        progress=False,
+        **OPTIONS,
+    )
+    assert found.cost.processes == 3
+    assert read_record(tmp_path / "run")["cost"]["processes"] == 3
+
+
 def test_facts_say_what_was_multiplied_and_added():
     spent = Cost(5400.0, 3.0, 4.0, 2_500_000_000, 10**9, threads=2, processes=4, starts=2)
     facts = {

@@ -65,6 +65,14 @@ def test_the_error_is_told_for_the_run_that_was_planned(tmp_path):
     assert outcome(tmp_path, "distill", 100, took) is None, "another command"
 
 
+def test_a_run_of_several_workers_is_held_against_what_was_said_for_as_many(tmp_path):
+    SAID.write(tmp_path)
+    found = outcome(tmp_path, "search", 100, Cost(66.0, processor_seconds=16.0, processes=4))
+    assert found is not None and found["workers"] == 4
+    assert found["error"] == pytest.approx(0.0) and found["low"] == pytest.approx(0.8 * 66)
+    assert found["processor_error"] is None, "processor time is that of the first process"
+
+
 def test_the_number_of_candidates_of_a_growth_may_be_another(tmp_path):
     replace(SAID, command="grow", exact=False).write(tmp_path)
     found = outcome(tmp_path, "grow", 80, Cost(wall_seconds=216.0))

@@ -264,6 +264,8 @@ def test_every_command_is_planned_and_compared(command, tmp_path, capsys):
         (["serch"], "did you mean search?"),
         (["search", "--trails", "3"], "did you mean --trials"),
         (["search", "--seconds", "0"], "--seconds is 0"),
+        (["search", "--workers", "4"], "--for-workers"),
+        (["distill", "--workers", "4"], "--for-workers"),
         (["distill", "--data-set", "digits"], "name the architecture"),
         (["grow"], "name the topology"),
         (["grow", "--arch", TOPOLOGY, "--target-params", "2e6", "--train", "true"], "plan distill"),

@@ -39,6 +39,8 @@ class _Planner(Parser):
         command.add_output_flags()
         given = command.parse_args(others)
         given.quiet = True
+        if getattr(given, "workers", None) is not None:
+            raise UsageError("--workers: a plan is for several numbers of them: --for-workers 1 4")
         cfg[_COMMAND] = given
         return cfg
 

@@ -19,14 +19,16 @@ class Cost:
 
     Args:
         wall_seconds: Time that passed while it ran.
-        core_hours: Wall time of the starts without a GPU, times threads of PyTorch and processes.
+        core_hours: Wall time of the starts without a GPU, times threads of PyTorch and processes,
+            whether these were at work or waited.
         gpu_hours: Wall time of the starts with a GPU, times processes: each has one.
         host_memory: Most bytes that the first process had resident, from its own start on; ``None``
             where the system does not tell.
         gpu_memory: Most bytes that PyTorch's allocator handed out in the first process, of the GPU
             that took most; ``None`` without a GPU.
-        threads: Threads of PyTorch in the last start.
-        processes: Processes of the last start.
+        threads: Threads of PyTorch in each process of the last start.
+        processes: Processes that worked in the last start: those that train one network, or the
+            workers that score. A process that hands out work is not counted.
         starts: How often the run was started or continued.
         processor_seconds: Processor time of the first process, all its threads; other work on the
             machine makes it no longer.
@@ -73,15 +75,24 @@ class Meter:
         self.started, self.processor = time.perf_counter(), time.process_time()
         self._before = Cost() if before is None else before
         self._threads = torch.get_num_threads()  # another thread may be told another number
+        self._workers: int | None = None
         self._allocations = _gpu_allocations()
 
     def begin_with(self, other: Meter) -> None:
         """Count from where another meter counts, which was made before."""
         self.started, self.processor = other.started, other.processor
 
+    def shared(self, workers: int, threads: int) -> None:
+        """From the start on, so many workers work for this process, each with so many threads.
+
+        Whether they use GPUs is not seen from here: their hours are those of cores.
+        """
+        self._workers, self._threads = workers, threads
+
     def read(self) -> Cost:
         """What the run has cost up to now."""
-        before, seconds, processes = self._before, time.perf_counter() - self.started, _processes()
+        before, seconds = self._before, time.perf_counter() - self.started
+        processes = self._workers or _processes()
         used_gpu = _gpu_allocations() > self._allocations
         hours = seconds * processes / _HOUR
         return Cost(

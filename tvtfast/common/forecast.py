@@ -100,9 +100,9 @@ class Forecast:
         left = hours * _HOUR - fixed
         return max(0, math.floor(left / each)) if each > 0 else 0
 
-    def error(self, seconds: float) -> float:
+    def error(self, seconds: float, workers: int = 1) -> float:
         """How far off it was, over the time that was taken: 0.1 where 10 % too much was said."""
-        return self.seconds() / seconds - 1
+        return self.seconds(workers) / seconds - 1
 
     def write(self, folder: Path) -> None:
         """Keep it where the run will be."""
@@ -126,8 +126,9 @@ def read_forecast(folder: Path) -> Forecast | None:
 
 
 def outcome(folder: Path, command: str, count: int, cost: Cost) -> Mapping[str, Any] | None:
-    """What a forecast said and what came of it, as plain values; ``None`` where nothing was said of
-    this run: of another command, of another size, or for a device that this machine lacks.
+    """What a forecast said for the processes that worked and what came of it, as plain values;
+    ``None`` where nothing was said of this run: of another command, of another size, or for a
+    device that this machine lacks.
 
     Args:
         folder: Of the run.
@@ -140,14 +141,16 @@ def outcome(folder: Path, command: str, count: int, cost: Cost) -> Mapping[str, 
         return None
     if said.exact and said.count != count:
         return None
-    seconds, processor = cost.wall_seconds, cost.processor_seconds
-    low, high = said.interval()
+    seconds, workers = cost.wall_seconds, cost.processes
+    processor = cost.processor_seconds if workers == 1 else 0.0  # of the first process alone
+    low, high = said.interval(workers)
     return {
-        "seconds": said.seconds(),
+        "workers": workers,
+        "seconds": said.seconds(workers),
         "low": low,
         "high": high,
         "took": seconds,
-        "error": said.error(seconds),
+        "error": said.error(seconds, workers),
         "processor_seconds": said.processor(),
         "processor_took": processor,
         "processor_error": said.processor() / processor - 1 if processor else None,

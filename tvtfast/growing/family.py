@@ -223,6 +223,8 @@ def grow(
         if record is not None:
             record.meter.begin_with(meter)
             record.board.offer("curves", lambda: _curves(steps))
+            if scorer.executor is not None:
+                record.meter.shared(scorer.executor.workers, scorer.executor.threads)
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
         scorer.keep_in(store)
         opened.callback(scorer.close)

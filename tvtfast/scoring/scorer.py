@@ -134,6 +134,11 @@ class Scorer:
         was begun. It may be asked from another thread."""
         return None if self._ledger_now is None else glance(self._ledger_now, self.setup)
 
+    @property
+    def executor(self) -> Executor | None:
+        """Whose workers score; ``None`` where this process does."""
+        return None if self._distribution is None else self._distribution.executor
+
     def keep_in(self, store: ScoreStore) -> None:
         """Keep scores in this store from now on."""
         self.setup = replace(self.setup, store=store)

@@ -171,6 +171,8 @@ def search(
         if record is not None:
             record.meter.begin_with(meter)
             meter = record.meter
+        if scorer.executor is not None:
+            meter.shared(scorer.executor.workers, scorer.executor.threads)
         store = opened.enter_context(ScoreStore(None if folder is None else folder / STORE))
         scorer.keep_in(store)
         opened.callback(scorer.close)

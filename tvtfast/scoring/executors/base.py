@@ -121,7 +121,10 @@ class Executor(ABC):
 
     Attributes:
         workers: That.
+        threads: Of PyTorch in each.
     """
+
+    threads: int = 1
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
