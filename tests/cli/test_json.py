@@ -144,7 +144,16 @@ def test_search_score_and_correlate(folder, space, capsys):
 
 def test_plan(folder, space, capsys):
     run = ["plan", "search", "--space", space.name, "--proxies", "params", *PIXELS, "--trials", "8"]
-    own = ["--seconds", "0.1", "--budget-hours", "1", "--output-dir", str(folder / "planned")]
+    own = [
+        "--device",
+        "l4",
+        "--seconds",
+        "0.1",
+        "--budget-hours",
+        "1",
+        "--output-dir",
+        str(folder / "planned"),
+    ]
     assert printed([*run, *own], capsys)["for_workers"][0]["fits"] > 8
 
 
