@@ -65,6 +65,18 @@ def labels_of(points: Artist) -> tuple[str, ...]:
     return _LABELS.get(points, ())
 
 
+def legend_above(axes: Axes, columns: int) -> None:
+    """Name the series above the panel, from its left side, so many in a row."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=columns,
+        frameon=False,
+        fontsize=LABEL,
+        labelcolor=INK,
+    )
+
+
 def style(axes: Axes, grid: str = "both") -> None:
     """Open frame, quiet ticks and a faint grid along ``grid`` (``both``, ``x`` or ``y``)."""
     axes.set_facecolor("white")

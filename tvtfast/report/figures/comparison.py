@@ -9,10 +9,9 @@ import numpy as np
 
 from tvtfast.report.figures.canvas import (
     BLUE,
-    INK,
-    LABEL,
     VERMILLION,
     grid_shape,
+    legend_above,
     new_figure,
     spans_decades,
     style,
@@ -56,12 +55,5 @@ def comparison_figure(
         style(axes)
     for axes in grid[len(curves) :]:
         axes.remove()
-    grid[0].legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=2,
-        frameon=False,
-        fontsize=LABEL,
-        labelcolor=INK,
-    )
+    legend_above(grid[0], 2)
     return figure

@@ -12,12 +12,12 @@ from tvtfast.report.content import SearchReport
 from tvtfast.report.figures.canvas import (
     BLUE,
     INK,
-    LABEL,
     MANY,
     ORANGE,
     VERMILLION,
     grid_shape,
     label_points,
+    legend_above,
     new_figure,
     style,
 )
@@ -53,14 +53,7 @@ def trace_figure(trace: pd.DataFrame, score_name: str) -> Figure:
     scores.plot(
         generations, trace["mean"], ".", color=BLUE, markersize=4, label="mean of generation"
     )
-    scores.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=2,
-        frameon=False,
-        fontsize=LABEL,
-        labelcolor=INK,
-    )
+    legend_above(scores, 2)
     for axes, name in zip(rest, further, strict=True):
         axes.plot(generations, trace[name], color=ORANGE, linewidth=1.4)
         axes.set_ylabel(name)

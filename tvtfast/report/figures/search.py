@@ -13,7 +13,6 @@ from tvtfast.report.content import SearchReport
 from tvtfast.report.figures.canvas import (
     BLUE,
     INK,
-    LABEL,
     MANY,
     MUTED,
     ORANGE,
@@ -24,6 +23,7 @@ from tvtfast.report.figures.canvas import (
     grid_shape,
     is_constant,
     label_points,
+    legend_above,
     message,
     new_figure,
     spans_decades,
@@ -97,14 +97,7 @@ def score_vs_params_figure(report: SearchReport, top_k: int = 10) -> Figure:
     axes.margins(0.05)
     axes.xaxis.set_major_formatter(EngFormatter())
     axes.locator_params(axis="x", nbins=7)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=3,
-        frameon=False,
-        fontsize=LABEL,
-        labelcolor=INK,
-    )
+    legend_above(axes, 3)
     return figure
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from tvtfast.report.figures.canvas import (
     BLUE,
-    INK,
-    LABEL,
     MUTED,
     ORANGE,
     VERMILLION,
+    legend_above,
     new_figure,
     style,
 )
@@ -54,14 +53,7 @@ def accuracy_figure(networks: Sequence[TrainedNetwork]) -> Figure:
             name = f"{network.name} (test)"
             axes.axhline(network.accuracy, linestyle=":", color=color, label=name)
     axes.locator_params(axis="x", integer=True)
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=2,
-        frameon=False,
-        fontsize=LABEL,
-        labelcolor=INK,
-    )
+    legend_above(axes, 2)
     return figure
 
 
